@@ -1,0 +1,351 @@
+// Decoded code, kept by physical page and code mode. A page has an entry table (one u32 an offset: the address of the
+// record of the instruction that starts there, or 0); records of a block lie behind each other.
+import type { Gfn, HostAddress } from '../../abi/types.ts';
+import type { Region } from '../../memory/arena.ts';
+import { P2M, type GuestMemory } from '../../memory/guest-memory.ts';
+import { CODE_MODE, SEG, STATE } from '../state.ts';
+import { BASE_RIP, DECODE, type Decoder, Instruction, NO_REGISTER } from '../x86/decoder.ts';
+import { EA, REC, RECORD_SIZE, SPECIAL } from './record.ts';
+import type { Variants } from './variants.ts';
+
+const TABLE_BYTES = 4096 * 4;
+/** Most instructions decoded at a time. */
+const BLOCK_LIMIT = 64;
+/** A store invalidates decoded code only within its chunk of this many bytes. */
+const CHUNK_SHIFT = 7;
+
+/** Instructions across a page border are kept apart, direct-mapped by the address of their `cross` record. */
+const CROSSINGS_AT = 64;
+const CROSSINGS = 1024;
+const CROSSING_BYTES = 2 * RECORD_SIZE;
+
+class CodePage {
+  readonly gfn: Gfn;
+  readonly host: HostAddress;
+  readonly mode: number;
+  readonly table: number;
+  /** One bit for each 128 bytes that hold decoded instructions. */
+  chunks = 0;
+  /** Address ranges of this page's records: pairs of start, end. */
+  readonly records: number[] = [];
+  constructor(gfn: Gfn, host: HostAddress, mode: number, table: number) {
+    this.gfn = gfn;
+    this.host = host;
+    this.mode = mode;
+    this.table = table;
+  }
+}
+
+export class CodeCache {
+  readonly #memory: GuestMemory;
+  readonly #region: Region;
+  readonly #decoder: Decoder;
+  readonly #variants: Variants;
+  readonly #insn = new Instruction();
+  /** By gfn * 4 + mode. */
+  readonly #pages = new Map<number, CodePage>();
+  readonly #byTable = new Map<number, CodePage>();
+  #next: number;
+  /** A word that stays 0: where branches that leave the page find "no record". */
+  readonly #never: number;
+  /** Called when everything was dropped: execute TLBs hold addresses of entry tables. */
+  onFlush: () => void = () => {};
+  /** Called when a page first gets decoded code: write TLBs must not reach it any more. */
+  onCodePage: (gfn: Gfn) => void = () => {};
+  decoded = 0;
+  flushes = 0;
+
+  constructor(memory: GuestMemory, region: Region, decoder: Decoder, variants: Variants) {
+    this.#memory = memory;
+    this.#region = region;
+    this.#decoder = decoder;
+    this.#variants = variants;
+    this.#never = region.at;
+    this.#next = this.#first;
+  }
+
+  get #first(): number {
+    return this.#region.at + CROSSINGS_AT + CROSSINGS * CROSSING_BYTES;
+  }
+
+  /** Where the records for an instruction that crosses out of its page go: two records, outside of any page. */
+  crossing(record: number): number {
+    return this.#region.at + CROSSINGS_AT + ((record >> 5) & (CROSSINGS - 1)) * CROSSING_BYTES;
+  }
+
+  /** The page an entry table belongs to. */
+  hostOf(table: number): number {
+    return this.#byTable.get(table)?.host ?? 0;
+  }
+
+  /** Entry table of a physical page in a code mode, made if new. */
+  table(gfn: Gfn, host: HostAddress, mode: number): number {
+    const key = gfn * 4 + mode;
+    let page = this.#pages.get(key);
+    if (page !== undefined && page.host === host) return page.table;
+    const table = this.#take(TABLE_BYTES);
+    page = new CodePage(gfn, host, mode, table);
+    this.#pages.set(key, page);
+    this.#byTable.set(table, page);
+    return table;
+  }
+
+  /** Decodes a block at `offset` of the page behind `table`; returns the address of its first record. */
+  decode(table: number, offset: number): number {
+    let page = this.#byTable.get(table);
+    if (page === undefined) throw new Error('decode: the entry table is gone');
+    if (this.#next + (BLOCK_LIMIT + 2) * RECORD_SIZE > this.#region.at + this.#region.size) {
+      const { gfn, host, mode } = page;
+      this.flush();
+      page = this.#byTable.get(this.table(gfn, host, mode)) as CodePage;
+    }
+    const { u8, u32 } = this.#memory;
+    const { host, mode } = page;
+    const words = page.table >> 2;
+    if (page.chunks === 0) {
+      this.#memory.flag(page.gfn, P2M.code, 0);
+      this.onCodePage(page.gfn);
+    }
+    const insn = this.#insn;
+    const end = host + 4096;
+    const first = this.#next;
+    let record = first;
+    let at = offset;
+    const finish = (op: number, length: number, target = 0): void => {
+      this.#special(record, op, at, length, target);
+      record += RECORD_SIZE;
+    };
+    for (let count = 0; ; count++) {
+      if (at >= 4096 || count === BLOCK_LIMIT) {
+        finish(SPECIAL.resync, 0);
+        break;
+      }
+      const known = u32[words + at] as number;
+      if (known !== 0) {
+        finish(SPECIAL.goto, 0, known);
+        break;
+      }
+      const status = this.#decoder.decode(u8, host + at, end, mode, insn);
+      if (status !== DECODE.ok) {
+        u32[words + at] = record;
+        if (status === DECODE.truncated) finish(SPECIAL.cross, 0);
+        else finish(status === DECODE.tooLong ? SPECIAL.tooLong : SPECIAL.invalid, 0);
+        at += 1;
+        break;
+      }
+      u32[words + at] = record;
+      this.#write(record, insn, at, page);
+      record += RECORD_SIZE;
+      at += insn.length;
+      this.decoded++;
+      if (insn.row?.semantics.endsBlock === true) {
+        // What comes after is decoded only when it is reached; the resync looks it up.
+        finish(SPECIAL.resync, 0);
+        break;
+      }
+    }
+    this.#next = record;
+    page.records.push(first, record);
+    for (let chunk = offset >> CHUNK_SHIFT; chunk <= (Math.min(at, 4096) - 1) >> CHUNK_SHIFT; chunk++) page.chunks |= 1 << chunk;
+    return first;
+  }
+
+  /** Decodes one instruction from `bytes` into a record at `record`, as if it lay at `offset` of a page. Returns DECODE. */
+  decodeOne(bytes: Uint8Array, mode: number, offset: number, record: number): number {
+    const status = this.#decoder.decode(bytes, 0, bytes.length, mode, this.#insn);
+    if (status === DECODE.ok) {
+      this.#write(record, this.#insn, offset, undefined);
+      this.#special(record + RECORD_SIZE, SPECIAL.resync, offset + this.#insn.length, 0, 0);
+    }
+    return status;
+  }
+  /** Length of the last instruction `decodeOne` decoded. */
+  get lastLength(): number {
+    return this.#insn.length;
+  }
+
+  /** A store to `size` bytes at `offset` of a frame: drops what was decoded from them. True if anything was dropped. */
+  stored(gfn: Gfn, offset: number, size: number): boolean {
+    let dropped = false;
+    for (let mode = 0; mode <= CODE_MODE.code64; mode++) {
+      const page = this.#pages.get(gfn * 4 + mode);
+      if (page === undefined || page.chunks === 0) continue;
+      let mask = 0;
+      for (let chunk = offset >> CHUNK_SHIFT; chunk <= (offset + size - 1) >> CHUNK_SHIFT; chunk++) mask |= 1 << chunk;
+      if ((page.chunks & mask) === 0) continue;
+      this.#drop(page);
+      dropped = true;
+    }
+    return dropped;
+  }
+
+  /** Drops a frame's decoded code whole (its memory was replaced). */
+  invalidate(gfn: Gfn): void {
+    for (let mode = 0; mode <= CODE_MODE.code64; mode++) {
+      const page = this.#pages.get(gfn * 4 + mode);
+      if (page === undefined) continue;
+      this.#drop(page);
+      this.#pages.delete(gfn * 4 + mode);
+    }
+    this.#memory.flag(gfn, 0, P2M.code);
+  }
+
+  /** Drops everything. */
+  flush(): void {
+    for (const page of this.#byTable.values()) {
+      this.#stale(page);
+      this.#memory.flag(page.gfn, 0, P2M.code);
+    }
+    this.#pages.clear();
+    this.#byTable.clear();
+    // Records may still be executing: the first words of the region are reused only by a later decode.
+    this.#next = this.#first;
+    this.flushes++;
+    this.onFlush();
+  }
+
+  #take(bytes: number): number {
+    if (this.#next + bytes > this.#region.at + this.#region.size) this.flush();
+    const at = this.#next;
+    this.#next += bytes;
+    this.#memory.u8.fill(0, at, at + bytes);
+    return at;
+  }
+
+  #drop(page: CodePage): void {
+    this.#stale(page);
+    this.#memory.u8.fill(0, page.table, page.table + TABLE_BYTES);
+    page.records.length = 0;
+    page.chunks = 0;
+    const others = [0, 1, 2].some((mode) => (this.#pages.get(page.gfn * 4 + mode)?.chunks ?? 0) !== 0);
+    if (!others) this.#memory.flag(page.gfn, 0, P2M.code);
+  }
+
+  /** Turns a page's records into "look again", so that code running off them notices. */
+  #stale(page: CodePage): void {
+    const { view } = this.#memory;
+    for (let i = 0; i < page.records.length; i += 2) {
+      const end = page.records[i + 1] as number;
+      for (let record = page.records[i] as number; record < end; record += RECORD_SIZE) view.setUint16(record + REC.op, SPECIAL.resync, true);
+    }
+  }
+
+  #special(record: number, op: number, offset: number, length: number, target: number): void {
+    const { view } = this.#memory;
+    view.setUint16(record + REC.op, op, true);
+    view.setUint8(record + REC.length, length);
+    view.setUint16(record + REC.offset, offset, true);
+    view.setUint32(record + REC.immediate, target, true);
+  }
+
+  #write(record: number, insn: Instruction, offset: number, page: CodePage | undefined): void {
+    const { view } = this.#memory;
+    const row = insn.row;
+    if (row === undefined) throw new Error('no row');
+    const mode = page?.mode ?? this.mode;
+    const long = mode === CODE_MODE.code64;
+    const op = this.#variants.find(row, insn, long);
+    if (op < 0) throw new Error(`no handler for ${row.mnemonic}`);
+    view.setUint16(record + REC.op, op, true);
+    view.setUint8(record + REC.length, insn.length);
+    view.setUint8(record + REC.segment, insn.segment);
+    view.setUint16(record + REC.offset, offset, true);
+    view.setInt32(record + REC.displacement, insn.immediate2, true);
+    view.setInt32(record + REC.immediate, insn.immediate, true);
+    view.setInt32(record + REC.immediate + 4, insn.immediateHigh, true);
+    let nth = 0;
+    for (const spec of row.operands) {
+      let slot = -1;
+      switch (spec.source) {
+        case 'E':
+        case 'R':
+          if (!insn.memory) slot = general(insn, insn.rm, spec.size === 1);
+          break;
+        case 'G':
+          slot = general(insn, insn.reg, spec.size === 1);
+          break;
+        case 'Z':
+          slot = general(insn, insn.opcodeRegister, spec.size === 1);
+          break;
+        case 'V':
+          slot = STATE.xmm + insn.reg * 16;
+          break;
+        case 'W':
+        case 'U':
+          if (!insn.memory) slot = STATE.xmm + insn.rm * 16;
+          break;
+        case 'P':
+          slot = STATE.x87 + (insn.reg & 7) * 16;
+          break;
+        case 'Q':
+        case 'N':
+          if (!insn.memory) slot = STATE.x87 + (insn.rm & 7) * 16;
+          break;
+        case 'S':
+        case 'C':
+        case 'D':
+          slot = insn.reg;
+          break;
+        case 'J':
+          this.#writeBranch(record, insn, offset, page, long);
+          break;
+        default:
+          break;
+      }
+      if (slot >= 0) view.setUint16(record + REC.reg0 + 2 * nth++, slot, true);
+    }
+    if (insn.memory) this.#writeAddress(record, insn, offset, long);
+    // The x87 helper wants the ModRM byte and the opcode.
+    if (row.map === 0 && (row.opcode & 0xf8) === 0xd8) view.setUint16(record + REC.reg2, (row.opcode << 8) | insn.modrm, true);
+  }
+
+  /** Mode for records outside any page. */
+  mode = 0;
+
+  #writeBranch(record: number, insn: Instruction, offset: number, page: CodePage | undefined, long: boolean): void {
+    const { view } = this.#memory;
+    view.setInt32(record + REC.displacement, insn.immediate, true);
+    view.setUint8(record + REC.segment, long ? 0 : insn.osize === 2 ? 2 : 1);
+    const target = offset + insn.length + insn.immediate;
+    const inside = page !== undefined && (long || insn.osize === 4) && target >= 0 && target < 4096;
+    view.setUint32(record + REC.immediate, inside ? page.table + target * 4 : this.#never, true);
+  }
+
+  #writeAddress(record: number, insn: Instruction, offset: number, long: boolean): void {
+    const { view } = this.#memory;
+    let { displacement } = insn;
+    let base: number = insn.base === NO_REGISTER ? STATE.zero : STATE.gpr + insn.base * 8;
+    if (insn.base === BASE_RIP) {
+      base = STATE.ripBase;
+      displacement += offset + insn.length;
+    }
+    const index = insn.index === NO_REGISTER ? STATE.zero : STATE.gpr + insn.index * 8;
+    const based = !long || insn.segment === 4 || insn.segment === 5;
+    const segmentBase = based && (long || insn.segmentOverride) ? STATE.seg + insn.segment * SEG.sizeof + SEG.base : STATE.zero;
+    const fits32 = displacement === (displacement | 0) && (insn.displacementHigh === 0 || insn.displacementHigh === -1);
+    const signed = insn.displacementHigh === (insn.displacement < 0 ? -1 : 0);
+    let kind: number = EA.simple;
+    if (!long || insn.asize !== 8) kind = insn.asize === 2 ? EA.slow16 : EA.slow32;
+    else if (!fits32 || !signed) {
+      if (insn.base === BASE_RIP) {
+        kind = EA.ripWide;
+        displacement = insn.displacement;
+      } else kind = EA.absolute;
+    } else if (insn.index !== NO_REGISTER || segmentBase !== STATE.zero) kind = EA.full;
+    view.setUint16(record + REC.base, base, true);
+    view.setUint16(record + REC.index, index, true);
+    view.setUint16(record + REC.segmentBase, segmentBase, true);
+    view.setUint8(record + REC.scale, insn.scale);
+    view.setUint8(record + REC.addressing, kind);
+    if (kind === EA.absolute) {
+      view.setInt32(record + REC.immediate, insn.displacement, true);
+      view.setInt32(record + REC.immediate + 4, insn.displacementHigh, true);
+    } else view.setInt32(record + REC.displacement, displacement, true);
+  }
+}
+
+/** State offset of a general register; byte registers 4..7 without REX are AH, CH, DH, BH. */
+function general(insn: Instruction, register: number, byte: boolean): number {
+  if (byte && insn.rex === 0 && register >= 4) return STATE.gpr + (register - 4) * 8 + 1;
+  return STATE.gpr + register * 8;
+}

@@ -1,0 +1,547 @@
+// Linear to physical: page walks, the software TLBs, and every access that cannot go straight to RAM.
+// SDM vol. 3, chapter 4. Addresses travel as two 32-bit halves: BigInt would cost more than the walk.
+import type { Gfn, Gpa } from '../abi/types.ts';
+import { type GuestMemory, P2M, pageOf } from '../memory/guest-memory.ts';
+import { type Cpu, GuestFault, type LinearMemory } from './cpu.ts';
+import type { CodeCache } from './interpreter/code-cache.ts';
+import type { PendingIo } from './pending-io.ts';
+import { CR0, CR4, EFER, MMU_INDEX, PF, STATE, TLB, VECTOR } from './state.ts';
+
+/** Page-table entry bits, low half. */
+const PTE = { p: 1, rw: 2, us: 4, a: 0x20, d: 0x40, ps: 0x80, g: 0x100 } as const;
+const NX_HIGH = 0x8000_0000;
+/** Physical address bits 40..51 are reserved: CPUID says 40. Bits 8..19 of the high half. */
+const RESERVED_HIGH = 0x000f_ff00;
+const TWO32 = 0x1_0000_0000;
+
+const READ = 0;
+const WRITE = 1;
+const EXECUTE = 2;
+type AccessKind = typeof READ | typeof WRITE | typeof EXECUTE;
+
+/** Fault vectors that are no exceptions: the access must be completed by the machine and the instruction run again. */
+export const FAULT_EXIT = 0xfffe;
+
+export class Mmu implements LinearMemory {
+  readonly #cpu: Cpu;
+  readonly #memory: GuestMemory;
+  readonly #code: CodeCache;
+  readonly #io: PendingIo;
+  /** Entries filled since the last flush that a CR3 load must drop, as addresses; a full scan once it overflows. */
+  readonly #fills = new Uint32Array(2048);
+  #filled = 0;
+  #overflow = false;
+  /** Some TLB entry stems from a page larger than 4 KiB: INVLPG must then drop everything. */
+  #large = false;
+  /** A page whose data must never enter the TLB (data breakpoints): see watch(). */
+  #watched: readonly number[] = [];
+
+  // Results of a walk.
+  #physical = 0; // page frame address of the 4 KiB piece
+  #global = false;
+  #isLarge = false;
+  /** Bytes of the last access that went to the bounce buffer, for `commit`. */
+  #commitSize = 0;
+  #commitLow = 0;
+  #commitHigh = 0;
+  walks = 0;
+
+  constructor(cpu: Cpu, memory: GuestMemory, code: CodeCache, io: PendingIo) {
+    this.#cpu = cpu;
+    this.#memory = memory;
+    this.#code = code;
+    this.#io = io;
+    code.onFlush = () => this.#flushArrays(EXECUTE);
+    code.onCodePage = (gfn) => this.#dropWrites(gfn);
+    this.flush(true);
+  }
+
+  // ---- from generated code -------------------------------------------------------------------------------------------
+
+  /** TLB miss of a read: host address of `size` bytes at STATE.slowAddress (maybe in the bounce buffer), 0 on a fault. */
+  readMiss(size: number): number {
+    const cpu = this.#cpu;
+    const low = cpu.get32(STATE.slowAddress);
+    const high = cpu.get32(STATE.slowAddress + 4);
+    return this.#reach(low, high, size, READ, cpu.get32(STATE.mmuIndex), true, true);
+  }
+
+  /** TLB miss of a write; with `size` bit 8 set the old contents are wanted too (read-modify-write). */
+  writeMiss(sizeAndModify: number): number {
+    const size = sizeAndModify & 0xff;
+    const cpu = this.#cpu;
+    const low = cpu.get32(STATE.slowAddress);
+    const high = cpu.get32(STATE.slowAddress + 4);
+    return this.#reach(low, high, size, WRITE, cpu.get32(STATE.mmuIndex), true, sizeAndModify !== size);
+  }
+
+  /** Puts the bounce buffer where the last `writeMiss` wanted it. Not 0 on a fault (an MMIO write to complete). */
+  commit(): number {
+    const cpu = this.#cpu;
+    const size = this.#commitSize;
+    const low = this.#commitLow;
+    const inPage = Math.min(size, 4096 - (low & 4095));
+    const index = cpu.get32(STATE.mmuIndex);
+    for (let done = 0; done < size; ) {
+      const count = done === 0 ? inPage : size - done;
+      const at = low + done;
+      const gpa = this.#gpa(at | 0, (this.#commitHigh + (at >= TWO32 ? 1 : 0)) | 0, WRITE, index);
+      if (gpa < 0) return 1;
+      const host = this.#writable(gpa, count);
+      const from = STATE.bounce + done;
+      if (host !== 0) this.#memory.u8.set(cpu.u8.subarray(from, from + count), host);
+      else if (!this.#memory.isRam(Math.floor(gpa / 4096) as Gfn)) {
+        if (!this.#io.write(gpa, count, cpu.view, from)) return this.#exit();
+      }
+      done += count;
+    }
+    return 0;
+  }
+
+  /** Execute-TLB miss for STATE.slowAddress: the entry table of the page, 0 on a fault. */
+  fetchMiss(): number {
+    const cpu = this.#cpu;
+    const low = cpu.get32(STATE.slowAddress);
+    const high = cpu.get32(STATE.slowAddress + 4);
+    const index = cpu.cpl === 3 ? MMU_INDEX.user : MMU_INDEX.supervisor;
+    const gpa = this.#gpa(low, high, EXECUTE, index);
+    if (gpa < 0) return 0;
+    const entry = this.#memory.entry(Math.floor(gpa / 4096) as Gfn);
+    if (entry === 0) return this.#fault(VECTOR.gp, 0); // code in MMIO: real hardware would fetch there; we do not
+    const mode = cpu.get32(STATE.codeMode);
+    const table = this.#code.table(Math.floor(gpa / 4096) as Gfn, pageOf(entry), mode);
+    this.#fill(cpu.tlbArray(index, EXECUTE), low, high, mode, table);
+    return table;
+  }
+
+  /** Entry table of the page at STATE.slowAddress, from the execute TLB or by a walk; 0 after leaving a fault. */
+  codeTable(): number {
+    const cpu = this.#cpu;
+    const low = cpu.get32(STATE.slowAddress);
+    const at = (cpu.get32(STATE.tlbExec) + ((low >>> 12) & (TLB.entries - 1)) * TLB.entrySize) >> 2;
+    const { u32 } = this.#memory;
+    const tag = ((low & ~4095) | cpu.get32(STATE.codeTag)) >>> 0;
+    if (u32[at] === tag && u32[at + 1] === cpu.get32(STATE.slowAddress + 4)) return u32[at + 2] as number;
+    return this.fetchMiss();
+  }
+
+  // ---- LinearMemory, for helpers -------------------------------------------------------------------------------------
+
+  read(linear: bigint, size: number, supervisor: boolean): bigint {
+    const host = this.#reachOrThrow(linear, size, READ, supervisor);
+    const { view } = this.#memory;
+    switch (size) {
+      case 1:
+        return BigInt(view.getUint8(host));
+      case 2:
+        return BigInt(view.getUint16(host, true));
+      case 4:
+        return BigInt(view.getUint32(host, true));
+      case 8:
+        return view.getBigUint64(host, true);
+      default:
+        return view.getBigUint64(host, true) | (view.getBigUint64(host + 8, true) << 64n);
+    }
+  }
+
+  write(linear: bigint, size: number, value: bigint, supervisor: boolean): void {
+    const host = this.#reachOrThrow(linear, size, WRITE, supervisor);
+    const { view } = this.#memory;
+    switch (size) {
+      case 1:
+        view.setUint8(host, Number(value & 0xffn));
+        break;
+      case 2:
+        view.setUint16(host, Number(value & 0xffffn), true);
+        break;
+      case 4:
+        view.setUint32(host, Number(value & 0xffff_ffffn), true);
+        break;
+      case 8:
+        view.setBigUint64(host, BigInt.asUintN(64, value), true);
+        break;
+      default:
+        view.setBigUint64(host, BigInt.asUintN(64, value), true);
+        view.setBigUint64(host + 8, BigInt.asUintN(64, value >> 64n), true);
+    }
+    if (this.#bounced(host) && this.#commitAs(this.#index(supervisor)) !== 0) throw this.#thrown();
+  }
+
+  probeWrite(linear: bigint, size: number, supervisor: boolean): void {
+    this.#reachOrThrow(linear, size, WRITE, supervisor);
+  }
+
+  /** Reads or writes any number of bytes with CPL's own rights. Throws GuestFault. */
+  readBytes(linear: bigint, into: Uint8Array, supervisor = false): void {
+    for (let done = 0; done < into.length; ) {
+      const at = linear + BigInt(done);
+      const count = Math.min(into.length - done, 4096 - Number(at & 0xfffn), 16);
+      const host = this.#reachOrThrow(at, count, READ, supervisor);
+      into.set(this.#memory.u8.subarray(host, host + count), done);
+      done += count;
+    }
+  }
+  writeBytes(linear: bigint, from: Uint8Array, supervisor = false): void {
+    for (let done = 0; done < from.length; ) {
+      const at = linear + BigInt(done);
+      const count = Math.min(from.length - done, 4096 - Number(at & 0xfffn), 16);
+      const host = this.#reachOrThrow(at, count, WRITE, supervisor);
+      this.#memory.u8.set(from.subarray(done, done + count), host);
+      if (this.#bounced(host) && this.#commitAs(this.#index(supervisor)) !== 0) throw this.#thrown();
+      done += count;
+    }
+  }
+
+  /** Physical address of a linear one, without touching accessed bits, TLBs or fault slots; −1 when not mapped. */
+  translate(linear: bigint): number {
+    const low = Number(linear & 0xffff_ffffn) | 0;
+    const high = Number((linear >> 32n) & 0xffff_ffffn) | 0;
+    return this.#walk(low, high, READ, MMU_INDEX.supervisorAc, false) === 0 ? this.#physical + (low & 4095) : -1;
+  }
+
+  /** As `translate`, for a page the supervisor may write to: sets its dirty bit as the write would. */
+  translateForWrite(linear: bigint): number {
+    const low = Number(linear & 0xffff_ffffn) | 0;
+    const high = Number((linear >> 32n) & 0xffff_ffffn) | 0;
+    return this.#walk(low, high, WRITE, MMU_INDEX.supervisorAc, true) === 0 ? this.#physical + (low & 4095) : -1;
+  }
+
+  flush(includeGlobal: boolean): void {
+    if (includeGlobal || this.#overflow) {
+      const { u32 } = this.#memory;
+      const first = this.#cpu.tlbArray(0, 0);
+      for (let at = first >> 2; at < (first + 9 * TLB.bytes) >> 2; at += 4) {
+        if (!includeGlobal && (u32[at + 3] as number) & 1) continue;
+        u32[at] = 0xffff_ffff;
+        u32[at + 1] = 0xffff_ffff;
+      }
+    } else {
+      const { u32 } = this.#memory;
+      for (let i = 0; i < this.#filled; i++) {
+        const at = (this.#fills[i] as number) >> 2;
+        if ((u32[at + 3] as number) & 1) continue;
+        u32[at] = 0xffff_ffff;
+        u32[at + 1] = 0xffff_ffff;
+      }
+    }
+    this.#filled = 0;
+    this.#overflow = false;
+    if (includeGlobal) this.#large = false;
+  }
+
+  invalidatePage(linear: bigint): void {
+    if (this.#large) {
+      this.flush(true);
+      return;
+    }
+    const low = Number(linear & 0xffff_ffffn);
+    const { u32 } = this.#memory;
+    for (let array = 0; array < 9; array++) {
+      const at = (this.#cpu.base + TLB.at + array * TLB.bytes + ((low >>> 12) & (TLB.entries - 1)) * TLB.entrySize) >> 2;
+      u32[at] = 0xffff_ffff;
+      u32[at + 1] = 0xffff_ffff;
+    }
+  }
+
+  /** Linear pages (low 32 bits) with data breakpoints: every access to them takes the slow path. */
+  watch(pages: readonly number[]): void {
+    this.#watched = pages;
+    this.flush(true);
+  }
+  /** Called for each slow access to a watched page. */
+  onWatched: (low: number, high: number, size: number, write: boolean) => void = () => {};
+
+  /** A frame now holds something else. */
+  frameChanged(gfn: Gfn): void {
+    this.#code.invalidate(gfn);
+    this.flush(true);
+  }
+
+  // ---- the common path ------------------------------------------------------------------------------------------------
+
+  #index(supervisor: boolean): number {
+    if (!supervisor) return this.#cpu.get32(STATE.mmuIndex);
+    return this.#cpu.cr4 & CR4.smap ? MMU_INDEX.supervisor : MMU_INDEX.supervisorAc;
+  }
+  #bounced(host: number): boolean {
+    const at = host - this.#cpu.base - STATE.bounce;
+    return at >= 0 && at < 64;
+  }
+  #commitAs(index: number): number {
+    const cpu = this.#cpu;
+    const own = cpu.get32(STATE.mmuIndex);
+    cpu.set32(STATE.mmuIndex, index);
+    const status = this.commit();
+    cpu.set32(STATE.mmuIndex, own);
+    return status;
+  }
+  #thrown(): GuestFault {
+    const error = this.#cpu.i32[STATE.faultError >> 2] as number;
+    return new GuestFault(this.#cpu.get32(STATE.faultVector), error === -1 ? undefined : error);
+  }
+  #reachOrThrow(linear: bigint, size: number, access: AccessKind, supervisor: boolean): number {
+    const low = Number(linear & 0xffff_ffffn) | 0;
+    const high = Number((linear >> 32n) & 0xffff_ffffn) | 0;
+    const host = this.#reach(low, high, size, access, this.#index(supervisor), false, access === READ);
+    if (host === 0) throw this.#thrown();
+    return host;
+  }
+
+  #reach(low: number, high: number, size: number, access: AccessKind, index: number, fill: boolean, gather: boolean): number {
+    const cpu = this.#cpu;
+    if ((low & 4095) + size > 4096) return this.#reachAcross(low, high, size, access, index, gather);
+    const gpa = this.#gpa(low, high, access, index);
+    if (gpa < 0) return 0;
+    const gfn = Math.floor(gpa / 4096) as Gfn;
+    const entry = this.#memory.entry(gfn);
+    if (this.#watched.length > 0) this.#checkWatch(low, high, size, access === WRITE);
+    if (entry === 0) {
+      if (gather && !this.#gather(gpa, size, 0)) return this.#exit() & 0;
+      return this.#bounce(low, high, size);
+    }
+    const host = pageOf(entry) + (gpa % 4096);
+    const cacheable = fill && !this.#watched.includes(low >>> 12);
+    if (access === READ) {
+      if (cacheable) this.#fill(cpu.tlbArray(index, READ), low, high, 0, (host - low) | 0);
+      return host;
+    }
+    if ((entry & P2M.writable) === 0) return this.#bounce(low, high, size); // writes to ROM are dropped by commit
+    if (entry & P2M.code) {
+      this.#code.stored(gfn, gpa % 4096, size);
+      return host;
+    }
+    if (cacheable) this.#fill(cpu.tlbArray(index, WRITE), low, high, 0, (host - low) | 0);
+    return host;
+  }
+
+  /** Both pages must be reachable before anything happens; the bytes are gathered in the bounce buffer. */
+  #reachAcross(low: number, high: number, size: number, access: AccessKind, index: number, gather: boolean): number {
+    const cpu = this.#cpu;
+    const first = 4096 - (low & 4095);
+    const secondLow = (low + first) | 0;
+    const secondHigh = secondLow === 0 ? (high + 1) | 0 : high;
+    const a = this.#gpa(low, high, access, index);
+    if (a < 0) return 0;
+    const b = this.#gpa(secondLow, cpu.longMode ? secondHigh : 0, access, index);
+    if (b < 0) return 0;
+    if (this.#watched.length > 0) this.#checkWatch(low, high, size, access === WRITE);
+    if (gather && !(this.#gather(a, first, 0) && this.#gather(b, size - first, first))) return this.#exit() & 0;
+    return this.#bounce(low, high, size);
+  }
+
+  #bounce(low: number, high: number, size: number): number {
+    this.#commitLow = low >>> 0;
+    this.#commitHigh = high;
+    this.#commitSize = size;
+    return this.#cpu.base + STATE.bounce;
+  }
+
+  /** Copies bytes of a physical page piece to the bounce buffer. False when MMIO must be read by the machine first. */
+  #gather(gpa: number, count: number, at: number): boolean {
+    const cpu = this.#cpu;
+    const host = this.#memory.host(gpa as Gpa);
+    if (host !== 0) {
+      cpu.u8.set(this.#memory.u8.subarray(host, host + count), STATE.bounce + at);
+      return true;
+    }
+    return this.#io.read(gpa, count, cpu.view, STATE.bounce + at);
+  }
+
+  #writable(gpa: number, size: number): number {
+    const gfn = Math.floor(gpa / 4096) as Gfn;
+    const entry = this.#memory.entry(gfn);
+    if ((entry & P2M.writable) === 0) return 0;
+    if (entry & P2M.code) this.#code.stored(gfn, gpa % 4096, size);
+    return pageOf(entry) + (gpa % 4096);
+  }
+
+  #exit(): number {
+    this.#cpu.set32(STATE.faultVector, FAULT_EXIT);
+    return 1;
+  }
+
+  #checkWatch(low: number, high: number, size: number, write: boolean): void {
+    if (this.#watched.includes(low >>> 12) || this.#watched.includes((low + size - 1) >>> 12)) this.onWatched(low, high, size, write);
+  }
+
+  // ---- TLB --------------------------------------------------------------------------------------------------------------
+
+  #fill(array: number, low: number, high: number, tagBits: number, addend: number): void {
+    const at = array + ((low >>> 12) & (TLB.entries - 1)) * TLB.entrySize;
+    const word = at >> 2;
+    const { u32 } = this.#memory;
+    u32[word] = (low & ~4095) | tagBits;
+    u32[word + 1] = high;
+    u32[word + 2] = addend;
+    u32[word + 3] = this.#global ? 1 : 0;
+    if (this.#isLarge) this.#large = true;
+    if (this.#global) return;
+    if (this.#filled === this.#fills.length) this.#overflow = true;
+    else this.#fills[this.#filled++] = at;
+  }
+
+  #flushArrays(access: number): void {
+    const { u32 } = this.#memory;
+    for (let index = 0; index < 3; index++) {
+      const first = this.#cpu.tlbArray(index, access) >> 2;
+      for (let at = first; at < first + TLB.bytes / 4; at += 4) {
+        u32[at] = 0xffff_ffff;
+        u32[at + 1] = 0xffff_ffff;
+      }
+    }
+  }
+
+  /** A frame got decoded code: no write-TLB entry may lead to it. Entries are found by where they point. */
+  #dropWrites(gfn: Gfn): void {
+    const page = pageOf(this.#memory.entry(gfn));
+    const { u32 } = this.#memory;
+    for (let index = 0; index < 3; index++) {
+      const first = this.#cpu.tlbArray(index, WRITE) >> 2;
+      for (let at = first; at < first + TLB.bytes / 4; at += 4) {
+        if ((((u32[at + 2] as number) + (u32[at] as number)) | 0) !== (page | 0)) continue;
+        u32[at] = 0xffff_ffff;
+        u32[at + 1] = 0xffff_ffff;
+      }
+    }
+  }
+
+  // ---- walks ------------------------------------------------------------------------------------------------------------
+
+  /** Physical address for an access, or −1 with the fault slots set. Sets accessed and dirty bits. */
+  #gpa(low: number, high: number, access: AccessKind, index: number): number {
+    const error = this.#walk(low, high, access, index, true);
+    if (error === 0) return this.#physical + (low & 4095);
+    if (error === NOT_CANONICAL) {
+      // The stack segment's own faults are #SS(0): SDM vol. 1, 3.3.7.1. Generated code names the segment it used.
+      this.#fault(this.#cpu.get32(STATE.slowSize) === 2 ? VECTOR.ss : VECTOR.gp, 0);
+      return -1;
+    }
+    this.#cpu.set32(STATE.faultAddress, low);
+    this.#cpu.set32(STATE.faultAddress + 4, high);
+    this.#fault(VECTOR.pf, error & 0x1f);
+    return -1;
+  }
+
+  #fault(vector: number, error: number): 0 {
+    this.#cpu.set32(STATE.faultVector, vector);
+    this.#cpu.set32(STATE.faultError, error);
+    return 0;
+  }
+
+  /** 0 and the walk results, or a page-fault error code with bit 31 set, or NOT_CANONICAL. */
+  #walk(low: number, high: number, access: AccessKind, index: number, update: boolean): number {
+    this.walks++;
+    const cpu = this.#cpu;
+    this.#global = false;
+    this.#isLarge = false;
+    if ((cpu.cr0 & CR0.pg) === 0) {
+      if (high !== 0) return NOT_CANONICAL;
+      this.#physical = (low & ~4095) >>> 0;
+      return 0;
+    }
+    const { cr4 } = cpu;
+    const { efer } = cpu;
+    const user = index === MMU_INDEX.user;
+    const nxe = (efer & EFER.nxe) !== 0;
+    const code = (access === WRITE ? PF.write : 0) | (user ? PF.user : 0) | (access === EXECUTE && (nxe || cr4 & CR4.smep) ? PF.fetch : 0);
+    const fail = (bits: number) => code | bits | FAILED;
+    if (cpu.longMode) {
+      const top = (high | 0) >> 15;
+      if (top !== 0 && top !== -1) return NOT_CANONICAL;
+    }
+    const entries = this.#memory.u32;
+    let rights = PTE.rw | PTE.us;
+    let noExecute = false;
+    let table: number;
+    let level: number;
+    const wide = (cr4 & CR4.pae) !== 0 || cpu.longMode;
+    if (cpu.longMode) {
+      table = cpu.get32(STATE.cr3) & ~4095;
+      table = (table >>> 0) + (cpu.get32(STATE.cr3 + 4) & 0xff) * TWO32;
+      level = 4;
+    } else if (wide) {
+      const slot = STATE.pdpte + (low >>> 30) * 8;
+      if ((cpu.get32(slot) & PTE.p) === 0) return fail(0);
+      table = ((cpu.get32(slot) & ~4095) >>> 0) + (cpu.get32(slot + 4) & 0xff) * TWO32;
+      level = 2;
+    } else {
+      table = (cpu.get32(STATE.cr3) & ~4095) >>> 0;
+      level = 2;
+    }
+    let leafWord = 0;
+    let leaf = 0;
+    for (; ; level--) {
+      let word: number;
+      let entryHigh = 0;
+      if (wide) {
+        const nth =
+          level === 4 ? (high >>> 7) & 511 : level === 3 ? ((low >>> 30) | (high << 2)) & 511 : level === 2 ? (low >>> 21) & 511 : (low >>> 12) & 511;
+        word = this.#memory.host((table + nth * 8) as Gpa) >>> 2;
+        if (word === 0) return fail(0);
+        entryHigh = entries[word + 1] as number;
+      } else {
+        const nth = level === 2 ? (low >>> 22) & 1023 : (low >>> 12) & 1023;
+        word = this.#memory.host((table + nth * 4) as Gpa) >>> 2;
+        if (word === 0) return fail(0);
+      }
+      const entry = entries[word] as number;
+      if ((entry & PTE.p) === 0) return fail(0);
+      if (wide) {
+        if (entryHigh & RESERVED_HIGH || (entryHigh & NX_HIGH && !nxe)) return fail(PF.present | PF.reserved);
+        if (entryHigh & NX_HIGH) noExecute = true;
+        if (!cpu.longMode && entryHigh & 0x7ff0_0000) return fail(PF.present | PF.reserved);
+      }
+      rights &= entry;
+      const pageSize = level > 1 && entry & PTE.ps && (wide || (cr4 & CR4.pse) !== 0);
+      if (level === 4 && entry & PTE.ps) return fail(PF.present | PF.reserved);
+      if (level === 1 || pageSize) {
+        leafWord = word;
+        leaf = entry;
+        if (level === 1) {
+          this.#physical = ((entry & ~4095) >>> 0) + (entryHigh & 0xff) * TWO32;
+        } else {
+          this.#isLarge = true;
+          if (!wide) {
+            // 4 MiB page; bits 13..20 are address bits 32..39 (PSE-36). SDM vol. 3, table 4-4.
+            if (entry & (1 << 21)) return fail(PF.present | PF.reserved);
+            this.#physical = ((entry & 0xffc0_0000) >>> 0) + ((entry >>> 13) & 0xff) * TWO32 + (low & 0x003f_f000);
+          } else if (level === 2) {
+            if (entry & 0x001f_e000) return fail(PF.present | PF.reserved);
+            this.#physical = ((entry & 0xffe0_0000) >>> 0) + (entryHigh & 0xff) * TWO32 + (low & 0x001f_f000);
+          } else {
+            if (entry & 0x3fff_e000) return fail(PF.present | PF.reserved);
+            this.#physical = ((entry & 0xc000_0000) >>> 0) + (entryHigh & 0xff) * TWO32 + (low & 0x3fff_f000);
+          }
+        }
+        break;
+      }
+      // Entries above the leaf are marked once the walk is known to go on; a later fault leaves them marked, as allowed.
+      if (update && (entry & PTE.a) === 0) entries[word] = entry | PTE.a;
+      table = ((entry & ~4095) >>> 0) + (entryHigh & 0xff) * TWO32;
+    }
+    const userPage = (rights & PTE.us) !== 0;
+    if (user) {
+      if (!userPage) return fail(PF.present);
+      if (access === WRITE && (rights & PTE.rw) === 0) return fail(PF.present);
+    } else {
+      if (access === WRITE && (rights & PTE.rw) === 0 && cpu.cr0 & CR0.wp) return fail(PF.present);
+      if (userPage) {
+        if (access === EXECUTE && cr4 & CR4.smep) return fail(PF.present);
+        if (access !== EXECUTE && cr4 & CR4.smap && index === MMU_INDEX.supervisor) return fail(PF.present);
+      }
+    }
+    if (access === EXECUTE && noExecute) return fail(PF.present);
+    if (update) {
+      const marked = leaf | PTE.a | (access === WRITE ? PTE.d : 0);
+      if (marked !== leaf) {
+        entries[leafWord] = marked;
+        // Page tables may themselves be mapped as code, however unlikely; their frames are ordinary memory.
+      }
+    }
+    this.#global = (leaf & PTE.g) !== 0 && (cr4 & CR4.pge) !== 0;
+    return 0;
+  }
+}
+
+const FAILED = 0x8000_0000 | 0;
+const NOT_CANONICAL = 0x4000_0000;

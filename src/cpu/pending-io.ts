@@ -1,0 +1,107 @@
+// Port and MMIO accesses of the instruction being run. The engine returns each to the machine as an exit, then runs the
+// instruction again: accesses already completed answer from here, the next new one makes the next exit.
+import { EXIT, type Exit } from '../vcpu/contract.ts';
+
+interface Access {
+  kind: 'pio' | 'mmio';
+  /** Port or guest-physical address. */
+  at: number;
+  size: number;
+  write: boolean;
+  low: number;
+  high: number;
+}
+
+export class PendingIo {
+  readonly #exit: Exit;
+  /** Completed accesses of the current instruction, in order. */
+  readonly #done: Access[] = [];
+  #position = 0;
+  #waiting = false;
+
+  constructor(exit: Exit) {
+    this.#exit = exit;
+  }
+
+  /** True while an instruction has accesses behind it and has not finished. */
+  get active(): boolean {
+    return this.#done.length > 0;
+  }
+  /** True between an exit and the machine's answer. */
+  get waiting(): boolean {
+    return this.#waiting;
+  }
+
+  /** MMIO read of 1 to 16 bytes into `view`; false when the machine must act first. */
+  read(gpa: number, size: number, view: DataView, at: number): boolean {
+    return this.#transfer('mmio', gpa, size, false, view, at);
+  }
+  write(gpa: number, size: number, view: DataView, at: number): boolean {
+    return this.#transfer('mmio', gpa, size, true, view, at);
+  }
+  /** Port access; `size` 1, 2 or 4. */
+  port(port: number, size: number, write: boolean, view: DataView, at: number): boolean {
+    return this.#transfer('pio', port, size, write, view, at);
+  }
+
+  /** The instruction starts (again): earlier accesses answer in order. */
+  rewind(): void {
+    this.#position = 0;
+  }
+  /** The instruction, or an iteration of a string instruction, is complete. */
+  clear(): void {
+    this.#done.length = 0;
+    this.#position = 0;
+  }
+  /** Takes the machine's answer from the exit. */
+  complete(): void {
+    if (!this.#waiting) return;
+    this.#waiting = false;
+    const exit = this.#exit;
+    const kind = exit.reason === EXIT.pio ? 'pio' : 'mmio';
+    const at = kind === 'pio' ? exit.port : exit.gpa;
+    this.#done.push({ kind, at, size: exit.size, write: exit.write, low: exit.dataLow, high: exit.dataHigh });
+  }
+
+  #transfer(kind: 'pio' | 'mmio', at: number, size: number, write: boolean, view: DataView, buffer: number): boolean {
+    for (let done = 0; done < size; ) {
+      const piece = pieceSize(at + done, size - done);
+      const known = this.#done[this.#position];
+      if (known === undefined) {
+        this.#ask(kind, at + done, piece, write, view, buffer + done);
+        return false;
+      }
+      this.#position++;
+      if (!write) {
+        for (let i = 0; i < piece; i++) view.setUint8(buffer + done + i, ((i < 4 ? known.low : known.high) >>> ((i & 3) * 8)) & 0xff);
+      }
+      done += piece;
+    }
+    return true;
+  }
+
+  #ask(kind: 'pio' | 'mmio', at: number, size: number, write: boolean, view: DataView, buffer: number): void {
+    const exit = this.#exit;
+    exit.reason = kind === 'pio' ? EXIT.pio : EXIT.mmio;
+    exit.port = kind === 'pio' ? at : 0;
+    exit.gpa = kind === 'mmio' ? at : 0;
+    exit.size = size;
+    exit.write = write;
+    exit.dataLow = 0;
+    exit.dataHigh = 0;
+    if (write) {
+      for (let i = 0; i < size; i++) {
+        const byte = view.getUint8(buffer + i);
+        if (i < 4) exit.dataLow = (exit.dataLow | (byte << (i * 8))) >>> 0;
+        else exit.dataHigh = (exit.dataHigh | (byte << ((i - 4) * 8))) >>> 0;
+      }
+    }
+    this.#waiting = true;
+  }
+}
+
+/** Largest power of two up to 8 bytes that fits what is left; unaligned and 16-byte accesses reach devices in pieces. */
+function pieceSize(at: number, left: number): number {
+  for (const size of [8, 4, 2]) if (left >= size && at % size === 0) return size;
+  return 1;
+}

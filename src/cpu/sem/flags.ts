@@ -1,0 +1,118 @@
+// Flag instructions. SDM vol. 2: CLC, STC, CMC, CLD, STD, LAHF, SAHF, SALC, CLI, STI, STAC, CLAC, PUSHF, POPF.
+import { type Expr, i32 } from '../../wasm/expr.ts';
+import type { Emitter } from '../emit/emitter.ts';
+import { semantics } from '../emit/semantics.ts';
+import { CR4, FLAG, MMU_INDEX, REQUEST, SHADOW, STATE, TLB, VECTOR } from '../state.ts';
+
+const RAX = 0;
+
+export const clc = semantics('clc', '', (e) => e.flags.setCarry(i32(0)));
+export const stc = semantics('stc', '', (e) => e.flags.setCarry(i32(1)));
+export const cmc = semantics('cmc', '', (e) => e.flags.setCarry(e.flags.carry().xor(1)));
+export const cld = semantics('cld', '', (e) => e.setSlot32(STATE.eflags, e.slot32(STATE.eflags).and(~FLAG.df)));
+export const std = semantics('std', '', (e) => e.setSlot32(STATE.eflags, e.slot32(STATE.eflags).or(FLAG.df)));
+
+/** Bits of the byte that LAHF and SAHF move; bit 1 reads as 1. */
+const LOW_FLAGS = FLAG.cf | FLAG.pf | FLAG.af | FLAG.zf | FLAG.sf;
+
+export const lahf = semantics('lahf', '', (e) => {
+  const low = e.flags.image().and(LOW_FLAGS).or(2);
+  e.setGpr(RAX, 2, e.gpr(RAX, 2).and(0xff).or(low.shl(8)));
+});
+export const sahf = semantics('sahf', '', (e) => {
+  const ah = e.gpr(RAX, 2).shrU(8).and(LOW_FLAGS);
+  e.flags.setAll(e.flags.image().and(FLAG.of).or(ah));
+});
+/** Undocumented: AL = CF ? FF : 0. */
+export const salc = semantics('salc', '', (e) => e.setGpr(RAX, 1, e.flags.carry().neg()));
+
+/** CPL ≤ IOPL. Real-address mode runs at CPL 0, virtual-8086 mode at 3. */
+export const ioAllowed = (e: Emitter): Expr =>
+  e.slot32(STATE.cpl).leU(e.slot32(STATE.eflags).shrU(12).and(3));
+
+/** Maskable interrupts have become possible: ends the instruction if one waits. */
+function lookForInterrupt(e: Emitter): void {
+  const { f } = e;
+  f.if(e.slot32(STATE.interruptPending), () => {
+    const at = e.state.add(STATE.request);
+    const old = f.local('i32');
+    f.loop((again) => {
+      f.set(old, e.slot32(STATE.request));
+      f.brIf(again, f.cmpxchg(at, 4, old, old.or(REQUEST.interrupt)).ne(old));
+    });
+    e.endAndPoll();
+  });
+}
+
+/** The helper raises #GP(0), or clears VIF under CR4.PVI or CR4.VME. */
+export const cli = semantics('cli', '', (e) => {
+  e.f.if(
+    ioAllowed(e),
+    () => e.setSlot32(STATE.eflags, e.slot32(STATE.eflags).and(~FLAG.if)),
+    () => e.helper('cli'),
+  );
+}, { hot: true, ends: true, by: 'mode' });
+
+/** Interrupts stay off for one more instruction if they were off. The helper is for the cases in which VIF takes IF's place. */
+export const sti = semantics('sti', '', (e) => {
+  const { f } = e;
+  f.if(ioAllowed(e), () => {
+    const old = f.let(e.slot32(STATE.eflags));
+    f.if(old.and(FLAG.if).eqz(), () => {
+      e.setSlot32(STATE.eflags, old.or(FLAG.if));
+      e.setSlot32(STATE.shadow, i32(SHADOW.sti));
+      lookForInterrupt(e);
+    });
+  }, () => e.helper('sti'));
+}, { hot: true, ends: true, by: 'mode' });
+
+/** EFLAGS.AC chooses between the two supervisor TLBs while SMAP is on. Both instructions need CPL 0. */
+function setAccessCheck(e: Emitter, ac: boolean): void {
+  const { f } = e;
+  f.if(e.slot32(STATE.cpl), () => e.raise(VECTOR.ud));
+  const flags = e.slot32(STATE.eflags);
+  e.setSlot32(STATE.eflags, ac ? flags.or(FLAG.ac) : flags.and(~FLAG.ac));
+  const loose = i32(MMU_INDEX.supervisorAc);
+  const index = ac ? loose : f.let(i32(MMU_INDEX.supervisor).select(e.slot32(STATE.cr4).and(CR4.smap), loose));
+  const array = f.let(index.mul(3 * TLB.bytes).add(e.state).add(TLB.at));
+  e.setSlot32(STATE.mmuIndex, index);
+  e.setSlot32(STATE.tlbRead, array);
+  e.setSlot32(STATE.tlbWrite, array.add(TLB.bytes));
+}
+export const stac = semantics('stac', '', (e) => setAccessCheck(e, true));
+export const clac = semantics('clac', '', (e) => setAccessCheck(e, false));
+
+/** In virtual-8086 mode with IOPL below 3 the helper does it all: VME, or #GP(0). */
+export const pushf = semantics('pushf', '', (e) => {
+  const { osize, long } = e.variant;
+  const ordinary = () => {
+    const kept = e.slot32(STATE.eflags).and(~(FLAG.vm | FLAG.rf));
+    const image = e.f.let(e.flags.image().or(kept).or(2));
+    e.push(osize === 8 ? image.extendU() : image, osize);
+  };
+  if (long) ordinary();
+  else e.f.if(e.slot32(STATE.eflags).and(FLAG.vm).ne(0).and(ioAllowed(e).eqz()), () => e.helper('pushf'), ordinary);
+}, { hot: true, by: 'osize mode' });
+
+/** What POPF may change with consequences (TF, AC), only at some privilege (IOPL), or not at all. */
+const SPECIAL = FLAG.tf | FLAG.iopl | FLAG.nt | FLAG.ac | FLAG.id;
+
+/** The helper `popf` does the whole instruction when one of the rarer flags would change, or in virtual-8086 mode. */
+export const popf = semantics('popf', '', (e) => {
+  const { f } = e;
+  const { osize } = e.variant;
+  const popped = e.peek(0, osize);
+  const low = f.let(osize === 8 ? popped.wrap() : popped);
+  const old = f.let(e.slot32(STATE.eflags));
+  const reach = osize === 2 ? SPECIAL & 0xffff : SPECIAL;
+  // A pop of 32 or 64 bits clears VIF, VIP; every pop clears RF.
+  const cleared = FLAG.vm | FLAG.rf | (osize === 2 ? 0 : FLAG.vif | FLAG.vip);
+  f.if(low.xor(old).and(reach).or(old.and(cleared)), () => e.helper('popf'), () => {
+    e.setStackPointer(f.let(e.stackPointer().add(osize)));
+    e.flags.setAll(low);
+    const writable = f.let(i32(FLAG.df | FLAG.if).select(ioAllowed(e), i32(FLAG.df)));
+    const now = f.let(old.and(writable.not()).or(low.and(writable)));
+    e.setSlot32(STATE.eflags, now);
+    f.if(now.and(old.not()).and(FLAG.if), () => lookForInterrupt(e));
+  });
+}, { hot: true, ends: true, by: 'osize mode' });

@@ -1,0 +1,82 @@
+// Numbers of the SSE operations that TypeScript computes exactly, as the argument of the compute named 'fp'.
+import type { Expr } from '../../wasm/expr.ts';
+import type { Emitter } from '../emit/emitter.ts';
+import { STATE } from '../state.ts';
+
+/** Packed or scalar, single or double. */
+export const FORM = { ps: 0, pd: 1, ss: 2, sd: 3 } as const;
+export type FormName = keyof typeof FORM;
+
+/** What to do; the argument is `operation << 2 | form`. */
+export const FP = {
+  add: 0,
+  sub: 1,
+  mul: 2,
+  div: 3,
+  min: 4,
+  max: 5,
+  sqrt: 6,
+  rcp: 7,
+  rsqrt: 8,
+  addsub: 9,
+  /** With an immediate: the predicate, the rounding, the lanes. */
+  cmp: 10,
+  round: 11,
+  dot: 12,
+  /** EFLAGS as the answer. */
+  ucomi: 13,
+  comi: 14,
+  /** From the form's format to the other one; from and to integers of 32 and 64 bits. The form is the float's. */
+  convert: 15,
+  fromInt32: 16,
+  fromInt64: 17,
+  toInt32: 18,
+  toInt64: 19,
+  truncateInt32: 20,
+  truncateInt64: 21,
+} as const;
+export type FpName = keyof typeof FP;
+
+/** Where operands and answers are: two vectors in, one out; an immediate in, an integer or flags out. */
+export const FP_SLOT = {
+  a: STATE.vectorScratch,
+  b: STATE.vectorScratch + 16,
+  result: STATE.vectorScratch + 32,
+  /** u32. */
+  immediate: STATE.scratch,
+  /** u64. */
+  answer: STATE.scratch + 8,
+} as const;
+
+export const operationNumber = (name: FpName, form: FormName): number => (FP[name] << 2) | FORM[form];
+
+/** Emits the slow path: the answer is in FP_SLOT.result or FP_SLOT.answer unless an exception is raised. */
+export function computeSlow(e: Emitter, name: FpName, form: FormName, a: Expr, b: Expr, immediate?: Expr): void {
+  e.f.storeV(e.state, a, FP_SLOT.a);
+  e.f.storeV(e.state, b, FP_SLOT.b);
+  if (immediate !== undefined) e.setSlot32(FP_SLOT.immediate, immediate);
+  e.compute('fp', operationNumber(name, form));
+}
+
+/** `fast()` where `plain` holds, else the exact computation. */
+export function vectorOrSlow(
+  e: Emitter,
+  plain: Expr,
+  fast: () => Expr,
+  name: FpName,
+  form: FormName,
+  a: Expr,
+  b: Expr,
+  immediate?: Expr,
+): Expr {
+  const result = e.local('v128');
+  e.f.if(
+    plain,
+    () => e.f.set(result, fast()),
+    () => {
+      computeSlow(e, name, form, a, b, immediate);
+      e.f.set(result, e.state.loadV(FP_SLOT.result));
+    },
+  );
+  return result;
+}

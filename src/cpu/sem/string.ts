@@ -1,0 +1,163 @@
+// String instructions. SDM vol. 2: MOVS, STOS, LODS, CMPS, SCAS, INS, OUTS.
+import { type Expr, i32, i64 } from '../../wasm/expr.ts';
+import type { Emitter, OperandSize } from '../emit/emitter.ts';
+import { semantics, type Semantics } from '../emit/semantics.ts';
+import { SEG, SEGMENT, STATE } from '../state.ts';
+import {
+  atMost, destinationOffset, directionIsDown, elementsInPage, isDirect, moveDestination, moveSource, repeated, sourceOffset, stride,
+} from './repeat.ts';
+import { SCRATCH } from './scratch.ts';
+
+const RAX = 0;
+type ElementSize = OperandSize;
+
+/** The byte form and the form of the operand size. Whole families of variants: prefix, address size, mode. */
+function family(name: string, emit: (e: Emitter, size: ElementSize) => void): { readonly bytes: Semantics; readonly words: Semantics } {
+  return {
+    bytes: semantics(`${name}b`, '', (e) => emit(e, 1), { ends: true, by: 'asize rep mode' }),
+    words: semantics(`${name}v`, '', (e) => emit(e, e.variant.osize), { ends: true, by: 'osize asize rep mode' }),
+  };
+}
+
+const typeOf = (size: ElementSize): 'i32' | 'i64' => (size === 8 ? 'i64' : 'i32');
+
+export const movs = family('movs', (e, size) => {
+  const { f } = e;
+  const { rep, long, asize } = e.variant;
+  repeated(e, (left) => {
+    const step = stride(e, size);
+    const from = sourceOffset(e);
+    const to = destinationOffset(e);
+    const source = e.linearAt('operand', from, size, false);
+    const hostFrom = e.hostAddress(source, size, 'r');
+    // Read before the destination is looked up: both may need the gathering buffer.
+    const value = f.let(hostFrom.load(typeOf(size), size, 0));
+    const target = e.linearAt(SEGMENT.es, to, size, true);
+    const hostTo = e.hostAddress(target, size, 'w');
+    const done = f.local('i64');
+    f.set(done, i64(1));
+    const single = () => {
+      f.store(hostTo, size, value, 0);
+      e.commit(hostTo);
+    };
+    // In 64-bit mode no segment limit can end inside a page.
+    if (rep === 'none' || !long || asize !== 8) single();
+    else {
+      const direct = isDirect(e, source, 'r').and(isDirect(e, target, 'w')).and(directionIsDown(e).eqz());
+      f.if(direct, () => {
+        const room = f.let(elementsInPage(source, size));
+        const roomTo = f.let(elementsInPage(target, size));
+        const n = atMost(e, left, room.select(room.ltU(roomTo), roomTo));
+        // A destination shortly after the source repeats a pattern: copy no more than lies between them at a time.
+        const distance = f.let(hostTo.sub(hostFrom));
+        const apart = f.let(distance.shrU(Math.log2(size)));
+        f.if(apart.ltU(n), () => f.set(n, apart.select(apart, i32(1))));
+        f.if(n.eq(1), () => f.store(hostTo, size, value, 0), () => f.memoryCopy(hostTo, hostFrom, n.shl(Math.log2(size))));
+        f.set(done, n.extendU());
+      }, single);
+    }
+    const bytes = f.let(done.mul(step));
+    moveSource(e, from, bytes);
+    moveDestination(e, to, bytes);
+    return { done };
+  });
+});
+
+export const stos = family('stos', (e, size) => {
+  const { f } = e;
+  const { rep, long, asize } = e.variant;
+  const value = e.gpr(RAX, size);
+  const flat = (): Expr => (long ? i32(1) : e.slot32(STATE.seg + SEGMENT.es * SEG.sizeof + SEG.limit).eq(-1));
+  repeated(e, (left) => {
+    const step = stride(e, size);
+    const to = destinationOffset(e);
+    const target = e.linearAt(SEGMENT.es, to, size, true);
+    const host = e.hostAddress(target, size, 'w');
+    const done = f.local('i64');
+    f.set(done, i64(1));
+    const single = () => {
+      f.store(host, size, value, 0);
+      e.commit(host);
+    };
+    if (rep === 'none' || asize !== (long ? 8 : 4)) single();
+    else {
+      f.if(isDirect(e, target, 'w').and(directionIsDown(e).eqz()).and(flat()), () => {
+        const n = atMost(e, left, elementsInPage(target, size));
+        fill(e, host, value, n, size);
+        f.set(done, n.extendU());
+      }, single);
+    }
+    moveDestination(e, to, f.let(done.mul(step)));
+    return { done };
+  });
+});
+
+/** Stores `n` (i32, at least 1) copies of a value at a host address. */
+function fill(e: Emitter, host: Expr, value: Expr, n: Expr, size: ElementSize): void {
+  const { f } = e;
+  const low = f.let((size === 8 ? value.wrap() : value).and(0xff));
+  if (size === 1) {
+    f.memoryFill(host, low, n);
+    return;
+  }
+  const uniform = size === 8 ? low.extendU().mul(0x0101_0101_0101_0101n) : low.mul(size === 4 ? 0x0101_0101 : 0x0101);
+  f.if(value.eq(uniform), () => f.memoryFill(host, low, n.shl(Math.log2(size))), () => {
+    const at = f.local('i32');
+    const end = f.let(host.add(n.shl(Math.log2(size))));
+    f.set(at, host);
+    f.loop((next) => {
+      f.store(at, size, value, 0);
+      f.set(at, at.add(size));
+      f.brIf(next, at.ltU(end));
+    });
+  });
+}
+
+export const lods = family('lods', (e, size) => {
+  repeated(e, () => {
+    const step = stride(e, size);
+    const from = sourceOffset(e);
+    e.setGpr(RAX, size, e.loadAt('operand', from, size));
+    moveSource(e, from, step);
+    return { done: i64(1) };
+  });
+});
+
+/** REPE (F3) goes on while the elements are equal, REPNE (F2) while they differ. */
+const stopWhen = (e: Emitter, a: Expr, b: Expr): Expr => (e.variant.rep === 'repne' ? a.eq(b) : a.ne(b));
+
+export const cmps = family('cmps', (e, size) => {
+  repeated(e, () => {
+    const step = stride(e, size);
+    const from = sourceOffset(e);
+    const to = destinationOffset(e);
+    const a = e.loadAt('operand', from, size);
+    const b = e.loadAt(SEGMENT.es, to, size);
+    moveSource(e, from, step);
+    moveDestination(e, to, step);
+    return { done: i64(1), stop: stopWhen(e, a, b), finish: () => e.flags.sub(a, b, e.f.let(a.sub(b)), size) };
+  });
+});
+
+export const scas = family('scas', (e, size) => {
+  const a = e.gpr(RAX, size);
+  repeated(e, () => {
+    const step = stride(e, size);
+    const to = destinationOffset(e);
+    const b = e.loadAt(SEGMENT.es, to, size);
+    moveDestination(e, to, step);
+    return { done: i64(1), stop: stopWhen(e, a, b), finish: () => e.flags.sub(a, b, e.f.let(a.sub(b)), size) };
+  });
+});
+
+/**
+ * INS and OUTS are done by the helpers `ins` and `outs`: one element, or with a REP prefix as many as they like, leaving RCX,
+ * RSI and RDI as they have got and RIP on the instruction while some are left. The element's size is in SCRATCH.a.
+ */
+const port = (name: string) =>
+  family(name, (e, size) => {
+    e.setSlot32(SCRATCH.a, i32(size === 8 ? 4 : size));
+    e.helper(name);
+  });
+export const ins = port('ins');
+export const outs = port('outs');

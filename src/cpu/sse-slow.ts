@@ -1,0 +1,200 @@
+// The SSE floating-point operations that generated code does not do itself: exact results and exact MXCSR flags, lane by
+// lane, from FP_SLOT.a and FP_SLOT.b to FP_SLOT.result or FP_SLOT.answer. SDM vol. 1, 11.5.
+import type { Cpu } from './cpu.ts';
+import { createFpEnv, type FpEnv } from './fp/env.ts';
+import { rcp32, rsqrt32 } from './fp/sse-approximate.ts';
+import {
+  f32ToF64, f32ToI32, f32ToI64, f64ToF32, f64ToI32, f64ToI64, i32ToF32, i32ToF64, i64ToF32, i64ToF64,
+} from './fp/sse-convert.ts';
+import { dppd, dpps } from './fp/sse-dot.ts';
+import {
+  add32, add64, beginSse, cmp32, cmp64, comi32, comi64, div32, div64, endSse, max32, max64, min32, min64, mul32, mul64, MXCSR, round32,
+  round64, sqrt32, sqrt64, sseFaulted, sub32, sub64,
+} from './fp/sse.ts';
+import { FP, FP_SLOT, FORM } from './sem/sse-operation.ts';
+import { exactProduct, exactQuotient, exactRoot, exactSum } from './sse-exact.ts';
+import { CR4, STATE, VECTOR } from './state.ts';
+
+type Single = (env: FpEnv, a: number, b: number, immediate: number, lane: number) => number;
+type Double = (env: FpEnv, a: bigint, b: bigint, immediate: number, lane: number) => bigint;
+
+/** Operations on lanes of one format, by number. Unary ones take the source, `b`. */
+const SINGLE: Readonly<Record<number, Single>> = {
+  [FP.add]: add32,
+  [FP.sub]: sub32,
+  [FP.mul]: mul32,
+  [FP.div]: div32,
+  [FP.min]: min32,
+  [FP.max]: max32,
+  [FP.sqrt]: (env, _, b) => sqrt32(env, b),
+  [FP.rcp]: (_env, _, b) => rcp32(b),
+  [FP.rsqrt]: (_env, _, b) => rsqrt32(b),
+  [FP.addsub]: (env, a, b, _, lane) => (lane & 1 ? add32 : sub32)(env, a, b),
+  [FP.cmp]: cmp32,
+  [FP.round]: (env, _, b, immediate) => round32(env, b, immediate),
+};
+const DOUBLE: Readonly<Record<number, Double>> = {
+  [FP.add]: add64,
+  [FP.sub]: sub64,
+  [FP.mul]: mul64,
+  [FP.div]: div64,
+  [FP.min]: min64,
+  [FP.max]: max64,
+  [FP.sqrt]: (env, _, b) => sqrt64(env, b),
+  [FP.addsub]: (env, a, b, _, lane) => (lane & 1 ? add64 : sub64)(env, a, b),
+  [FP.cmp]: cmp64,
+  [FP.round]: (env, _, b, immediate) => round64(env, b, immediate),
+};
+
+const A32 = FP_SLOT.a >> 2;
+const B32 = FP_SLOT.b >> 2;
+const RESULT32 = FP_SLOT.result >> 2;
+const A64 = FP_SLOT.a >> 3;
+const B64 = FP_SLOT.b >> 3;
+const RESULT64 = FP_SLOT.result >> 3;
+
+/**
+ * Does operation `argument` (see operationNumber). Updates the flags of MXCSR. Returns 0, or 1 after leaving #XM, or #UD
+ * while CR4.OSXMMEXCPT is 0, in the fault slots because of an unmasked exception; then there is no result.
+ */
+export function fpOperation(cpu: Cpu, argument: number): number {
+  const operation = argument >> 2;
+  const form = argument & 3;
+  const mxcsr = cpu.get32(STATE.mxcsr);
+  if (operation <= FP.addsub && isExact(cpu, operation, form, mxcsr)) return 0;
+  const env = createFpEnv(false);
+  beginSse(env, mxcsr);
+  compute(cpu, env, operation, form);
+  cpu.set32(STATE.mxcsr, endSse(env, mxcsr));
+  if (!sseFaulted(env)) return 0;
+  cpu.set32(STATE.faultVector, cpu.cr4 & CR4.osxmmexcpt ? VECTOR.xm : VECTOR.ud);
+  cpu.set32(STATE.faultError, 0xffff_ffff);
+  return 1;
+}
+
+function compute(cpu: Cpu, env: FpEnv, operation: number, form: number): void {
+  if (operation >= FP.convert) convert(cpu, env, operation, form);
+  else if (operation === FP.ucomi || operation === FP.comi) {
+    const quiet = operation === FP.ucomi;
+    const flags =
+      form === FORM.ss
+        ? comi32(env, cpu.u32[A32] as number, cpu.u32[B32] as number, quiet)
+        : comi64(env, cpu.u64[A64] as bigint, cpu.u64[B64] as bigint, quiet);
+    cpu.set32(FP_SLOT.answer, flags);
+  } else if (operation === FP.dot) {
+    const immediate = cpu.get32(FP_SLOT.immediate);
+    if (form === FORM.ps) dpps(env, cpu.u32.subarray(A32, A32 + 4), cpu.u32.subarray(B32, B32 + 4), immediate, cpu.u32.subarray(RESULT32, RESULT32 + 4));
+    else dppd(env, cpu.u64.subarray(A64, A64 + 2), cpu.u64.subarray(B64, B64 + 2), immediate, cpu.u64.subarray(RESULT64, RESULT64 + 2));
+  } else lanes(cpu, env, operation, form);
+}
+
+function lanes(cpu: Cpu, env: FpEnv, operation: number, form: number): void {
+  const immediate = cpu.get32(FP_SLOT.immediate);
+  const { u32, u64 } = cpu;
+  copyDestination(cpu);
+  if (form === FORM.ps || form === FORM.ss) {
+    const each = SINGLE[operation] as Single;
+    const count = form === FORM.ps ? 4 : 1;
+    for (let i = 0; i < count; i++) u32[RESULT32 + i] = each(env, u32[A32 + i] as number, u32[B32 + i] as number, immediate, i);
+  } else {
+    const each = DOUBLE[operation] as Double;
+    const count = form === FORM.pd ? 2 : 1;
+    for (let i = 0; i < count; i++) u64[RESULT64 + i] = each(env, u64[A64 + i] as bigint, u64[B64 + i] as bigint, immediate, i);
+  }
+}
+
+/** A scalar result keeps the other lanes of the destination. */
+function copyDestination({ u64 }: Cpu): void {
+  u64[RESULT64] = u64[A64] as bigint;
+  u64[RESULT64 + 1] = u64[A64 + 1] as bigint;
+}
+
+/** Conversions; `form` is the float's, which is the source of `convert` and the result of `fromInt`. */
+function convert(cpu: Cpu, env: FpEnv, operation: number, form: number): void {
+  const { u32, u64 } = cpu;
+  const single = form === FORM.ps || form === FORM.ss;
+  const packed = form === FORM.ps || form === FORM.pd;
+  const b32 = (i: number) => u32[B32 + i] as number;
+  const b64 = (i: number) => u64[B64 + i] as bigint;
+  const truncate = operation === FP.truncateInt32 || operation === FP.truncateInt64;
+  switch (operation) {
+    case FP.convert:
+      copyDestination(cpu);
+      if (single) for (let i = 0; i < (packed ? 2 : 1); i++) u64[RESULT64 + i] = f32ToF64(env, b32(i));
+      else for (let i = 0; i < (packed ? 2 : 1); i++) u32[RESULT32 + i] = f64ToF32(env, b64(i));
+      if (form === FORM.pd) u64[RESULT64 + 1] = 0n;
+      return;
+    case FP.fromInt32:
+      copyDestination(cpu);
+      if (single) for (let i = 0; i < (packed ? 4 : 1); i++) u32[RESULT32 + i] = i32ToF32(env, b32(i));
+      else u64[RESULT64] = i32ToF64(env, b32(0));
+      return;
+    case FP.fromInt64:
+      copyDestination(cpu);
+      if (single) u32[RESULT32] = i64ToF32(env, b64(0));
+      else u64[RESULT64] = i64ToF64(env, b64(0));
+      return;
+    case FP.toInt32:
+    case FP.truncateInt32: {
+      const one = (i: number) => (single ? f32ToI32(env, b32(i), truncate) : f64ToI32(env, b64(i), truncate));
+      if (!packed) {
+        cpu.set64(FP_SLOT.answer, BigInt(one(0)));
+        return;
+      }
+      u64[RESULT64 + 1] = 0n;
+      for (let i = 0; i < (single ? 4 : 2); i++) u32[RESULT32 + i] = one(i);
+      return;
+    }
+    default:
+      cpu.set64(FP_SLOT.answer, single ? f32ToI64(env, b32(0), truncate) : f64ToI64(env, b64(0), truncate));
+  }
+}
+
+/** Least normal and greatest finite single. */
+const LEAST32 = 2 ** -126;
+const MOST32 = 2 ** 128 - 2 ** 104;
+
+/** Writes the result if every lane is ordinary and exact, so that no flag is due; rounding must be to nearest. */
+function isExact(cpu: Cpu, operation: number, form: number, mxcsr: number): boolean {
+  if (((mxcsr >> MXCSR.roundingShift) & 3) !== 0 || operation === FP.min || operation === FP.max) return false;
+  const single = form === FORM.ps || form === FORM.ss;
+  const count = form === FORM.ps ? 4 : form === FORM.pd ? 2 : 1;
+  const { view } = cpu;
+  copyDestination(cpu);
+  for (let i = 0; i < count; i++) {
+    const at = single ? 4 * i : 8 * i;
+    const a = single ? view.getFloat32(FP_SLOT.a + at, true) : view.getFloat64(FP_SLOT.a + at, true);
+    const b = single ? view.getFloat32(FP_SLOT.b + at, true) : view.getFloat64(FP_SLOT.b + at, true);
+    const result = exactly(operation, a, b, i);
+    if (Number.isNaN(result)) return false;
+    if (!single) view.setFloat64(FP_SLOT.result + at, result, true);
+    else {
+      if (!isOrdinarySingle(b) || !isOrdinarySingle(result) || (operation !== FP.sqrt && !isOrdinarySingle(a))) return false;
+      view.setFloat32(FP_SLOT.result + at, result, true);
+    }
+  }
+  return true;
+}
+
+function exactly(operation: number, a: number, b: number, lane: number): number {
+  switch (operation) {
+    case FP.add:
+      return exactSum(a, b);
+    case FP.sub:
+      return exactSum(a, -b);
+    case FP.addsub:
+      return exactSum(a, lane & 1 ? b : -b);
+    case FP.mul:
+      return exactProduct(a, b);
+    case FP.div:
+      return exactQuotient(a, b);
+    case FP.sqrt:
+      return exactRoot(b);
+    default:
+      return Number.NaN;
+  }
+}
+
+/** A double that is zero or the value of a normal single. */
+const isOrdinarySingle = (x: number): boolean =>
+  x === 0 || (Math.fround(x) === x && Math.abs(x) >= LEAST32 && Math.abs(x) <= MOST32);

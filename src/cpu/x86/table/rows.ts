@@ -1,0 +1,18 @@
+// The whole instruction table.
+import type { Row } from '../row.ts';
+import { INTEGER_ROWS } from './integer.ts';
+import { MMX_ROWS } from './mmx.ts';
+import { SSE_FLOAT_ROWS } from './sse-float.ts';
+import { SSE_INTEGER_ROWS } from './sse-integer.ts';
+import { SSE_MOVE_ROWS } from './sse-move.ts';
+import { SSE_STRING_ROWS } from './sse-string.ts';
+
+/** Every instruction the engine has. What is not here raises #UD. */
+export const ROWS: readonly Row[] = [
+  ...INTEGER_ROWS,
+  ...MMX_ROWS,
+  ...SSE_MOVE_ROWS,
+  ...SSE_INTEGER_ROWS,
+  ...SSE_FLOAT_ROWS,
+  ...SSE_STRING_ROWS,
+].map((row, index) => ({ ...row, index }));

@@ -1,0 +1,19 @@
+// Getting a vCPU's attention from any thread.
+import { REQUEST, STATE } from '../cpu/state.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import { CONTROL, type MachinePlan } from './machine-plan.ts';
+
+/** Makes vCPU `id` leave the guest, or wake from its sleep, and look at its state again. */
+export function kickVcpu(memory: GuestMemory, plan: MachinePlan, id: number): void {
+  const regions = plan.vcpus[id];
+  if (regions === undefined) return;
+  const word = (regions.cpu.at + STATE.request) >>> 2;
+  Atomics.or(memory.i32, word, REQUEST.kick);
+  Atomics.notify(memory.i32, word);
+}
+
+/** Asks every vCPU thread to end. */
+export function stopVcpus(memory: GuestMemory, plan: MachinePlan): void {
+  Atomics.store(memory.i32, (plan.control.at + CONTROL.stop) >>> 2, 1);
+  for (let id = 0; id < plan.vcpus.length; id++) kickVcpu(memory, plan, id);
+}

@@ -1,0 +1,95 @@
+// Fills the memory of a PVH domain after a plan: kernel, initrd, start info, ACPI tables.
+import { HVM_START_MAGIC, HVM_START_VERSION, hvm_memmap_table_entry, hvm_modlist_entry, hvm_start_info } from '../../abi/pvh.ts';
+import { type Gfn, type Gpa, gpaToGfn, type HostAddress, PAGE_SIZE } from '../../abi/types.ts';
+import type { Region } from '../../memory/arena.ts';
+import type { GuestMemory } from '../../memory/guest-memory.ts';
+import type { PvhConfig, PvhPlan } from './plan.ts';
+
+/** Bytes a Region must have to back all that `mapPvh` maps: RAM and the pages of the ACPI tables. */
+export const pvhBackingBytes = (plan: PvhPlan): number => plan.ramBytes + plan.acpi.data.length;
+
+/** Maps RAM, from 0 on, and the ACPI pages to `region`, in this order. @throws RangeError when the region is too small. */
+export function mapPvh(memory: GuestMemory, plan: PvhPlan, region: Region): void {
+  const needed = pvhBackingBytes(plan);
+  if (region.size < needed) throw new RangeError(`the region has ${region.size} bytes, the domain needs ${needed}`);
+  mapRange(memory, 0 as Gpa, plan.ramBytes, region.at);
+  mapRange(memory, plan.acpi.at, plan.acpi.data.length, (region.at + plan.ramBytes) as HostAddress);
+}
+
+/** Where the vCPU starts, for `enterPvh`. */
+export interface PvhEntry {
+  readonly entry: number;
+  readonly startInfoGpa: Gpa;
+}
+
+/**
+ * Loads the domain into mapped memory. RAM outside of what it writes is left alone: to be zero, it must have been.
+ * `config` must be the one that `plan` was made of.
+ * @throws Error when a page of the plan is not mapped.
+ */
+export function loadPvh(memory: GuestMemory, plan: PvhPlan, config: PvhConfig): PvhEntry {
+  for (const segment of config.kernel.segments) {
+    put(memory, segment.paddr, segment.data);
+    zero(memory, segment.paddr + segment.data.length, segment.memSize - segment.data.length);
+  }
+  if (plan.initrd !== undefined && config.initrd !== undefined) {
+    put(memory, plan.initrd.at, config.initrd);
+    const end = plan.initrd.at + plan.initrd.size;
+    zero(memory, end, Math.ceil(end / PAGE_SIZE) * PAGE_SIZE - end);
+  }
+  put(memory, plan.boot.at, buildBootBlock(plan));
+  put(memory, plan.acpi.at, plan.acpi.data);
+  return { entry: plan.entry, startInfoGpa: plan.startInfoGpa };
+}
+
+/** Start info, module list, memory map and command line. */
+function buildBootBlock(plan: PvhPlan): Uint8Array {
+  const block = new Uint8Array(plan.boot.size);
+  const view = new DataView(block.buffer);
+  const base = plan.boot.at;
+
+  const info = plan.startInfoGpa - base;
+  hvm_start_info.magic.set(view, info, HVM_START_MAGIC);
+  hvm_start_info.version.set(view, info, HVM_START_VERSION);
+  hvm_start_info.nr_modules.set(view, info, plan.initrd === undefined ? 0 : 1);
+  // Given without modules, too: nr_modules is what says how many there are.
+  hvm_start_info.modlist_paddr.set(view, info, plan.modlistGpa);
+  hvm_start_info.cmdline_paddr.set(view, info, plan.commandLineGpa);
+  hvm_start_info.rsdp_paddr.set(view, info, plan.acpi.rsdpGpa);
+  hvm_start_info.memmap_paddr.set(view, info, plan.memmapGpa);
+  hvm_start_info.memmap_entries.set(view, info, plan.memmap.length);
+
+  if (plan.initrd !== undefined) {
+    const module = plan.modlistGpa - base;
+    hvm_modlist_entry.paddr.set(view, module, plan.initrd.at);
+    hvm_modlist_entry.size.set(view, module, plan.initrd.size);
+    // FreeBSD follows this pointer whatever it is: let it find an empty string, the NUL of the command line.
+    hvm_modlist_entry.cmdline_paddr.set(view, module, plan.commandLineGpa + plan.commandLine.length - 1);
+  }
+
+  for (const [i, entry] of plan.memmap.entries()) {
+    const at = plan.memmapGpa - base + i * hvm_memmap_table_entry.sizeof;
+    hvm_memmap_table_entry.addr.set(view, at, entry.at);
+    hvm_memmap_table_entry.size.set(view, at, entry.size);
+    hvm_memmap_table_entry.type.set(view, at, entry.type);
+  }
+  block.set(plan.commandLine, plan.commandLineGpa - base);
+  return block;
+}
+
+function mapRange(memory: GuestMemory, gpa: Gpa, size: number, host: HostAddress): void {
+  const first = gpaToGfn(gpa);
+  for (let i = 0; i < size / PAGE_SIZE; i++) memory.map((first + i) as Gfn, (host + i * PAGE_SIZE) as HostAddress);
+}
+
+function put(memory: GuestMemory, gpa: number, data: Uint8Array): void {
+  if (!memory.write(gpa as Gpa, data)) throw new Error(`no memory for ${data.length} bytes at 0x${gpa.toString(16)}`);
+}
+
+function zero(memory: GuestMemory, gpa: number, size: number): void {
+  const zeros = new Uint8Array(Math.min(size, ZERO_CHUNK));
+  for (let done = 0; done < size; done += ZERO_CHUNK) {
+    put(memory, gpa + done, zeros.subarray(0, Math.min(ZERO_CHUNK, size - done)));
+  }
+}
+const ZERO_CHUNK = 1 << 20;

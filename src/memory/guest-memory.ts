@@ -1,0 +1,119 @@
+// Guest-physical memory: the p2m (guest frame to place in the one shared WebAssembly.Memory) and access through it.
+import { type Gfn, type Gpa, type HostAddress, PAGE_SIZE } from '../abi/types.ts';
+
+/** Low bits of a p2m entry; the rest is the page's HostAddress. An entry of 0 means: nothing there (MMIO or a hole). */
+export const P2M = {
+  present: 1 << 0,
+  writable: 1 << 1,
+  /** Decoded instructions of this page are cached, so the engine must see each store to it. */
+  code: 1 << 2,
+  flags: PAGE_SIZE - 1,
+} as const;
+
+/** The page an entry leads to. */
+export const pageOf = (entry: number): HostAddress => ((entry & ~P2M.flags) >>> 0) as HostAddress;
+
+/** Guest frames the p2m covers: 4 GiB of guest-physical address space. */
+export const P2M_FRAMES = 1 << 20;
+export const P2M_BYTES: number = P2M_FRAMES * 4;
+
+/**
+ * The guest's physical memory as seen from any thread. All state is in the shared buffer; instances are views of it.
+ * Reads of holes give all-ones, writes to holes and to read-only pages are dropped, as on hardware.
+ */
+export class GuestMemory {
+  readonly buffer: SharedArrayBuffer;
+  /** Views of the whole buffer, indexed by HostAddress. */
+  readonly u8: Uint8Array;
+  readonly i32: Int32Array;
+  readonly u32: Uint32Array;
+  readonly view: DataView;
+  readonly #p2m: Uint32Array;
+  #onChange: (gfn: Gfn) => void = () => {};
+
+  constructor(buffer: SharedArrayBuffer, p2mAt: HostAddress) {
+    this.buffer = buffer;
+    this.u8 = new Uint8Array(buffer);
+    this.i32 = new Int32Array(buffer);
+    this.u32 = new Uint32Array(buffer);
+    this.view = new DataView(buffer);
+    this.#p2m = new Uint32Array(buffer, p2mAt, P2M_FRAMES);
+  }
+
+  /** The engine's hook: called when what lies at a frame changes, so that it drops translations and decoded code. */
+  onChange(listener: (gfn: Gfn) => void): void {
+    this.#onChange = listener;
+  }
+
+  /** Puts a page of the buffer at `gfn`; `host` 0 leaves a hole. */
+  map(gfn: Gfn, host: HostAddress, writable = true): void {
+    if (gfn < 0 || gfn >= P2M_FRAMES) throw new RangeError(`gfn ${gfn} is beyond the 4 GiB the p2m covers`);
+    this.#onChange(gfn);
+    this.#p2m[gfn] = host === 0 ? 0 : host | P2M.present | (writable ? P2M.writable : 0); // stored as u32
+  }
+
+  /** Sets and clears flags of a mapped frame (P2M.code is the engine's). */
+  flag(gfn: Gfn, set: number, clear: number): void {
+    const entry = this.entry(gfn);
+    if (entry !== 0) this.#p2m[gfn] = (entry | set) & ~clear;
+  }
+
+  /** The raw p2m entry, 0 for a hole or a frame beyond the table. */
+  entry(gfn: Gfn): number {
+    return gfn >= 0 && gfn < P2M_FRAMES ? (this.#p2m[gfn] as number) : 0;
+  }
+
+  /** Where a byte of guest-physical memory lies in the buffer, or 0 when there is no memory there. */
+  host(gpa: Gpa): HostAddress {
+    const entry = this.entry(Math.floor(gpa / PAGE_SIZE) as Gfn);
+    return (entry === 0 ? 0 : pageOf(entry) + (gpa % PAGE_SIZE)) as HostAddress;
+  }
+
+  isRam(gfn: Gfn): boolean {
+    return this.entry(gfn) !== 0;
+  }
+
+  /** Copies out of guest memory, page by page. Returns false if any byte was in a hole (read as 0xff). */
+  read(gpa: Gpa, into: Uint8Array): boolean {
+    let complete = true;
+    for (let done = 0; done < into.length; ) {
+      const at = (gpa + done) as Gpa;
+      const count = Math.min(into.length - done, PAGE_SIZE - (at % PAGE_SIZE));
+      const host = this.host(at);
+      if (host === 0) {
+        into.fill(0xff, done, done + count);
+        complete = false;
+      } else into.set(this.u8.subarray(host, host + count), done);
+      done += count;
+    }
+    return complete;
+  }
+
+  /** Copies into guest memory, page by page. Returns false if any byte fell on a hole or a read-only page. */
+  write(gpa: Gpa, from: Uint8Array): boolean {
+    let complete = true;
+    for (let done = 0; done < from.length; ) {
+      const at = (gpa + done) as Gpa;
+      const count = Math.min(from.length - done, PAGE_SIZE - (at % PAGE_SIZE));
+      const gfn = Math.floor(at / PAGE_SIZE) as Gfn;
+      const entry = this.entry(gfn);
+      if ((entry & P2M.writable) === 0) complete = false;
+      else {
+        if (entry & P2M.code) this.#onChange(gfn);
+        this.u8.set(from.subarray(done, done + count), pageOf(entry) + (at % PAGE_SIZE));
+      }
+      done += count;
+    }
+    return complete;
+  }
+
+  readU32(gpa: Gpa): number {
+    const host = this.host(gpa);
+    return host === 0 ? 0xffff_ffff : this.view.getUint32(host, true);
+  }
+
+  writeU32(gpa: Gpa, value: number): void {
+    const host = this.host(gpa);
+    if (host !== 0) this.view.setUint32(host, value, true);
+  }
+}

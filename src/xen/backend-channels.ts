@@ -1,0 +1,96 @@
+// Domain 0's end of a guest's event channels: what backends bind, wait on and notify. One instance, on the I/O thread.
+import { EVTCHNSTAT } from '../abi/xen/event-channel.ts';
+import { DOMID_ZERO } from '../abi/xen/domid.ts';
+import { EINVAL, ENOSPC } from '../abi/xen/errno.ts';
+import { EVTCHN_2L_PORTS } from '../abi/xen/shared-info.ts';
+import type { XenDomain } from './domain.ts';
+import { BACKEND_PORTS, DomainHeader as Header } from './domain-layout.ts';
+
+/** A backend's end of one channel. */
+export interface BackendChannel {
+  /** Domain 0's port. */
+  readonly port: number;
+  /** Sends an event to the guest; nothing happens while the guest has closed its end. */
+  notify(): void;
+  /** Closes this end; the guest's becomes unbound. */
+  close(): void;
+}
+
+export class BackendChannels {
+  readonly #domain: XenDomain;
+  readonly #listeners = new Map<number, () => void>();
+
+  constructor(domain: XenDomain) {
+    this.#domain = domain;
+  }
+
+  /**
+   * Binds to a port the guest (or the toolstack in its name) left unbound for domain 0. `onEvent` runs inside
+   * `dispatch`, and once for the bind itself, as events may have been lost before. Returns the channel, or a negated
+   * errno: -EINVAL when the guest's port is not for domain 0, -ENOSPC when all ports are in use.
+   */
+  bind(guestPort: number, onEvent: () => void): BackendChannel | number {
+    const { lock, events, domid } = this.#domain;
+    lock.acquire();
+    let port: number;
+    try {
+      if (guestPort >= EVTCHN_2L_PORTS.wide) return -EINVAL;
+      if (events.ports.state(guestPort) !== EVTCHNSTAT.unbound || events.ports.remote(guestPort) !== DOMID_ZERO)
+        return -EINVAL;
+      port = events.backend.findClosed(BACKEND_PORTS);
+      if (port === 0) return -ENOSPC;
+      events.backend.set(port, EVTCHNSTAT.interdomain, 0, domid, guestPort);
+      events.ports.set(guestPort, EVTCHNSTAT.interdomain, events.ports.vcpu(guestPort), DOMID_ZERO, port);
+    } finally {
+      lock.release();
+    }
+    this.#listeners.set(port, onEvent);
+    onEvent();
+    return { port, notify: () => this.#notify(port), close: () => this.#close(port) };
+  }
+
+  /** Runs the listeners of all ports with an event. Returns how many ran. */
+  dispatch(): number {
+    const { memory, at, plan } = this.#domain;
+    let count = 0;
+    for (let word = 0; word < BACKEND_PORTS / 32; word++) {
+      const index = ((at + plan.backendPending) >>> 2) + word;
+      if (Atomics.load(memory.i32, index) === 0) continue;
+      let pending = Atomics.exchange(memory.i32, index, 0);
+      while (pending !== 0) {
+        const bit = 31 - Math.clz32(pending & -pending);
+        pending &= pending - 1;
+        const listener = this.#listeners.get(word * 32 + bit);
+        if (listener === undefined) continue;
+        listener();
+        count++;
+      }
+    }
+    return count;
+  }
+
+  /** The word that counts events up, for Atomics.waitAsync: read it, `dispatch`, then wait for it to change. */
+  get doorbell(): { readonly words: Int32Array; readonly index: number } {
+    return { words: this.#domain.memory.i32, index: (this.#domain.at + Header.doorbell.offset) >>> 2 };
+  }
+
+  #notify(port: number): void {
+    const { backend } = this.#domain.events;
+    if (backend.state(port) === EVTCHNSTAT.interdomain) this.#domain.events.setPending(backend.remotePort(port));
+  }
+
+  #close(port: number): void {
+    const { lock, events } = this.#domain;
+    lock.acquire();
+    try {
+      if (!this.#listeners.delete(port)) return;
+      if (events.backend.state(port) === EVTCHNSTAT.interdomain) {
+        const guestPort = events.backend.remotePort(port);
+        events.ports.set(guestPort, EVTCHNSTAT.unbound, events.ports.vcpu(guestPort), DOMID_ZERO, 0);
+      }
+      events.backend.set(port, EVTCHNSTAT.closed, 0, 0, 0);
+    } finally {
+      lock.release();
+    }
+  }
+}

@@ -1,0 +1,208 @@
+import { describe, expect, it } from 'vitest';
+import { EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENOSYS, ENXIO } from '../abi/xen/errno.ts';
+import { VIRQ } from '../abi/xen/event-channel.ts';
+import { RUNSTATE } from '../abi/xen/shared-info.ts';
+import { VCPUOP } from '../abi/xen/vcpu.ts';
+import { TestGuest } from './test-guest.ts';
+
+const ARG = 0x2000;
+const SHARED = 0x10;
+const INFO = 0x5040;
+const MS = 1e6;
+
+function guest(vcpus = 1) {
+  const g = new TestGuest({ vcpus });
+  const shared = g.mapSharedInfo(SHARED);
+  g.call('event_channel_op', 1, g.poke(ARG, VIRQ.TIMER, 0, 0));
+  const op = (cmd: number, vcpu: number, ...words: number[]) =>
+    g.call('vcpu_op', cmd, vcpu, words.length === 0 ? 0 : g.poke(ARG, ...words));
+  const ticked = () => {
+    const was = (g.peek(shared + 0x800) >>> 1) & 1;
+    g.poke(shared + 0x800, 0);
+    return was;
+  };
+  return { g, shared, op, ticked };
+}
+
+describe('register_vcpu_info', () => {
+  it('copies the old content, marks everything pending, and uses the new place', () => {
+    const { g, shared, op } = guest();
+    g.call('hvm_op', 23, g.poke(ARG, 0, 0xf3));
+    g.vcpus[0]?.service();
+    g.vectors.length = 0;
+    g.poke(shared + 16, 0xc0ffee); // arch.cr2: any old content
+    expect(op(VCPUOP.register_vcpu_info, 0, INFO >> 12, 0, INFO & 0xfff, 0)).toBe(0);
+    expect(g.peek(INFO + 16)).toBe(0xc0ffee);
+    expect(g.peek64(INFO + 8)).toBe(0xffff_ffff_ffff_ffffn);
+    expect(g.peek(INFO) & 0xff).toBe(1);
+    g.vcpus[0]?.service();
+    expect(g.vectors).toEqual([[0, 0xf3]]);
+    expect(op(VCPUOP.register_vcpu_info, 0, INFO >> 12, 0, INFO & 0xfff, 0)).toBe(-EBUSY);
+    g.poke(INFO, 0);
+    g.poke(shared + 8, 0, 0);
+    g.poke(INFO + 8, 0, 0);
+    g.domain.events.raiseVirq(VIRQ.TIMER, 0);
+    expect(g.peek64(INFO + 8)).toBe(1n);
+    expect(g.peek64(shared + 8)).toBe(0n);
+  });
+
+  it('refuses what is no place for 64 aligned bytes', () => {
+    const { g, op } = guest();
+    expect(op(VCPUOP.register_vcpu_info, 0, 5, 0, 4096, 0)).toBe(-EINVAL);
+    expect(op(VCPUOP.register_vcpu_info, 0, 5, 0, 4096 - 56, 0)).toBe(-ENXIO);
+    expect(op(VCPUOP.register_vcpu_info, 0, 5, 0, 4, 0)).toBe(-ENXIO);
+    expect(op(VCPUOP.register_vcpu_info, 0, 0x9999, 0, 0, 0)).toBe(-EINVAL);
+    expect(op(VCPUOP.register_vcpu_info, 1, 5, 0, 0, 0)).toBe(-ENOENT);
+    expect(g.call('vcpu_op', VCPUOP.register_vcpu_info, 0, 0xdead_0000)).toBe(-EFAULT);
+    g.domain.latchWidth(false);
+    expect(op(VCPUOP.register_vcpu_info, 0, 5, 0, 4, 0)).toBe(0);
+  });
+});
+
+describe('timers', () => {
+  it('fires VIRQ_TIMER at the deadline, once', () => {
+    const { g, op, ticked } = guest();
+    expect(op(VCPUOP.set_singleshot_timer, 0, 5 * MS, 0, 0, 0)).toBe(0);
+    g.clock.advance(4 * MS);
+    expect(ticked()).toBe(0);
+    g.clock.advance(1 * MS);
+    expect(ticked()).toBe(1);
+    g.clock.advance(100 * MS);
+    expect(ticked()).toBe(0);
+  });
+
+  it('fires at once for a deadline in the past, and not when stopped', () => {
+    const { g, op, ticked } = guest();
+    g.clock.advance(10 * MS);
+    expect(op(VCPUOP.set_singleshot_timer, 0, 5 * MS, 0, 0, 0)).toBe(0);
+    expect(ticked()).toBe(1);
+    op(VCPUOP.set_singleshot_timer, 0, 15 * MS, 0, 0, 0);
+    expect(op(VCPUOP.stop_singleshot_timer, 0)).toBe(0);
+    g.clock.advance(100 * MS);
+    expect(ticked()).toBe(0);
+  });
+
+  it('is for the calling vCPU only', () => {
+    const { op } = guest(2);
+    expect(op(VCPUOP.set_singleshot_timer, 1, 5 * MS, 0, 0, 0)).toBe(-EINVAL);
+    expect(op(VCPUOP.stop_singleshot_timer, 1)).toBe(-EINVAL);
+  });
+
+  it('reads 12 bytes from a 32-bit caller', () => {
+    const { g, op } = guest();
+    const caller = g.callers[0];
+    if (caller) caller.longMode = false;
+    g.poke(0x3ff4, 7, 0, 0);
+    expect(g.call('vcpu_op', VCPUOP.set_singleshot_timer, 0, 0x3ff4)).toBe(0);
+    expect(op(VCPUOP.stop_periodic_timer, 0)).toBe(0);
+  });
+
+  it('repeats a periodic timer, with a period of at least a millisecond', () => {
+    const { g, op, ticked } = guest();
+    expect(op(VCPUOP.set_periodic_timer, 0, MS - 1, 0)).toBe(-EINVAL);
+    expect(op(VCPUOP.set_periodic_timer, 0, 0, 0x4000_0001)).toBe(-EINVAL);
+    expect(op(VCPUOP.set_periodic_timer, 0, 2 * MS, 0)).toBe(0);
+    g.vcpus[0]?.service();
+    for (let i = 0; i < 5; i++) {
+      g.clock.advance(2 * MS);
+      expect(ticked()).toBe(1);
+    }
+    op(VCPUOP.stop_periodic_timer, 0);
+    g.vcpus[0]?.service();
+    g.clock.advance(10 * MS);
+    expect(ticked()).toBe(0);
+  });
+
+  it('takes set_timer_op: absolute, 0 stops, absurd times fire after 100 ms', () => {
+    const { g, ticked } = guest();
+    g.call('set_timer_op', 3 * MS);
+    g.clock.advance(3 * MS);
+    expect(ticked()).toBe(1);
+    g.call('set_timer_op', 5 * MS);
+    g.call('set_timer_op', 0);
+    g.clock.advance(10 * MS);
+    expect(ticked()).toBe(0);
+    for (const odd of [1n << 63n, 1n << 51n]) {
+      g.call('set_timer_op', odd);
+      g.clock.advance(99 * MS);
+      expect(ticked()).toBe(0);
+      g.clock.advance(1 * MS);
+      expect(ticked()).toBe(1);
+    }
+  });
+});
+
+describe('runstate', () => {
+  const AREA = 0x6ff0; // crosses a page
+  const read = (g: TestGuest) => [0, 8, 16, 24, 32, 40].map((o) => Number(g.peek64(AREA + o)));
+
+  it('is written to a virtual area at registration and at each change', () => {
+    const { g, op } = guest();
+    g.clock.advance(100);
+    expect(op(VCPUOP.register_runstate_memory_area, 0, AREA, 0)).toBe(0);
+    expect(read(g)).toEqual([RUNSTATE.running, 0, 0, 0, 0, 0]);
+    g.vcpus[0]?.enter(RUNSTATE.blocked);
+    expect(read(g)).toEqual([RUNSTATE.blocked, 100, 100, 0, 0, 0]);
+    g.clock.advance(900);
+    g.vcpus[0]?.enter(RUNSTATE.running);
+    expect(read(g)).toEqual([RUNSTATE.running, 1000, 100, 0, 900, 0]);
+    g.clock.advance(50);
+    expect(op(VCPUOP.get_runstate_info, 0, 0)).toBe(0);
+    expect(g.peek64(ARG + 16)).toBe(150n);
+  });
+
+  it('has the 44-byte layout for a 32-bit guest', () => {
+    const { g, op } = guest();
+    g.domain.latchWidth(false);
+    g.poke(AREA + 44, 0x5555_5555);
+    op(VCPUOP.register_runstate_memory_area, 0, AREA, 0);
+    g.clock.advance(7);
+    g.vcpus[0]?.enter(RUNSTATE.blocked);
+    expect(g.peek(AREA)).toBe(RUNSTATE.blocked);
+    expect(g.peek64(AREA + 4)).toBe(7n);
+    expect(g.peek64(AREA + 12)).toBe(7n);
+    expect(g.peek(AREA + 44)).toBe(0x5555_5555);
+  });
+
+  it('is written to a physical area too, until all-ones unregisters it', () => {
+    const { g, op } = guest();
+    expect(op(VCPUOP.register_runstate_phys_area, 0, AREA, 0)).toBe(-ENXIO);
+    expect(op(VCPUOP.register_runstate_phys_area, 0, 0x7000, 0)).toBe(0);
+    g.clock.advance(3);
+    g.vcpus[0]?.enter(RUNSTATE.blocked);
+    expect([g.peek(0x7000), g.peek64(0x7008)]).toEqual([RUNSTATE.blocked, 3n]);
+    expect(op(VCPUOP.register_runstate_phys_area, 0, -1, -1)).toBe(0);
+    g.vcpus[0]?.enter(RUNSTATE.running);
+    expect(g.peek(0x7000)).toBe(RUNSTATE.blocked);
+  });
+});
+
+describe('the rest', () => {
+  it('knows which vCPUs are up', () => {
+    const { g, op } = guest(2);
+    expect(op(VCPUOP.is_up, 0)).toBe(1);
+    expect(op(VCPUOP.is_up, 1)).toBe(0);
+    expect(op(VCPUOP.up, 1)).toBe(-EINVAL);
+    expect(op(VCPUOP.initialise, 0, 0)).toBe(-EEXIST);
+    g.domain.bringUp(1);
+    expect(op(VCPUOP.is_up, 1)).toBe(1);
+    expect(op(VCPUOP.down, 1)).toBe(0);
+    expect(g.domain.shutdownReason).toBe(-1);
+    expect(op(VCPUOP.down, 0)).toBe(0);
+    expect(g.domain.shutdownReason).toBe(0);
+  });
+
+  it('delivers an NMI once, and only for a null argument', () => {
+    const { g, op } = guest();
+    expect(g.call('vcpu_op', VCPUOP.send_nmi, 0, 4)).toBe(-EINVAL);
+    expect(op(VCPUOP.send_nmi, 0)).toBe(0);
+    expect(g.vcpus[0]?.state.takeNmi()).toBe(true);
+    expect(g.vcpus[0]?.state.takeNmi()).toBe(false);
+  });
+
+  it('answers the others with their errors', () => {
+    const { op } = guest();
+    expect(op(VCPUOP.get_physid, 0, 0)).toBe(-EINVAL);
+    expect(op(16, 0)).toBe(-ENOSYS);
+  });
+});

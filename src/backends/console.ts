@@ -1,7 +1,7 @@
 // The console backend: domain 0's side of the console ring (public/io/console.h). Runs on the I/O thread.
 import type { HostAddress } from '../abi/types.ts';
-import { HVM_PARAM } from '../abi/xen/hvm.ts';
 import { XENCONS } from '../abi/xen/console.ts';
+import { HVM_PARAM } from '../abi/xen/hvm.ts';
 import type { BackendChannel, BackendChannels } from '../xen/backend-channels.ts';
 import type { XenDomain } from '../xen/domain.ts';
 

@@ -1,7 +1,8 @@
 // Domain 0's end of a guest's event channels: what backends bind, wait on and notify. One instance, on the I/O thread.
-import { EVTCHNSTAT } from '../abi/xen/event-channel.ts';
+
 import { DOMID_ZERO } from '../abi/xen/domid.ts';
 import { EINVAL, ENOSPC } from '../abi/xen/errno.ts';
+import { EVTCHNSTAT } from '../abi/xen/event-channel.ts';
 import { EVTCHN_2L_PORTS } from '../abi/xen/shared-info.ts';
 import type { XenDomain } from './domain.ts';
 import { BACKEND_PORTS, DomainHeader as Header } from './domain-layout.ts';
@@ -35,8 +36,7 @@ export class BackendChannels {
     let port: number;
     try {
       if (guestPort >= EVTCHN_2L_PORTS.wide) return -EINVAL;
-      if (events.ports.state(guestPort) !== EVTCHNSTAT.unbound || events.ports.remote(guestPort) !== DOMID_ZERO)
-        return -EINVAL;
+      if (events.ports.state(guestPort) !== EVTCHNSTAT.unbound || events.ports.remote(guestPort) !== DOMID_ZERO) return -EINVAL;
       port = events.backend.findClosed(BACKEND_PORTS);
       if (port === 0) return -ENOSPC;
       events.backend.set(port, EVTCHNSTAT.interdomain, 0, domid, guestPort);

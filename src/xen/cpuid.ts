@@ -1,8 +1,8 @@
 // The CPUID leaves by which a guest knows that it runs on Xen. arch-x86/cpuid.h; values as Xen 4.20 gives an HVM guest.
 import { CPUID_BASE, CPUID_HVM, CPUID_TIME, MSR_HYPERCALL_PAGE } from '../abi/xen/hvm.ts';
-import type { XenVcpu } from './vcpu.ts';
 import { DomainHeader as Header } from './domain-layout.ts';
 import { tscScale } from './pvclock.ts';
+import type { XenVcpu } from './vcpu.ts';
 import { XEN_VERSION } from './version-op.ts';
 
 export interface CpuidResult {
@@ -46,8 +46,7 @@ export function xenCpuid(vcpu: XenVcpu, leaf: number, subleaf: number, out: Cpui
       return;
     case CPUID_BASE + 4:
       if (subleaf !== 0) return;
-      out.eax =
-        CPUID_HVM.IOMMU_MAPPINGS | CPUID_HVM.VCPU_ID_PRESENT | CPUID_HVM.DOMID_PRESENT | CPUID_HVM.UPCALL_VECTOR;
+      out.eax = CPUID_HVM.IOMMU_MAPPINGS | CPUID_HVM.VCPU_ID_PRESENT | CPUID_HVM.DOMID_PRESENT | CPUID_HVM.UPCALL_VECTOR;
       out.ebx = vcpu.id;
       out.ecx = domid;
       return;

@@ -2,9 +2,9 @@
 import { struct, u8, u16, u32, u64, uint53 } from '../abi/layout.ts';
 import { PAGE_SIZE } from '../abi/types.ts';
 import { HVM_NR_PARAMS } from '../abi/xen/hvm.ts';
+import { NR_HYPERCALLS } from '../abi/xen/hypercall.ts';
 import { E820_MAX, E820Entry } from '../abi/xen/memory.ts';
 import { EVTCHN_2L_PORTS } from '../abi/xen/shared-info.ts';
-import { NR_HYPERCALLS } from '../abi/xen/hypercall.ts';
 
 /** The region's first bytes. u32 fields that two threads touch are accessed with Atomics. */
 export const DomainHeader = struct(144, {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { EVTCHNOP, EVTCHNSTAT, VIRQ } from '../abi/xen/event-channel.ts';
 import { EEXIST, EFAULT, EINVAL, ENOENT, ENOSPC, ENOSYS, EPERM, ESRCH } from '../abi/xen/errno.ts';
+import { EVTCHNOP, EVTCHNSTAT, VIRQ } from '../abi/xen/event-channel.ts';
 import { DOMID, TestGuest } from './test-guest.ts';
 
 const ARG = 0x2000;
@@ -98,7 +98,10 @@ describe('2-level delivery', () => {
     op(EVTCHNOP.send, 5);
     g.vcpus[0]?.service();
     expect(g.peek64(shared + 8)).toBe(3n);
-    expect(g.vectors).toEqual([[0, 0xf3], [0, 0xf3]]); // only on the 0 to 1 transition
+    expect(g.vectors).toEqual([
+      [0, 0xf3],
+      [0, 0xf3],
+    ]); // only on the 0 to 1 transition
   });
 
   it('leaves a masked port pending until it is unmasked', () => {

@@ -1,4 +1,6 @@
 // event_channel_op: from argument structures to the event channels. The FIFO ABI is not offered: -ENOSYS, guests use 2-level.
+
+import { EFAULT, EINVAL, ENOSYS, EPERM, ESRCH } from '../abi/xen/errno.ts';
 import {
   EVTCHNOP,
   EVTCHNSTAT,
@@ -13,7 +15,6 @@ import {
   EvtchnSetPriority,
   EvtchnStatus,
 } from '../abi/xen/event-channel.ts';
-import { EFAULT, EINVAL, ENOSYS, EPERM, ESRCH } from '../abi/xen/errno.ts';
 import type { HypercallContext } from './hypercall-context.ts';
 
 export function eventChannelOp(c: HypercallContext): number {
@@ -51,7 +52,12 @@ export function eventChannelOp(c: HypercallContext): number {
 const copyIn = (c: HypercallContext, size: number): boolean => c.buffer.copyIn(c.caller, c.args.pointer(1), size);
 
 /** Answers a bind: the port goes back in the structure. When that fails the port stays bound, as in Xen. */
-function answer(c: HypercallContext, port: number, size: number, field: { set(v: DataView, at: number, x: number): void }): number {
+function answer(
+  c: HypercallContext,
+  port: number,
+  size: number,
+  field: { set(v: DataView, at: number, x: number): void },
+): number {
   if (port < 0) return port;
   field.set(c.buffer.view, 0, port);
   return c.buffer.copyOut(c.caller, c.args.pointer(1), size) ? 0 : -EFAULT;

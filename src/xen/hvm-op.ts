@@ -4,13 +4,13 @@ import { EEXIST, EFAULT, EINVAL, ENODEV, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, ESRC
 import {
   CALLBACK_TYPE,
   HVM_NR_PARAMS,
-  HVM_PARAM as P,
   HVMMEM,
   HVMOP,
   HvmEvtchnUpcallVector,
   HvmGetMemType,
   HvmGetTime,
   HvmParam,
+  HVM_PARAM as P,
 } from '../abi/xen/hvm.ts';
 import { SHUTDOWN } from '../abi/xen/sched.ts';
 import { P2M } from '../memory/guest-memory.ts';
@@ -48,15 +48,32 @@ export function hvmOp(c: HypercallContext): number {
 }
 
 const GUEST_MAY_SET = new Set<number>([
-  P.CALLBACK_IRQ, P.STORE_EVTCHN, P.CONSOLE_EVTCHN, P.VM86_TSS, P.VM86_TSS_SIZED, P.ACPI_IOPORTS_LOCATION,
-  P.VM_GENERATION_ID_ADDR, P.X87_FIP_WIDTH,
+  P.CALLBACK_IRQ,
+  P.STORE_EVTCHN,
+  P.CONSOLE_EVTCHN,
+  P.VM86_TSS,
+  P.VM86_TSS_SIZED,
+  P.ACPI_IOPORTS_LOCATION,
+  P.VM_GENERATION_ID_ADDR,
+  P.X87_FIP_WIDTH,
 ]);
 /** Readable beyond those a guest may set. */
 const GUEST_MAY_GET = new Set<number>([...GUEST_MAY_SET, P.STORE_PFN, P.CONSOLE_PFN, P.ALTP2M]);
 /** Unused, obsolete or Xen's own. */
 const UNKNOWN = new Set<number>([
-  3, 7, 8, P.PAE_ENABLED, P.DM_DOMAIN, P.MEMORY_EVENT_CR0, P.MEMORY_EVENT_CR3, P.MEMORY_EVENT_CR4, P.MEMORY_EVENT_INT3,
-  P.NESTEDHVM, P.MEMORY_EVENT_SINGLE_STEP, P.BUFIOREQ_EVTCHN, P.MEMORY_EVENT_MSR,
+  3,
+  7,
+  8,
+  P.PAE_ENABLED,
+  P.DM_DOMAIN,
+  P.MEMORY_EVENT_CR0,
+  P.MEMORY_EVENT_CR3,
+  P.MEMORY_EVENT_CR4,
+  P.MEMORY_EVENT_INT3,
+  P.NESTEDHVM,
+  P.MEMORY_EVENT_SINGLE_STEP,
+  P.BUFIOREQ_EVTCHN,
+  P.MEMORY_EVENT_MSR,
 ]);
 
 /** The checks common to both: 0, or an error. */

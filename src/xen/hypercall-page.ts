@@ -1,8 +1,9 @@
 // The MSR through which a guest asks for a page of hypercall stubs. Writing it also samples the guest's width.
-import { PAGE_SIZE } from '../abi/types.ts';
+
 import type { Gfn, Gpa } from '../abi/types.ts';
-import { HYPERVISOR, STUB, TRAP, UD2 } from '../abi/xen/hypercall.ts';
+import { PAGE_SIZE } from '../abi/types.ts';
 import { MSR_HYPERCALL_PAGE, MSR_RANGE } from '../abi/xen/hvm.ts';
+import { HYPERVISOR, STUB, TRAP, UD2 } from '../abi/xen/hypercall.ts';
 import { P2M } from '../memory/guest-memory.ts';
 import type { GuestCaller } from '../vcpu/contract.ts';
 import type { XenDomain } from './domain.ts';

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { PAGE_SIZE } from '../abi/types.ts';
 import { EINVAL, ENOSYS, EOPNOTSUPP, EPERM } from '../abi/xen/errno.ts';
 import { HYPERVISOR } from '../abi/xen/hypercall.ts';
-import { PAGE_SIZE } from '../abi/types.ts';
 import { P2M_BYTES } from '../memory/guest-memory.ts';
 import { RAM_PAGES, TestGuest } from './test-guest.ts';
 
@@ -95,7 +95,9 @@ describe('a hostile guest', () => {
         const ramAt = PAGE_SIZE + P2M_BYTES;
         const overlays = g.region.at + g.domain.plan.sharedInfo;
         const used = p2m.filter((entry) => entry !== 0).map((entry) => (entry & ~4095) >>> 0);
-        expect(used.every((at) => (at >= ramAt && at < ramAt + RAM_PAGES * PAGE_SIZE) || (at >= overlays && at < end))).toBe(true);
+        expect(used.every((at) => (at >= ramAt && at < ramAt + RAM_PAGES * PAGE_SIZE) || (at >= overlays && at < end))).toBe(
+          true,
+        );
       }),
       { numRuns: 60 },
     );

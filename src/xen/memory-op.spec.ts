@@ -9,8 +9,7 @@ const SELF = 0x7ff0;
 
 const add = (g: TestGuest, space: number, idx: number, gfn: number, domid = SELF) =>
   g.call('memory_op', XENMEM.add_to_physmap, g.poke(ARG, domid, space, idx, 0, gfn, 0));
-const remove = (g: TestGuest, gfn: number) =>
-  g.call('memory_op', XENMEM.remove_from_physmap, g.poke(ARG, SELF, 0, gfn, 0));
+const remove = (g: TestGuest, gfn: number) => g.call('memory_op', XENMEM.remove_from_physmap, g.poke(ARG, SELF, 0, gfn, 0));
 
 describe('add_to_physmap', () => {
   it('maps shared_info over RAM, moves it, and gives the RAM back', () => {

@@ -26,8 +26,7 @@ export class Overlays {
     if (this.gfn(page) === gfn) return;
     this.#remove(page);
     const there = this.at(gfn);
-    const shadowed =
-      there < 0 ? memory.entry(gfn) : OverlayEntry.shadowed.get(memory.view, this.#entry(there));
+    const shadowed = there < 0 ? memory.entry(gfn) : OverlayEntry.shadowed.get(memory.view, this.#entry(there));
     if (there >= 0) OverlayEntry.gfn.set(memory.view, this.#entry(there), NOT_MAPPED);
     OverlayEntry.gfn.set(memory.view, this.#entry(page), gfn);
     OverlayEntry.shadowed.set(memory.view, this.#entry(page), shadowed);

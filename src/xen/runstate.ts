@@ -87,13 +87,7 @@ export class RunstateClock {
 }
 
 /** Any vCPU's runstate in guest form, into `into` (48 bytes); returns the bytes that count. */
-export function encodeRunstate(
-  domain: XenDomain,
-  state: VcpuState,
-  into: DataView,
-  narrow: boolean,
-  nowNs?: number,
-): Uint8Array {
+export function encodeRunstate(domain: XenDomain, state: VcpuState, into: DataView, narrow: boolean, nowNs?: number): Uint8Array {
   const { view } = domain.memory;
   const { at } = state;
   const width = narrow ? 'narrow' : 'wide';

@@ -6,7 +6,7 @@ import { SHUTDOWN } from '../abi/xen/sched.ts';
 import { RUNSTATE_INFO, SHARED_INFO, VCPU_INFO, VcpuTimeInfo } from '../abi/xen/shared-info.ts';
 import { RegisterArea, RegisterVcpuInfo, SetPeriodicTimer, SetSingleshotTimer, VCPUOP } from '../abi/xen/vcpu.ts';
 import { P2M } from '../memory/guest-memory.ts';
-import { VCPU_WAIT, VcpuStateLayout as State } from './domain-layout.ts';
+import { VcpuStateLayout as State, VCPU_WAIT } from './domain-layout.ts';
 import type { HypercallContext } from './hypercall-context.ts';
 import { encodeRunstate } from './runstate.ts';
 import type { VcpuState } from './vcpu-state.ts';

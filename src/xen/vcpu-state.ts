@@ -2,7 +2,7 @@
 import type { HostAddress } from '../abi/types.ts';
 import { SHARED_INFO, VCPU_INFO } from '../abi/xen/shared-info.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import { VCPU_WAIT, VcpuStateLayout as Layout } from './domain-layout.ts';
+import { VcpuStateLayout as Layout, VCPU_WAIT } from './domain-layout.ts';
 
 export class VcpuState {
   readonly id: number;

@@ -4,7 +4,7 @@ import { VIRQ } from '../abi/xen/event-channel.ts';
 import { NR_WATCHDOGS, SHUTDOWN } from '../abi/xen/sched.ts';
 import type { Clock, Timer } from '../time/clock.ts';
 import type { XenDomain } from './domain.ts';
-import { DomainHeader as Header, VCPU_WAIT, VcpuStateLayout as State } from './domain-layout.ts';
+import { DomainHeader as Header, VcpuStateLayout as State, VCPU_WAIT } from './domain-layout.ts';
 import type { VcpuState } from './vcpu-state.ts';
 
 const WATCHDOG_DEADLINES = [Header.watchdog_deadline_0, Header.watchdog_deadline_1] as const;

@@ -4,8 +4,8 @@ import { RUNSTATE, type Runstate, VCPU_INFO, VcpuTimeInfo } from '../abi/xen/sha
 import type { Clock } from '../time/clock.ts';
 import type { GuestCaller } from '../vcpu/contract.ts';
 import type { XenDomain } from './domain.ts';
-import { DomainHeader as Header, VCPU_WAIT, VcpuStateLayout as State } from './domain-layout.ts';
-import { fillTimeInfo, publishTimeInfo, timeStamp, type TscScale, tscScale } from './pvclock.ts';
+import { DomainHeader as Header, VcpuStateLayout as State, VCPU_WAIT } from './domain-layout.ts';
+import { fillTimeInfo, publishTimeInfo, type TscScale, timeStamp, tscScale } from './pvclock.ts';
 import { RunstateClock } from './runstate.ts';
 import type { VcpuState } from './vcpu-state.ts';
 import { VcpuTimers } from './vcpu-timers.ts';

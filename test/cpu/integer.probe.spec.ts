@@ -45,6 +45,6 @@ it('fuzz', () => {
   });
   console.log('ms', Date.now() - t, [...report.outcomes].join(' '));
   console.log([...report.differing].sort((a, b) => b[1] - a[1]).map((x) => x.join(': ')).join('\n'));
-  console.log(report.descriptions.slice(0, Number(process.env.SHOW ?? 6)).map((d) => d.split('\n').slice(0, 14).join('\n')).join('\n\n'));
+  console.log(report.descriptions.slice(0, Number(process.env.SHOW ?? 6)).map((d) => d.slice(0, d.indexOf('\nfrom')).split('\n').slice(0, 12).join('\n') + '\n' + d.slice(d.indexOf('\nfrom')).split('\n').slice(2, 7).join('\n')).join('\n\n'));
   native.close();
 }, 300000);

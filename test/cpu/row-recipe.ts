@@ -59,6 +59,8 @@ export function recipeFor(row: Row, mode: CpuMode, random: Random): CaseRecipe |
     name: `${row.mnemonic} ${MAP_BYTES[row.map]!.map((b) => b.toString(16)).join('')}${row.opcode.toString(16)}${row.extension === undefined ? '' : `/${row.extension}`}`,
     mode,
     code: Uint8Array.from(bytes),
+    // A branch may land just behind the code.
+    ...(row.operands.some((o) => o.source === 'J') && { end: 'trap' as const }),
     adjust: (state, r) => point(state, pointers, isString(row), mode, r),
   };
 }

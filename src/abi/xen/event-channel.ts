@@ -2,8 +2,20 @@
 import { struct, u16, u32 } from '../layout.ts';
 
 export const EVTCHNOP = {
-  bind_interdomain: 0, bind_virq: 1, bind_pirq: 2, close: 3, send: 4, status: 5, alloc_unbound: 6, bind_ipi: 7,
-  bind_vcpu: 8, unmask: 9, reset: 10, init_control: 11, expand_array: 12, set_priority: 13,
+  bind_interdomain: 0,
+  bind_virq: 1,
+  bind_pirq: 2,
+  close: 3,
+  send: 4,
+  status: 5,
+  alloc_unbound: 6,
+  bind_ipi: 7,
+  bind_vcpu: 8,
+  unmask: 9,
+  reset: 10,
+  init_control: 11,
+  expand_array: 12,
+  set_priority: 13,
 } as const;
 export const EVTCHNSTAT = { closed: 0, unbound: 1, interdomain: 2, pirq: 3, virq: 4, ipi: 5 } as const;
 export type EvtchnState = (typeof EVTCHNSTAT)[keyof typeof EVTCHNSTAT];

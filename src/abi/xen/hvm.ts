@@ -2,18 +2,55 @@
 import { struct, u8, u16, u32, u64, uint53 } from '../layout.ts';
 
 export const HVMOP = {
-  set_param: 0, get_param: 1, flush_tlbs: 5, pagetable_dying: 9, get_time: 10, xentrace: 11, get_mem_type: 15,
-  set_evtchn_upcall_vector: 23, guest_request_vm_event: 24, altp2m: 25,
+  set_param: 0,
+  get_param: 1,
+  flush_tlbs: 5,
+  pagetable_dying: 9,
+  get_time: 10,
+  xentrace: 11,
+  get_mem_type: 15,
+  set_evtchn_upcall_vector: 23,
+  guest_request_vm_event: 24,
+  altp2m: 25,
 } as const;
 
 export const HVM_PARAM = {
-  CALLBACK_IRQ: 0, STORE_PFN: 1, STORE_EVTCHN: 2, PAE_ENABLED: 4, IOREQ_PFN: 5, BUFIOREQ_PFN: 6, VIRIDIAN: 9,
-  TIMER_MODE: 10, HPET_ENABLED: 11, IDENT_PT: 12, DM_DOMAIN: 13, ACPI_S_STATE: 14, VM86_TSS: 15, VPT_ALIGN: 16,
-  CONSOLE_PFN: 17, CONSOLE_EVTCHN: 18, ACPI_IOPORTS_LOCATION: 19, MEMORY_EVENT_CR0: 20, MEMORY_EVENT_CR3: 21,
-  MEMORY_EVENT_CR4: 22, MEMORY_EVENT_INT3: 23, NESTEDHVM: 24, MEMORY_EVENT_SINGLE_STEP: 25, BUFIOREQ_EVTCHN: 26,
-  PAGING_RING_PFN: 27, MONITOR_RING_PFN: 28, SHARING_RING_PFN: 29, MEMORY_EVENT_MSR: 30, TRIPLE_FAULT_REASON: 31,
-  IOREQ_SERVER_PFN: 32, NR_IOREQ_SERVER_PAGES: 33, VM_GENERATION_ID_ADDR: 34, ALTP2M: 35, X87_FIP_WIDTH: 36,
-  VM86_TSS_SIZED: 37, MCA_CAP: 38,
+  CALLBACK_IRQ: 0,
+  STORE_PFN: 1,
+  STORE_EVTCHN: 2,
+  PAE_ENABLED: 4,
+  IOREQ_PFN: 5,
+  BUFIOREQ_PFN: 6,
+  VIRIDIAN: 9,
+  TIMER_MODE: 10,
+  HPET_ENABLED: 11,
+  IDENT_PT: 12,
+  DM_DOMAIN: 13,
+  ACPI_S_STATE: 14,
+  VM86_TSS: 15,
+  VPT_ALIGN: 16,
+  CONSOLE_PFN: 17,
+  CONSOLE_EVTCHN: 18,
+  ACPI_IOPORTS_LOCATION: 19,
+  MEMORY_EVENT_CR0: 20,
+  MEMORY_EVENT_CR3: 21,
+  MEMORY_EVENT_CR4: 22,
+  MEMORY_EVENT_INT3: 23,
+  NESTEDHVM: 24,
+  MEMORY_EVENT_SINGLE_STEP: 25,
+  BUFIOREQ_EVTCHN: 26,
+  PAGING_RING_PFN: 27,
+  MONITOR_RING_PFN: 28,
+  SHARING_RING_PFN: 29,
+  MEMORY_EVENT_MSR: 30,
+  TRIPLE_FAULT_REASON: 31,
+  IOREQ_SERVER_PFN: 32,
+  NR_IOREQ_SERVER_PAGES: 33,
+  VM_GENERATION_ID_ADDR: 34,
+  ALTP2M: 35,
+  X87_FIP_WIDTH: 36,
+  VM86_TSS_SIZED: 37,
+  MCA_CAP: 38,
 } as const;
 export const HVM_NR_PARAMS = 39;
 /** Bits 63:56 of CALLBACK_IRQ. */
@@ -30,7 +67,12 @@ export const SPECIAL_PAGES = { first: 0xfeff8, count: 8, xenstore: 0xfeffc, cons
 
 export const CPUID_BASE = 0x4000_0000;
 /** EAX of leaf base+4. */
-export const CPUID_HVM = { IOMMU_MAPPINGS: 1 << 2, VCPU_ID_PRESENT: 1 << 3, DOMID_PRESENT: 1 << 4, UPCALL_VECTOR: 1 << 6 } as const;
+export const CPUID_HVM = {
+  IOMMU_MAPPINGS: 1 << 2,
+  VCPU_ID_PRESENT: 1 << 3,
+  DOMID_PRESENT: 1 << 4,
+  UPCALL_VECTOR: 1 << 6,
+} as const;
 /** EAX of leaf base+3. */
 export const CPUID_TIME = { tscEmulated: 1 << 0, tscReliable: 1 << 1, rdtscp: 1 << 2 } as const;
 export const MSR_HYPERCALL_PAGE = 0x4000_0000;

@@ -3,10 +3,25 @@ import { struct, u16, u32, uint53 } from '../layout.ts';
 import { type ByWidth, pointer32, pointer64 } from './guest-pointer.ts';
 
 export const XENMEM = {
-  increase_reservation: 0, decrease_reservation: 1, maximum_ram_page: 2, current_reservation: 3, maximum_reservation: 4,
-  machphys_mfn_list: 5, populate_physmap: 6, add_to_physmap: 7, memory_map: 9, machine_memory_map: 10, exchange: 11,
-  machphys_mapping: 12, set_memory_map: 13, maximum_gpfn: 14, remove_from_physmap: 15, add_to_physmap_batch: 23,
-  get_vnumainfo: 26, reserved_device_memory_map: 27, acquire_resource: 28,
+  increase_reservation: 0,
+  decrease_reservation: 1,
+  maximum_ram_page: 2,
+  current_reservation: 3,
+  maximum_reservation: 4,
+  machphys_mfn_list: 5,
+  populate_physmap: 6,
+  add_to_physmap: 7,
+  memory_map: 9,
+  machine_memory_map: 10,
+  exchange: 11,
+  machphys_mapping: 12,
+  set_memory_map: 13,
+  maximum_gpfn: 14,
+  remove_from_physmap: 15,
+  add_to_physmap_batch: 23,
+  get_vnumainfo: 26,
+  reserved_device_memory_map: 27,
+  acquire_resource: 28,
 } as const;
 /** The sub-operation is in the low bits of the command; above it Xen keeps the start of a continuation. */
 export const MEMOP_CMD_MASK = 0x3f;

@@ -3,7 +3,14 @@ import { aligned, struct, u16, u32, u64 } from '../layout.ts';
 import { type ByWidth, pointer32, pointer64 } from './guest-pointer.ts';
 
 export const SCHEDOP = {
-  yield: 0, block: 1, shutdown: 2, poll: 3, remote_shutdown: 4, shutdown_code: 5, watchdog: 6, pin_override: 7,
+  yield: 0,
+  block: 1,
+  shutdown: 2,
+  poll: 3,
+  remote_shutdown: 4,
+  shutdown_code: 5,
+  watchdog: 6,
+  pin_override: 7,
 } as const;
 export const SHUTDOWN = { poweroff: 0, reboot: 1, suspend: 2, crash: 3, watchdog: 4, soft_reset: 5 } as const;
 /** The largest valid reason. */

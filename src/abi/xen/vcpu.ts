@@ -3,9 +3,22 @@ import { aligned, struct, u32, u64, uint53 } from '../layout.ts';
 import type { ByWidth } from './guest-pointer.ts';
 
 export const VCPUOP = {
-  initialise: 0, up: 1, down: 2, is_up: 3, get_runstate_info: 4, register_runstate_memory_area: 5, set_periodic_timer: 6,
-  stop_periodic_timer: 7, set_singleshot_timer: 8, stop_singleshot_timer: 9, register_vcpu_info: 10, send_nmi: 11,
-  get_physid: 12, register_vcpu_time_memory_area: 13, register_runstate_phys_area: 14, register_vcpu_time_phys_area: 15,
+  initialise: 0,
+  up: 1,
+  down: 2,
+  is_up: 3,
+  get_runstate_info: 4,
+  register_runstate_memory_area: 5,
+  set_periodic_timer: 6,
+  stop_periodic_timer: 7,
+  set_singleshot_timer: 8,
+  stop_singleshot_timer: 9,
+  register_vcpu_info: 10,
+  send_nmi: 11,
+  get_physid: 12,
+  register_vcpu_time_memory_area: 13,
+  register_runstate_phys_area: 14,
+  register_vcpu_time_phys_area: 15,
 } as const;
 
 export const RegisterVcpuInfo = struct(16, { mfn: uint53, offset: u32, rsvd: u32 });

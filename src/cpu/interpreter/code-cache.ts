@@ -3,7 +3,7 @@
 import type { Gfn, HostAddress } from '../../abi/types.ts';
 import type { Region } from '../../memory/arena.ts';
 import { P2M, type GuestMemory } from '../../memory/guest-memory.ts';
-import { CODE_MODE, SEG, STATE } from '../state.ts';
+import { CODE_MODE, SEG, SEGMENT, STATE } from '../state.ts';
 import { BASE_RIP, DECODE, type Decoder, Instruction, NO_REGISTER } from '../x86/decoder.ts';
 import { EA, REC, RECORD_SIZE, SPECIAL } from './record.ts';
 import type { Variants } from './variants.ts';
@@ -295,6 +295,8 @@ export class CodeCache {
       if (slot >= 0) view.setUint16(record + REC.reg0 + 2 * nth++, slot, true);
     }
     if (insn.memory) this.#writeAddress(record, insn, offset, long);
+    // String instructions have no ModRM, but their source has a segment.
+    else view.setUint16(record + REC.segmentBase, segmentBaseSlot(insn, long), true);
     // The x87 helper wants the ModRM byte and the opcode.
     if (row.map === 0 && (row.opcode & 0xf8) === 0xd8) view.setUint16(record + REC.reg2, (row.opcode << 8) | insn.modrm, true);
   }
@@ -320,8 +322,7 @@ export class CodeCache {
       displacement += offset + insn.length;
     }
     const index = insn.index === NO_REGISTER ? STATE.zero : STATE.gpr + insn.index * 8;
-    const based = !long || insn.segment === 4 || insn.segment === 5;
-    const segmentBase = based && (long || insn.segmentOverride) ? STATE.seg + insn.segment * SEG.sizeof + SEG.base : STATE.zero;
+    const segmentBase = segmentBaseSlot(insn, long);
     const fits32 = displacement === (displacement | 0) && (insn.displacementHigh === 0 || insn.displacementHigh === -1);
     const signed = insn.displacementHigh === (insn.displacement < 0 ? -1 : 0);
     let kind: number = EA.simple;
@@ -342,6 +343,12 @@ export class CodeCache {
       view.setInt32(record + REC.immediate + 4, insn.displacementHigh, true);
     } else view.setInt32(record + REC.displacement, displacement, true);
   }
+}
+
+/** State offset of the base that 64-bit code adds: FS and GS have one, the others count as 0. */
+function segmentBaseSlot(insn: Instruction, long: boolean): number {
+  const based = long && (insn.segment === SEGMENT.fs || insn.segment === SEGMENT.gs);
+  return based ? STATE.seg + insn.segment * SEG.sizeof + SEG.base : STATE.zero;
 }
 
 /** State offset of a general register; byte registers 4..7 without REX are AH, CH, DH, BH. */

@@ -29,9 +29,11 @@ export const cmpxchg = semantics('cmpxchg', 'rw,r', (e) => {
   const replacement = e.get(1);
   const expected = e.gpr(RAX, size);
   const a = e.get(0);
-  const equal = a.eq(expected);
-  e.set(0, replacement.select(equal, a));
-  f.if(a.ne(expected), () => e.setGpr(RAX, size, a));
+  const equal = f.let(a.eq(expected));
+  // Memory is always written; a register only when equal, which shows in the upper half of a 32-bit one.
+  if (e.variant.operands[0]?.kind === 'mem') e.set(0, replacement.select(equal, a));
+  else f.if(equal, () => e.set(0, replacement));
+  f.if(equal.eqz(), () => e.setGpr(RAX, size, a));
   e.flags.sub(expected, a, f.let(expected.sub(a)), size);
 });
 

@@ -21,36 +21,39 @@ function withinOperand(e: Emitter, change: Change): void {
 }
 
 /**
- * A bit string in memory: the register is a signed distance in bits from the operand's first byte. Locked forms touch only
- * the byte that holds the bit, which is always aligned for an atomic access.
+ * A bit string in memory: the register is a signed distance in bits from the operand's first byte. Locked forms are atomic
+ * on the byte that holds the bit, which is always aligned.
  */
 function inBitString(e: Emitter, change: Change): void {
   const { f } = e;
   const { asize, lock } = e.variant;
-  const width = e.size(1);
-  const size: OperandSize = lock ? 1 : width;
+  const size = e.size(1);
+  const type = size === 8 ? 'i64' : 'i32';
   const number = e.get(1);
   const unit = Math.log2(bitsOf(size));
-  const distance = signExtend(number, width, 8).shrS(unit).shl(unit - 3);
+  const distance = signExtend(number, size, 8).shrS(unit).shl(unit - 3);
   const offset = f.let(truncated(e.offset(0).add(distance), asize));
-  const n = f.let((width === 8 && size !== 8 ? number.wrap() : number).and(bitsOf(size) - 1));
+  const n = f.let(number.and(bitsOf(size) - 1));
   if (change === undefined) {
     e.flags.setCarry(f.let(bit(e.loadAt('operand', offset, size), n)));
     return;
   }
   const host = e.hostAddress(e.linearAt('operand', offset, size, true), size, 'w');
-  const mask = f.let(sized(size, 1).shl(n));
-  const old = f.local(size === 8 ? 'i64' : 'i32');
-  const load = () => f.set(old, host.load(size === 8 ? 'i64' : 'i32', size, 0));
   if (lock) {
+    const at = f.let(host.add((size === 8 ? n.wrap() : n).shrU(3)));
+    const inByte = f.let((size === 8 ? n.wrap() : n).and(7));
+    const mask = f.let(i32(1).shl(inByte));
+    const old = f.local('i32');
     f.loop((retry) => {
-      load();
-      f.brIf(retry, f.cmpxchg(host, 1, old, f.let(change(old, mask).and(0xff))).ne(old));
+      f.set(old, at.load('i32', 1, 0));
+      f.brIf(retry, f.cmpxchg(at, 1, old, f.let(change(old, mask).and(0xff))).ne(old));
     });
-  } else {
-    load();
-    f.store(host, size, change(old, mask), 0);
+    e.commit(host);
+    e.flags.setCarry(f.let(bit(old, inByte)));
+    return;
   }
+  const old = f.let(host.load(type, size, 0));
+  f.store(host, size, change(old, sized(size, 1).shl(n)), 0);
   e.commit(host);
   e.flags.setCarry(f.let(bit(old, n)));
 }
@@ -70,13 +73,16 @@ export const bts = family('bts', (word, mask) => word.or(mask));
 export const btr = family('btr', (word, mask) => word.and(mask.not()));
 export const btc = family('btc', (word, mask) => word.xor(mask));
 
-/** A zero source leaves the destination as it was, although the SDM calls it undefined. */
+/** A zero source leaves the destination as it was, although the SDM calls it undefined, and the other flags as those of 0. */
 const scan = (name: string, find: (x: Expr, size: OperandSize) => Expr): Semantics =>
   semantics(name, 'rw,r', (e) => {
     const size = e.size(0);
     const value = e.get(1);
-    e.f.if(size === 8 ? value.ne(0) : value, () => e.set(0, find(value, size)));
-    e.flags.setZero(value.eqz());
+    const some = e.f.let(value.ne(0));
+    const found = e.f.let(find(value, size).select(some, 0));
+    e.f.if(some, () => e.set(0, found));
+    e.flags.logic(found, size);
+    e.flags.setZero(some.eqz());
   }, { hot: true });
 
 export const bsf = scan('bsf', (x) => x.ctz());

@@ -40,8 +40,12 @@ export const callRelative = semantics('callRelative', 'r', (e) => {
 export const callIndirect = semantics('callIndirect', 'r', (e) => {
   const size = e.size(0) as StackSize;
   const target = e.f.let(wide(e.get(0), size));
+  // The return address is stored before the target is checked, but the pointer has not moved when the check fails.
+  const below = e.stackPointer().sub(size);
+  const pointer = e.f.let(e.variant.long ? below : below.and(e.slot64(STATE.stackMask)));
+  e.storeAt(SEGMENT.ss, pointer, size, narrow(e.ripNext(), size));
   checkTarget(e, target);
-  e.push(narrow(e.ripNext(), size), size);
+  e.setStackPointer(pointer);
   e.jump(target);
 }, { ends: true, hot: true, by: 'mode' });
 

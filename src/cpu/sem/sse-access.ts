@@ -25,10 +25,18 @@ export function checkMmx(e: Emitter): void {
   e.f.if(e.slot32(STATE.mmxBlocked).or(pending), () => e.helper('simdBlocked'));
 }
 
-/** TOP = 0 and all tags valid, as after every MMX instruction but EMMS. SDM vol. 1, 9.5.1. */
-export function enterMmx(e: Emitter): void {
+/** TOP = 0, as at the start of every MMX instruction. SDM vol. 1, 9.5.1. */
+function clearTop(e: Emitter): void {
   e.f.store(e.state, 2, e.state.load('i32', 2, STATE.fsw).and(i32(~FSW.top)), STATE.fsw);
+}
+/** TOP = 0 and all tags valid, as after every MMX instruction but EMMS. */
+export function enterMmx(e: Emitter): void {
+  clearTop(e);
   e.f.store(e.state, 2, i32(0xff), STATE.ftw);
+}
+/** A store clears TOP even if it faults; a load that faults leaves everything alone (observed on Intel's CPUs). */
+function beforeAccess(e: Emitter): void {
+  if (e.variant.operands[0]?.kind === 'mem') clearTop(e);
 }
 
 /** An instruction on XMM registers. */
@@ -50,6 +58,7 @@ export const mmx = (name: string, access: string, body: (e: Emitter) => void, op
     access,
     (e) => {
       checkMmx(e);
+      beforeAccess(e);
       body(e);
       enterMmx(e);
     },
@@ -68,8 +77,10 @@ export const simd = (
     access,
     (e) => {
       const isMmx = e.variant.operands.some((operand) => operand.kind === 'mmx');
-      if (isMmx) checkMmx(e);
-      else checkSse(e);
+      if (isMmx) {
+        checkMmx(e);
+        beforeAccess(e);
+      } else checkSse(e);
       body(e, isMmx ? 8 : 16);
       if (isMmx) enterMmx(e);
     },

@@ -1,5 +1,5 @@
 // Moves between XMM registers, general registers and memory. SDM vol. 2, under each name.
-import { i32 } from '../../wasm/expr.ts';
+import { type Expr, i32, i64 } from '../../wasm/expr.ts';
 import { semantics } from '../emit/semantics.ts';
 import { STATE } from '../state.ts';
 import { checkMmx, checkSse, enterMmx, mmx, simd, sse } from './sse-access.ts';
@@ -97,24 +97,34 @@ export const pmovmskb = simd('pmovmskb', 'w,r', (e) => e.set(0, test('i8x16.bitm
 /** MOVNTI needs neither SSE nor MMX to be enabled. */
 export const movnti = semantics('movnti', 'w,r', (e) => e.set(0, e.get(1)));
 
-/** MASKMOVDQU, MASKMOVQ: the bytes whose mask byte is negative, to DS:rDI or its override. */
+/**
+ * MASKMOVDQU, MASKMOVQ: the bytes whose mask byte is negative, to DS:rDI or its override. Like Intel's CPUs, the segment
+ * is always checked, and with any mask each half of 8 bytes as a whole, the high one first.
+ */
 export const maskmov = simd(
   'maskmov',
   'r,r',
-  (e) => {
+  (e, width) => {
     const { f } = e;
+    if (width === 8) enterMmx(e);
     f.storeV(e.state, e.getVector(0), STATE.vectorScratch);
     const mask = e.local('i32');
     f.set(mask, test('i8x16.bitmask', e.getVector(1)));
     const { asize } = e.variant;
     const base = asize === 8 ? e.gpr(7, 8) : f.let(e.gpr(7, asize).extendU());
+    const offset = (index: Expr): Expr => {
+      const sum = base.add(index);
+      return f.let(asize === 8 ? sum : sum.and(asize === 4 ? 0xffff_ffff : 0xffff));
+    };
+    const linears = (width === 16 ? [8, 0] : [0]).map((half) => e.linearAt('operand', offset(i64(half)), 8, true));
+    f.if(mask, () => {
+      for (const linear of linears) e.hostAddress(linear, 8, 'w');
+    });
     f.block((done) => {
       f.loop((next) => {
         f.brIf(done, mask.eqz());
         const index = f.let(mask.ctz());
-        const sum = base.add(index.extendU());
-        const offset = f.let(asize === 8 ? sum : sum.and(asize === 4 ? 0xffff_ffff : 0xffff));
-        e.storeAt('operand', offset, 1, e.state.add(index).load('i32', 1, STATE.vectorScratch));
+        e.storeAt('operand', offset(index.extendU()), 1, e.state.add(index).load('i32', 1, STATE.vectorScratch));
         f.set(mask, mask.and(mask.sub(1)));
         f.br(next);
       });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { XENCONS } from '../abi/xen/console.ts';
-import { TestGuest } from '../xen/test-guest.ts';
+import { TestGuest } from '../xen/fixtures/test-guest.ts';
 import { XenConsole } from './console.ts';
 
 const RING = 0xfefff000;

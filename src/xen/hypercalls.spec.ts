@@ -4,7 +4,7 @@ import { PAGE_SIZE } from '../abi/types.ts';
 import { EINVAL, ENOSYS, EOPNOTSUPP, EPERM } from '../abi/xen/errno.ts';
 import { HYPERVISOR } from '../abi/xen/hypercall.ts';
 import { P2M_BYTES } from '../memory/guest-memory.ts';
-import { RAM_PAGES, TestGuest } from './test-guest.ts';
+import { RAM_PAGES, TestGuest } from './fixtures/test-guest.ts';
 
 describe('dispatch', () => {
   it('refuses callers outside ring 0', () => {

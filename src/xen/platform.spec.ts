@@ -4,7 +4,7 @@ import { VCPU_INFO, VcpuTimeInfo } from '../abi/xen/shared-info.ts';
 import { isHypervisorLeaf, xenCpuid } from './cpuid.ts';
 import { isXenMsr, readXenMsr, writeXenMsr } from './hypercall-page.ts';
 import { timeStamp, tscScale } from './pvclock.ts';
-import { DOMID, TestGuest } from './test-guest.ts';
+import { DOMID, TestGuest } from './fixtures/test-guest.ts';
 import type { XenVcpu } from './vcpu.ts';
 
 describe('CPUID', () => {

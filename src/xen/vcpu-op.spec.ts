@@ -3,7 +3,7 @@ import { EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENOSYS, ENXIO } from '../abi/xen
 import { VIRQ } from '../abi/xen/event-channel.ts';
 import { RUNSTATE } from '../abi/xen/shared-info.ts';
 import { VCPUOP } from '../abi/xen/vcpu.ts';
-import { TestGuest } from './test-guest.ts';
+import { TestGuest } from './fixtures/test-guest.ts';
 
 const ARG = 0x2000;
 const SHARED = 0x10;

@@ -1,7 +1,7 @@
 // Random encodings of one row of the instruction table, with states in which they are likely to do something.
 import { sizeOf } from '../../src/cpu/x86/decoder.ts';
 import type { Row } from '../../src/cpu/x86/row.ts';
-import { DATA_BASE, DATA_SIZE } from '../native/address-map.ts';
+import { DATA_BASE, DATA_SIZE, STACK16_ESP_HIGH } from '../native/address-map.ts';
 import type { CpuImage, CpuMode } from '../native/cpu-image.ts';
 import type { CaseRecipe } from '../native/fuzz-cpu.ts';
 import type { Random } from '../native/random.ts';
@@ -122,7 +122,7 @@ function modrm(row: Row, memory: boolean, asize: number, rex: number, mode: CpuM
 function point(state: CpuImage, pointers: readonly number[], string: boolean, mode: CpuMode, random: Random): void {
   const base = mode === 16 ? 0 : DATA_BASE;
   const set = (n: number, low: number) => {
-    state.gpr32[n * 2] = low;
+    state.gpr32[n * 2] = mode === 16 && n === 4 ? low | STACK16_ESP_HIGH : low;
     state.gpr32[n * 2 + 1] = 0;
   };
   for (const n of pointers) {

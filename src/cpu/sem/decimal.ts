@@ -56,7 +56,10 @@ export const aam = semantics('aam', 'r', (e) => {
 
 export const aad = semantics('aad', 'r', (e) => {
   const ax = e.gpr(RAX, 2);
-  const r = e.f.let(ax.add(ax.shrU(8).mul(e.get(0))).and(0xff));
+  const product = e.f.let(ax.shrU(8).mul(e.get(0)).and(0xff));
+  const al = e.f.let(ax.and(0xff));
+  const r = e.f.let(al.add(product).and(0xff));
   e.setGpr(RAX, 2, r);
-  e.flags.logic(r, 1);
+  // CF, OF and AF are undefined: processors leave those of the addition.
+  e.flags.add(al, product, r, 1);
 });

@@ -1,5 +1,5 @@
 // Multiplication and division. SDM vol. 2: MUL, IMUL, DIV, IDIV.
-import { type Expr, i64 } from '../../wasm/expr.ts';
+import { type Expr, i32, i64 } from '../../wasm/expr.ts';
 import type { Emitter, OperandSize } from '../emit/emitter.ts';
 import { semantics } from '../emit/semantics.ts';
 import { VECTOR } from '../state.ts';
@@ -31,6 +31,12 @@ function setProduct(e: Emitter, size: OperandSize, low: Expr, high: Expr): void 
   }
 }
 
+/** CF and OF say that the high half is needed. The others are undefined: processors clear ZF and AF. */
+function setFlags(e: Emitter, low: Expr, size: OperandSize, overflow: Expr): void {
+  e.flags.result(low, size, overflow, overflow);
+  e.flags.setZero(i32(0));
+}
+
 export const mul = semantics('mul', 'r', (e) => {
   const { f } = e;
   const size = e.size(0);
@@ -51,7 +57,7 @@ export const mul = semantics('mul', 'r', (e) => {
   }
   setProduct(e, size, low, high);
   const overflow = f.let(high.ne(0));
-  e.flags.result(low, size, overflow, overflow);
+  setFlags(e, low, size, overflow);
 }, { hot: true });
 
 export const imul1 = semantics('imul1', 'r', (e) => {
@@ -59,7 +65,7 @@ export const imul1 = semantics('imul1', 'r', (e) => {
   const b = e.get(0);
   const { low, high, overflow } = signedProduct(e, e.gpr(AX, size), b, size);
   setProduct(e, size, low, high);
-  e.flags.result(low, size, overflow, overflow);
+  setFlags(e, low, size, overflow);
 });
 
 /** `overflow` is 1 when the product does not fit `size`, signed. */
@@ -84,14 +90,14 @@ export const imul2 = semantics('imul2', 'rw,r', (e) => {
   const b = e.get(1);
   const { low, overflow } = signedProduct(e, e.get(0), b, size);
   e.set(0, low);
-  e.flags.result(low, size, overflow, overflow);
+  setFlags(e, low, size, overflow);
 }, { hot: true });
 
 export const imul3 = semantics('imul3', 'w,r,r', (e) => {
   const size = e.size(0);
   const { low, overflow } = signedProduct(e, e.get(1), source(e, 2), size);
   e.set(0, low);
-  e.flags.result(low, size, overflow, overflow);
+  setFlags(e, low, size, overflow);
 }, { hot: true });
 
 const divideError = (e: Emitter, condition: Expr): void => e.f.if(condition, () => e.raise(VECTOR.de));

@@ -6,7 +6,7 @@ import type { Semantics } from '../emit/semantics.ts';
 import { aligned, sse } from './sse-access.ts';
 import { dwords, lane, laneBytes, qwords, test, vector, type VectorOp, withLane } from './simd-ops.ts';
 import { computeSlow, FP_SLOT, type FormName, type FpName, vectorOrSlow } from './sse-operation.ts';
-import { finiteResult, inexactIsQuiet, ordered, precisionIsQuiet, roundingControl, safeResult, SHAPE, type Shape } from './sse-plain.ts';
+import { exactIsQuiet, exactResult, finiteResult, inexactIsQuiet, ordered, precisionIsQuiet, roundingControl, safeResult, SHAPE, type Shape } from './sse-plain.ts';
 
 export const FORMS: readonly FormName[] = ['ps', 'pd', 'ss', 'sd'];
 type Forms = Readonly<Record<FormName, Semantics>>;
@@ -40,7 +40,12 @@ function arithmetic(name: 'add' | 'sub' | 'mul' | 'div'): Forms {
       const b = source(e, 1, shape);
       const a = e.getVector(0);
       const result = apply(e, shape, name, a, b);
-      const plain = inexactIsQuiet(e).and(check(e, shape, result, a, b));
+      const plain = e.local('i32');
+      e.f.set(plain, check(e, shape, result, a, b));
+      e.f.if(inexactIsQuiet(e).eqz(), () => {
+        const exact = shape.scalar ? exactIsQuiet(e).and(exactResult(shape, name, result, a, b)) : i32(0);
+        e.f.set(plain, plain.and(exact));
+      });
       e.setVector(0, vectorOrSlow(e, plain, () => result, name, shape.name, a, b));
     },
     name === 'div' ? [] : ['sd'],

@@ -125,23 +125,27 @@ const COMPOSED: Readonly<Record<string, Combine>> = {
   pshufb: (a, b, width) => vector('i8x16.swizzle', a, vector('v128.and', b, allBytes(width === 16 ? 0x8f : 0x87))),
 };
 
-/** Kernel and library code runs these all the time. */
-const HOT = new Set(['pxor', 'por', 'pand', 'pcmpeqb', 'paddd', 'paddq', 'pminub', 'punpcklqdq', 'pshufb']);
+/** Library code runs these all the time on XMM registers. */
+const HOT = new Set(['pxor', 'por', 'pand', 'pcmpeqb', 'paddd', 'paddq', 'pminub', 'punpcklqdq']);
 
 const SHAPES: Readonly<Record<string, Combine>> = {
   ...Object.fromEntries(Object.entries(DIRECT).map(([name, op]): [string, Combine] => [name, (a, b) => vector(op, a, b)])),
   ...COMPOSED,
 };
-const SEMANTICS = new Map<string, Semantics>(
-  Object.entries(SHAPES).map(([name, combine]) => [name, binary(name, combine, { hot: HOT.has(name) })]),
-);
+const table = (hot: ReadonlySet<string>): ReadonlyMap<string, Semantics> =>
+  new Map(Object.entries(SHAPES).map(([name, combine]) => [name, binary(name, combine, { hot: hot.has(name) })]));
+const XMM = table(HOT);
+const MMX = table(new Set());
 
-/** Semantics of a packed integer instruction `destination = f(destination, source)` by its mnemonic. */
-export function packed(name: string): Semantics {
-  const found = SEMANTICS.get(name);
+function find(semantics: ReadonlyMap<string, Semantics>, name: string): Semantics {
+  const found = semantics.get(name);
   if (found === undefined) throw new Error(`no packed instruction ${name}`);
   return found;
 }
+/** Semantics of a packed integer instruction `destination = f(destination, source)` by its mnemonic: the XMM form. */
+export const packed = (name: string): Semantics => find(XMM, name);
+/** The MMX form. */
+export const packedMmx = (name: string): Semantics => find(MMX, name);
 
 export const pabsb = unary('pabsb', (a) => vector('i8x16.abs', a));
 export const pabsw = unary('pabsw', (a) => vector('i16x8.abs', a));

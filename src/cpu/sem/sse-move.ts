@@ -60,21 +60,27 @@ export const movsldup = duplicate('movsldup', [0, 0, 2, 2]);
 export const movshdup = duplicate('movshdup', [1, 1, 3, 3]);
 
 /** MOVD and MOVQ from a general register or memory; zero-extends into XMM. */
-export const movFromGeneral = simd(
-  'mov.from.general',
-  'w,r',
-  (e) => {
-    const value = e.get(1);
-    e.setVector(0, withLane(e.size(1) === 8 ? 'i64x2' : 'i32x4', ZERO, 0, value));
-  },
-  hot,
-);
-export const movToGeneral = simd(
-  'mov.to.general',
-  'w,r',
-  (e) => e.set(0, lane(e.size(0) === 8 ? 'i64x2' : 'i32x4', e.getVector(1), 0)),
-  hot,
-);
+const fromGeneral = (isHot: boolean) =>
+  simd(
+    'mov.from.general',
+    'w,r',
+    (e) => {
+      const value = e.get(1);
+      e.setVector(0, withLane(e.size(1) === 8 ? 'i64x2' : 'i32x4', ZERO, 0, value));
+    },
+    { hot: isHot },
+  );
+const toGeneral = (isHot: boolean) =>
+  simd(
+    'mov.to.general',
+    'w,r',
+    (e) => e.set(0, lane(e.size(0) === 8 ? 'i64x2' : 'i32x4', e.getVector(1), 0)),
+    { hot: isHot },
+  );
+export const movFromGeneral = fromGeneral(true);
+export const movToGeneral = toGeneral(true);
+export const movFromGeneralMmx = fromGeneral(false);
+export const movToGeneralMmx = toGeneral(false);
 
 /** MOVQ between MMX registers and memory. */
 export const movqMmx = mmx('movq.mmx', 'w,r', (e) => e.setVector(0, e.getVector(1)));
@@ -92,14 +98,17 @@ export const movdq2q = bothUnits('movdq2q');
 
 export const movmskps = sse('movmskps', 'w,r', (e) => e.set(0, test('i32x4.bitmask', e.getVector(1))));
 export const movmskpd = sse('movmskpd', 'w,r', (e) => e.set(0, test('i64x2.bitmask', e.getVector(1))));
-export const pmovmskb = simd('pmovmskb', 'w,r', (e) => e.set(0, test('i8x16.bitmask', e.getVector(1))), hot);
+const byteMask = (isHot: boolean) =>
+  simd('pmovmskb', 'w,r', (e) => e.set(0, test('i8x16.bitmask', e.getVector(1))), { hot: isHot });
+export const pmovmskb = byteMask(true);
+export const pmovmskbMmx = byteMask(false);
 
 /** MOVNTI needs neither SSE nor MMX to be enabled. */
 export const movnti = semantics('movnti', 'w,r', (e) => e.set(0, e.get(1)));
 
 /**
- * MASKMOVDQU, MASKMOVQ: the bytes whose mask byte is negative, to DS:rDI or its override. Like Intel's CPUs, the segment
- * is always checked, and with any mask each half of 8 bytes as a whole, the high one first.
+ * MASKMOVDQU, MASKMOVQ: the bytes whose mask byte is negative, to DS:rDI or its override. Like Intel's CPUs, each half of
+ * 8 bytes must be writable whatever the mask says, the high one first.
  */
 export const maskmov = simd(
   'maskmov',
@@ -116,10 +125,7 @@ export const maskmov = simd(
       const sum = base.add(index);
       return f.let(asize === 8 ? sum : sum.and(asize === 4 ? 0xffff_ffff : 0xffff));
     };
-    const linears = (width === 16 ? [8, 0] : [0]).map((half) => e.linearAt('operand', offset(i64(half)), 8, true));
-    f.if(mask, () => {
-      for (const linear of linears) e.hostAddress(linear, 8, 'w');
-    });
+    for (const half of width === 16 ? [8, 0] : [0]) e.hostAddress(e.linearAt('operand', offset(i64(half)), 8, true), 8, 'w');
     f.block((done) => {
       f.loop((next) => {
         f.brIf(done, mask.eqz());

@@ -87,6 +87,26 @@ export function safeResult(e: Emitter, shape: Shape, result: Expr, a: Expr, b: E
   return inputs.and(r.sub(safe).ltU(range).or(zero));
 }
 
+/** Whether a scalar result is exact: always right when it answers yes. */
+export function exactResult(shape: Shape, op: 'add' | 'sub' | 'mul' | 'div', result: Expr, a: Expr, b: Expr): Expr {
+  const [x, y, r] = [lane(shape.floats, a, 0), lane(shape.floats, b, 0), lane(shape.floats, result, 0)];
+  if (op === 'add' || op === 'sub') {
+    // The rounding error of a sum is what neither part accounts for (Knuth).
+    const second = r.float('sub', x);
+    const firstError = x.float('sub', r.float('sub', second));
+    const secondError = op === 'add' ? y.float('sub', second) : second.float('add', y).float('neg');
+    return firstError.float('eq', secondError.float('neg'));
+  }
+  // Factors whose significant bits fit together have an exact product; a quotient is checked by multiplying back.
+  const trailing = (v: Expr): Expr =>
+    shape.floats === 'f32x4'
+      ? lane('i32x4', v, 0).or(i32(1 << 23)).ctz()
+      : lane('i64x2', v, 0).or(i64(1n << 52n)).ctz().wrap();
+  const bits = shape.floats === 'f32x4' ? 24 : 53;
+  if (op === 'mul') return trailing(a).add(trailing(b)).geU(bits);
+  return trailing(result).add(trailing(b)).geU(bits).and(r.float('mul', y).float('eq', x));
+}
+
 const mxcsr = (e: Emitter): Expr => e.slot32(STATE.mxcsr);
 /** MXCSR bits: PE, DAZ, UM, PM, RC, FTZ. SDM vol. 1, figure 10-3. */
 const MX = { pe: 0x20, daz: 0x40, um: 0x800, pm: 0x1000, rc: 0x6000, ftz: 0x8000 } as const;
@@ -97,6 +117,8 @@ const MX = { pe: 0x20, daz: 0x40, um: 0x800, pm: 0x1000, rc: 0x6000, ftz: 0x8000
  */
 export const inexactIsQuiet = (e: Emitter): Expr =>
   mxcsr(e).and(MX.pe | MX.um | MX.pm | MX.rc | MX.ftz).eq(MX.pe | MX.um | MX.pm);
+/** An exact result, tiny or not, changes nothing in MXCSR, and a zero difference is positive. */
+export const exactIsQuiet = (e: Emitter): Expr => mxcsr(e).and(MX.um | MX.rc | MX.ftz).eq(MX.um);
 /** The same for a conversion to integers to nearest, and by truncation. */
 export const roundingIsQuiet = (e: Emitter): Expr => mxcsr(e).and(MX.pe | MX.pm | MX.rc | MX.daz).eq(MX.pe | MX.pm);
 export const truncationIsQuiet = (e: Emitter): Expr => mxcsr(e).and(MX.pe | MX.pm | MX.daz).eq(MX.pe | MX.pm);

@@ -45,7 +45,6 @@ const byteShift = (name: string, op: 'i8x16.add' | 'i8x16.sub') =>
       const least = vector('i8x16.splat', i32(16).select(count.gtU(16), count));
       e.setVector(0, vector('i8x16.swizzle', e.getVector(0), vector(op, IOTA, least)));
     },
-    { hot: name === 'psrldq' },
   );
 export const pslldq = byteShift('pslldq', 'i8x16.sub');
 export const psrldq = byteShift('psrldq', 'i8x16.add');

@@ -39,19 +39,28 @@ export const pop = semantics('pop', 'w', (e) => {
   e.setStackPointer(pointer);
 }, { hot: true, by: 'mode' });
 
+/** Of a 32-bit slot only the lower half is written: SDM vol. 2B, PUSH; POP reads no more either. */
 export const pushSegment = (name: string, segment: number): Semantics =>
   semantics(name, '', (e) => {
     const { osize } = e.variant;
     const selector = e.state.load('i32', 2, STATE.seg + segment * SEG.sizeof + SEG.selector);
-    e.push(zeroExtend(selector, 2, osize), osize);
+    if (osize !== 4) {
+      e.push(zeroExtend(selector, 2, osize), osize);
+      return;
+    }
+    const below = e.stackPointer().sub(osize);
+    const pointer = e.f.let(e.variant.long ? below : below.and(e.slot64(STATE.stackMask)));
+    e.storeAt(SEGMENT.ss, pointer, 2, selector);
+    e.setStackPointer(pointer);
   }, { by: 'osize mode' });
 
 /** The load may fault, so the pointer moves after it; for SS it moves by the width the old stack had. */
 export const popSegment = (name: string, segment: number): Semantics =>
   semantics(name, '', (e) => {
     const { osize } = e.variant;
-    const popped = e.peek(0, osize);
-    e.setSlot32(SCRATCH.selector, (osize === 8 ? popped.wrap() : popped).and(0xffff));
+    const read = osize === 4 ? 2 : osize;
+    const value = e.peek(0, read);
+    e.setSlot32(SCRATCH.selector, (read === 8 ? value.wrap() : value).and(0xffff));
     const pointer = pointerAfter(e, osize);
     const mask = e.f.let(e.slot64(STATE.stackMask));
     e.compute('loadSegment', segment);
@@ -119,7 +128,9 @@ export const enter = semantics('enter', 'r,r', (e) => {
       f.set(left, left.sub(1));
       f.br(next);
     }));
-    pushNext(narrow(frame, osize));
+    // With a 16-bit stack all of ESP goes into the chain.
+    const upper = e.gpr(RSP, 8).and(e.slot64(STATE.stackMask).not());
+    pushNext(narrow(f.let(long ? frame : upper.or(frame)), osize));
   });
   f.set(pointer, clip(pointer.sub(bytes.extendU())));
   // The new top of the stack must be writable before anything changes.

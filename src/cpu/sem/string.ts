@@ -131,8 +131,9 @@ export const cmps = family('cmps', (e, size) => {
     const step = stride(e, size);
     const from = sourceOffset(e);
     const to = destinationOffset(e);
-    const a = e.loadAt('operand', from, size);
+    // The second operand is read first: it is the one whose fault is reported.
     const b = e.loadAt(SEGMENT.es, to, size);
+    const a = e.loadAt('operand', from, size);
     moveSource(e, from, step);
     moveDestination(e, to, step);
     return { done: i64(1), stop: stopWhen(e, a, b), finish: () => e.flags.sub(a, b, e.f.let(a.sub(b)), size) };

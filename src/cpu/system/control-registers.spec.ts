@@ -5,7 +5,7 @@ import {
 } from './control-registers.ts';
 import { readDebug, writeDebug } from './debug-registers.ts';
 import { farJump } from './far-transfer.ts';
-import { FlatMachine, SELECTOR } from './flat-machine.ts';
+import { FlatMachine, SELECTOR } from './fixtures/flat-machine.ts';
 import { readMsr, writeMsr } from './msr.ts';
 import { SYSTEM_STATE } from './system-state.ts';
 

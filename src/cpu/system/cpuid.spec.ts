@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { CR4, STATE } from '../state.ts';
 import { cpuid, type CpuidPolicy, type CpuidWords } from './cpuid.ts';
-import { FlatMachine } from './flat-machine.ts';
+import { FlatMachine } from './fixtures/flat-machine.ts';
 
 const policy: CpuidPolicy = { apicId: 2, vcpuCount: 3, apicEnabled: true, tscKHz: 1_000_000, hypervisor: () => undefined };
 const text = (words: readonly number[]) => String.fromCharCode(...words.flatMap((w) => [0, 8, 16, 24].map((s) => (w >>> s) & 0xff))).replace(/\0+$/, '');

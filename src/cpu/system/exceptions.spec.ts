@@ -3,7 +3,7 @@ import { GPR } from '../../vcpu/contract.ts';
 import { GuestFault } from '../cpu.ts';
 import { CR4, FLAG, SEGMENT, SHADOW, STATE, VECTOR } from '../state.ts';
 import { combine, deliver } from './exceptions.ts';
-import { AT, FlatMachine, gate, SELECTOR, segment } from './flat-machine.ts';
+import { AT, FlatMachine, gate, SELECTOR, segment } from './fixtures/flat-machine.ts';
 import { nmiBlocked } from './system-state.ts';
 
 const INTERRUPT64 = 0x8e;

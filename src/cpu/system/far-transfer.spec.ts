@@ -3,7 +3,7 @@ import { GPR } from '../../vcpu/contract.ts';
 import { CODE_MODE, CR0, FLAG, SEGMENT, STATE, VECTOR } from '../state.ts';
 import { farReturn } from './far-return.ts';
 import { farCall, farJump } from './far-transfer.ts';
-import { AT, FlatMachine, gate, SELECTOR, SIZE, segment } from './flat-machine.ts';
+import { AT, FlatMachine, gate, SELECTOR, SIZE, segment } from './fixtures/flat-machine.ts';
 
 const NEXT = 0x5007n;
 

@@ -3,7 +3,7 @@ import { GPR } from '../../vcpu/contract.ts';
 import { CR4, FLAG, SEGMENT, STATE, VECTOR } from '../state.ts';
 import { deliver } from './exceptions.ts';
 import { farCall } from './far-transfer.ts';
-import { AT, FlatMachine, gate, SELECTOR, segment } from './flat-machine.ts';
+import { AT, FlatMachine, gate, SELECTOR, segment } from './fixtures/flat-machine.ts';
 import { interruptReturn } from './interrupt-return.ts';
 import { nmiBlocked, SYSTEM_STATE } from './system-state.ts';
 

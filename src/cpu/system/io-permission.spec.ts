@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { FLAG, SEGMENT, VECTOR } from '../state.ts';
-import { AT, FlatMachine, SELECTOR } from './flat-machine.ts';
+import { AT, FlatMachine, SELECTOR } from './fixtures/flat-machine.ts';
 import { checkIoPermission } from './io-permission.ts';
 
 const GP0 = [VECTOR.gp, 0];

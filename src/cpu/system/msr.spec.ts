@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { STATE } from '../state.ts';
-import { FlatMachine } from './flat-machine.ts';
+import { FlatMachine } from './fixtures/flat-machine.ts';
 import { MSR, readMsr, readTsc, writeMsr } from './msr.ts';
 
 const clock = { ticks: () => 1000n };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { CR4, SEGMENT, STATE, VECTOR } from '../state.ts';
-import { AT, FlatMachine, SELECTOR, SIZE, segment } from './flat-machine.ts';
+import { AT, FlatMachine, SELECTOR, SIZE, segment } from './fixtures/flat-machine.ts';
 import { checkSegment } from './segment-check.ts';
 import { loadDataSegment } from './segmentation.ts';
 import { accessRights, isReadableSegment, isWritableSegment, segmentLimit } from './selector-queries.ts';

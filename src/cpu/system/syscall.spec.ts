@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { GPR } from '../../vcpu/contract.ts';
 import { EFER, FLAG, SEGMENT, STATE, VECTOR } from '../state.ts';
-import { FlatMachine, SELECTOR } from './flat-machine.ts';
+import { FlatMachine, SELECTOR } from './fixtures/flat-machine.ts';
 import { swapgs, syscall, sysenter, sysexit, sysret } from './syscall.ts';
 
 const GP0 = [VECTOR.gp, 0];

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { CR0, CR4, STATE, VECTOR } from '../state.ts';
-import { FlatMachine } from './flat-machine.ts';
+import { FlatMachine } from './fixtures/flat-machine.ts';
 import { fxrstor, fxsave, xrstor, xsave } from './xsave.ts';
 
 const GP0 = [VECTOR.gp, 0];

@@ -1,8 +1,8 @@
 // MMX, and the MMX forms that SSE to SSSE3 added. SDM vol. 2, appendix A, tables A-3 to A-5: the rows without a prefix.
 import type { Semantics } from '../../emit/semantics.ts';
-import { packed, pabsb, pabsd, pabsw } from '../../sem/sse-integer.ts';
+import { packedMmx, pabsb, pabsd, pabsw } from '../../sem/sse-integer.ts';
 import { pextrw, pinsrw } from '../../sem/sse-insert.ts';
-import { emms, maskmov, movdq2q, movFromGeneral, movqMmx, movToGeneral, pmovmskb } from '../../sem/sse-move.ts';
+import { emms, maskmov, movdq2q, movFromGeneralMmx, movqMmx, movToGeneralMmx, pmovmskbMmx } from '../../sem/sse-move.ts';
 import { palignr, SHIFTS } from '../../sem/sse-shift.ts';
 import { pshuflw } from '../../sem/sse-shuffle.ts';
 import { type Row, row } from '../row.ts';
@@ -29,11 +29,11 @@ const shift = (name: string) => SHIFTS.get(name) as { byVector: Semantics; byImm
 
 export const MMX_ROWS: readonly Row[] = [
   // The low halves need only 4 bytes of memory.
-  ...row('0f 60', 'punpcklbw', 'Pq,Qd', packed('punpcklbw'), 'np'),
-  ...row('0f 61', 'punpcklwd', 'Pq,Qd', packed('punpcklwd'), 'np'),
-  ...row('0f 62', 'punpckldq', 'Pq,Qd', packed('punpckldq'), 'np'),
-  ...Object.entries(PACKED_0F).flatMap(([opcode, name]) => row(`0f ${opcode}`, name, 'Pq,Qq', packed(name), 'np')),
-  ...Object.entries(PACKED_0F38).flatMap(([opcode, name]) => row(`0f 38 ${opcode}`, name, 'Pq,Qq', packed(name), 'np')),
+  ...row('0f 60', 'punpcklbw', 'Pq,Qd', packedMmx('punpcklbw'), 'np'),
+  ...row('0f 61', 'punpcklwd', 'Pq,Qd', packedMmx('punpcklwd'), 'np'),
+  ...row('0f 62', 'punpckldq', 'Pq,Qd', packedMmx('punpckldq'), 'np'),
+  ...Object.entries(PACKED_0F).flatMap(([opcode, name]) => row(`0f ${opcode}`, name, 'Pq,Qq', packedMmx(name), 'np')),
+  ...Object.entries(PACKED_0F38).flatMap(([opcode, name]) => row(`0f 38 ${opcode}`, name, 'Pq,Qq', packedMmx(name), 'np')),
   ...SHIFT_OPCODES.flatMap(([name, opcode, group]) => [
     ...row(`0f ${opcode}`, name, 'Pq,Qq', shift(name).byVector, 'np'),
     ...row(`0f ${group}`, name, 'Nq,Ib', shift(name).byImmediate, 'np'),
@@ -42,8 +42,8 @@ export const MMX_ROWS: readonly Row[] = [
   ...row('0f 38 1d', 'pabsw', 'Pq,Qq', pabsw, 'np'),
   ...row('0f 38 1e', 'pabsd', 'Pq,Qq', pabsd, 'np'),
   ...row('0f 3a 0f', 'palignr', 'Pq,Qq,Ib', palignr, 'np'),
-  ...row('0f 6e', 'movd', 'Pq,Ey', movFromGeneral, 'np'),
-  ...row('0f 7e', 'movd', 'Ey,Pq', movToGeneral, 'np'),
+  ...row('0f 6e', 'movd', 'Pq,Ey', movFromGeneralMmx, 'np'),
+  ...row('0f 7e', 'movd', 'Ey,Pq', movToGeneralMmx, 'np'),
   ...row('0f 6f', 'movq', 'Pq,Qq', movqMmx, 'np'),
   ...row('0f 7f', 'movq', 'Qq,Pq', movqMmx, 'np'),
   ...row('0f 70', 'pshufw', 'Pq,Qq,Ib', pshuflw, 'np'),
@@ -51,7 +51,7 @@ export const MMX_ROWS: readonly Row[] = [
   ...row('0f c4', 'pinsrw', 'Pq,Rd,Ib', pinsrw, 'np'),
   ...row('0f c4', 'pinsrw', 'Pq,Mw,Ib', pinsrw, 'np'),
   ...row('0f c5', 'pextrw', 'Gd,Nq,Ib', pextrw, 'np'),
-  ...row('0f d7', 'pmovmskb', 'Gd,Nq', pmovmskb, 'np'),
+  ...row('0f d7', 'pmovmskb', 'Gd,Nq', pmovmskbMmx, 'np'),
   ...row('0f e7', 'movntq', 'Mq,Pq', movqMmx, 'np'),
   ...row('0f f7', 'maskmovq', 'Pq,Nq', maskmov, 'np'),
   ...row('f2 0f d6', 'movdq2q', 'Pq,Uq', movdq2q),

@@ -14,9 +14,9 @@ const MOVES: readonly Row[] = [
   ...row('89', 'mov', 'Ev,Gv', move.mov),
   ...row('8a', 'mov', 'Gb,Eb', move.mov),
   ...row('8b', 'mov', 'Gv,Ev', move.mov),
-  ...row('8c', 'mov', 'Rv,Sw', movFromSegment),
-  ...row('8c', 'mov', 'Mw,Sw', movFromSegment),
-  ...row('8e', 'mov', 'Sw,Ew', movToSegment),
+  ...[0, 1, 2, 3, 4, 5].flatMap((n) => [...row(`8c /${n}`, 'mov', 'Rv,Sw', movFromSegment), ...row(`8c /${n}`, 'mov', 'Mw,Sw', movFromSegment)]),
+  // CS is loaded by control transfers only.
+  ...[0, 2, 3, 4, 5].flatMap((n) => row(`8e /${n}`, 'mov', 'Sw,Ew', movToSegment)),
   ...row('a0', 'mov', 'AL,Ob', move.mov),
   ...row('a1', 'mov', 'rAX,Ov', move.mov),
   ...row('a2', 'mov', 'Ob,AL', move.mov),

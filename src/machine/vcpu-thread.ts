@@ -22,6 +22,7 @@ import { describeCrash } from './crash-report.ts';
 import { hostTime, type TimeOrigin } from './host-time.ts';
 import { kickVcpu } from './kick.ts';
 import { CONTROL, type MachinePlan } from './machine-plan.ts';
+import { IOAPIC_ID } from './pvh/acpi.ts';
 import { enterPvh } from './pvh/enter.ts';
 import type { PvhEntry } from './pvh/load.ts';
 
@@ -84,7 +85,10 @@ export function runVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => vo
   const ioapic = data.ioapic
     ? new Ioapic(memory.buffer, plan.ioapic, (message) => void apicBus.deliver(message), ioapicTrace(traceSink))
     : undefined;
-  if (ioapic !== undefined) bus.registerMmio('ioapic', IOAPIC_RANGE, ioapic);
+  if (ioapic !== undefined) {
+    if (vcpuId === 0) ioapic.reset(IOAPIC_ID);
+    bus.registerMmio('ioapic', IOAPIC_RANGE, ioapic);
+  }
   const lapic = new LocalApic(
     memory.buffer,
     regions.apic,
@@ -154,7 +158,7 @@ export function runVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => vo
     clock.runDue();
     vcpu.service();
     if (domain.shutdownReason >= 0) return post({ type: 'shutdown', reason: domain.shutdownReason, retired: engine.retired });
-    if (lapic.takeNmi()) {
+    if (lapic.takeNmi() || vcpu.state.takeNmi()) {
       engine.nmi();
       halted = false;
     }

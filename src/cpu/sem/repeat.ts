@@ -18,6 +18,11 @@ export const directionIsDown = (e: Emitter): Expr => e.slot32(STATE.eflags).and(
 export const stride = (e: Emitter, size: OperandSize): Expr =>
   e.f.let(i64(-size).select(directionIsDown(e), i64(size)));
 
+/** The fast forms, MOVS and STOS, lose the upper half of a 32-bit destination pointer before the first element. */
+export function truncateDestination(e: Emitter): void {
+  if (e.variant.asize === 4 && e.variant.long) e.setGpr(RDI, 4, e.gpr(RDI, 4));
+}
+
 /** Moves RSI or RDI from `offset` by `bytes` (i64), in the width of the address size. */
 const move = (e: Emitter, register: number, offset: Expr, bytes: Expr): void => {
   const { asize } = e.variant;
@@ -40,7 +45,7 @@ export interface Pass {
  * Emits the body once without a REP prefix, or in a loop that counts RCX down. After each pass the state is that of an
  * instruction about to continue: it may fault in the next pass, or be left through the helper `repeat` with RIP on it.
  */
-export function repeated(e: Emitter, body: (left: Expr) => Pass): void {
+export function repeated(e: Emitter, body: (left: Expr) => Pass, start: () => void = () => {}): void {
   const { f } = e;
   if (e.variant.rep === 'none') {
     body(i64(1)).finish?.();
@@ -50,9 +55,12 @@ export function repeated(e: Emitter, body: (left: Expr) => Pass): void {
   const left = f.local('i64');
   const quota = f.local('i32');
   f.set(left, wide(e.gpr(RCX, asize), asize));
+  // With a 32-bit address size in 64-bit mode the count's upper half goes at once, even if there is nothing to do.
+  if (asize === 4 && e.variant.long) e.setGpr(RCX, 4, left.wrap());
   f.set(quota, i32(1).select(e.slot32(STATE.stepping), i32(QUOTA)));
   f.block((end) => {
     f.brIf(end, left.eqz());
+    start();
     f.loop((next) => {
       const pass = body(left);
       f.set(left, left.sub(pass.done));
@@ -70,13 +78,13 @@ export function repeated(e: Emitter, body: (left: Expr) => Pass): void {
 }
 
 /**
- * True (i32) when the TLB leads straight to the page of a linear address: it is RAM whose every byte may be accessed with
- * no further notice. Ask after `hostAddress`, which fills the TLB.
+ * True (i32) when the TLB leads straight to the page of an element that lies in one page: this is RAM whose every byte may
+ * be accessed with no further notice. Ask after `hostAddress`, which fills the TLB.
  */
-export function isDirect(e: Emitter, linear: Expr, access: 'r' | 'w'): Expr {
+export function isDirect(e: Emitter, linear: Expr, size: OperandSize, access: 'r' | 'w'): Expr {
   const array = e.slot32(access === 'r' ? STATE.tlbRead : STATE.tlbWrite);
   const entry = array.add(linear.shrU(8).wrap().and((TLB.entries - 1) * TLB.entrySize));
-  return entry.load('i64', 8, 0).eq(linear.and(-4096));
+  return entry.load('i64', 8, 0).eq(linear.add(size - 1).and(-4096));
 }
 
 /** Whole elements from a linear address to the end of its page, at least 1, as i32. */

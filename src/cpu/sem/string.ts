@@ -4,7 +4,7 @@ import type { Emitter, OperandSize } from '../emit/emitter.ts';
 import { semantics, type Semantics } from '../emit/semantics.ts';
 import { SEG, SEGMENT, STATE } from '../state.ts';
 import {
-  atMost, destinationOffset, directionIsDown, elementsInPage, isDirect, moveDestination, moveSource, repeated, sourceOffset, stride,
+  atMost, destinationOffset, directionIsDown, elementsInPage, isDirect, moveDestination, moveSource, repeated, sourceOffset, stride, truncateDestination,
 } from './repeat.ts';
 import { SCRATCH } from './scratch.ts';
 
@@ -43,7 +43,7 @@ export const movs = family('movs', (e, size) => {
     // In 64-bit mode no segment limit can end inside a page.
     if (rep === 'none' || !long || asize !== 8) single();
     else {
-      const direct = isDirect(e, source, 'r').and(isDirect(e, target, 'w')).and(directionIsDown(e).eqz());
+      const direct = isDirect(e, source, size, 'r').and(isDirect(e, target, size, 'w')).and(directionIsDown(e).eqz());
       f.if(direct, () => {
         const room = f.let(elementsInPage(source, size));
         const roomTo = f.let(elementsInPage(target, size));
@@ -60,7 +60,7 @@ export const movs = family('movs', (e, size) => {
     moveSource(e, from, bytes);
     moveDestination(e, to, bytes);
     return { done };
-  });
+  }, () => truncateDestination(e));
 });
 
 export const stos = family('stos', (e, size) => {
@@ -81,7 +81,7 @@ export const stos = family('stos', (e, size) => {
     };
     if (rep === 'none' || asize !== (long ? 8 : 4)) single();
     else {
-      f.if(isDirect(e, target, 'w').and(directionIsDown(e).eqz()).and(flat()), () => {
+      f.if(isDirect(e, target, size, 'w').and(directionIsDown(e).eqz()).and(flat()), () => {
         const n = atMost(e, left, elementsInPage(target, size));
         fill(e, host, value, n, size);
         f.set(done, n.extendU());
@@ -89,7 +89,7 @@ export const stos = family('stos', (e, size) => {
     }
     moveDestination(e, to, f.let(done.mul(step)));
     return { done };
-  });
+  }, () => truncateDestination(e));
 });
 
 /** Stores `n` (i32, at least 1) copies of a value at a host address. */

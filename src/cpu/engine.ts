@@ -125,6 +125,12 @@ export class WasmEngine implements VcpuEngine {
   get retired(): number {
     return this.#retired;
   }
+  /** Counts, also where other threads can read it. */
+  #retire(count: number): void {
+    this.#retired += count;
+    this.cpu.set32(STATE.retired, this.#retired % 0x1_0000_0000);
+    this.cpu.set32(STATE.retired + 4, Math.floor(this.#retired / 0x1_0000_0000));
+  }
 
   // ---- running ----------------------------------------------------------------------------------------------------------
 
@@ -156,7 +162,7 @@ export class WasmEngine implements VcpuEngine {
         if (record === 0) cpu.i32[STATE.left >> 2] = 1;
       } else code = this.#run(left, 0);
       const used = slice - (cpu.i32[STATE.left >> 2] as number);
-      this.#retired += used;
+      this.#retire(used);
       left -= used;
       if (code === RUN.fault) {
         const vector = cpu.get32(STATE.faultVector);

@@ -2,16 +2,47 @@
 // lane, from FP_SLOT.a and FP_SLOT.b to FP_SLOT.result or FP_SLOT.answer. SDM vol. 1, 11.5.
 import type { Cpu } from './cpu.ts';
 import { createFpEnv, type FpEnv } from './fp/env.ts';
+import {
+  add32,
+  add64,
+  beginSse,
+  cmp32,
+  cmp64,
+  comi32,
+  comi64,
+  div32,
+  div64,
+  endSse,
+  MXCSR,
+  max32,
+  max64,
+  min32,
+  min64,
+  mul32,
+  mul64,
+  round32,
+  round64,
+  sqrt32,
+  sqrt64,
+  sseFaulted,
+  sub32,
+  sub64,
+} from './fp/sse.ts';
 import { rcp32, rsqrt32 } from './fp/sse-approximate.ts';
 import {
-  f32ToF64, f32ToI32, f32ToI64, f64ToF32, f64ToI32, f64ToI64, i32ToF32, i32ToF64, i64ToF32, i64ToF64,
+  f32ToF64,
+  f32ToI32,
+  f32ToI64,
+  f64ToF32,
+  f64ToI32,
+  f64ToI64,
+  i32ToF32,
+  i32ToF64,
+  i64ToF32,
+  i64ToF64,
 } from './fp/sse-convert.ts';
 import { dppd, dpps } from './fp/sse-dot.ts';
-import {
-  add32, add64, beginSse, cmp32, cmp64, comi32, comi64, div32, div64, endSse, max32, max64, min32, min64, mul32, mul64, MXCSR, round32,
-  round64, sqrt32, sqrt64, sseFaulted, sub32, sub64,
-} from './fp/sse.ts';
-import { FP, FP_SLOT, FORM } from './sem/sse-operation.ts';
+import { FORM, FP, FP_SLOT } from './sem/sse-operation.ts';
 import { exactProduct, exactQuotient, exactRoot, exactSum } from './sse-exact.ts';
 import { CR4, STATE, VECTOR } from './state.ts';
 
@@ -83,8 +114,22 @@ function compute(cpu: Cpu, env: FpEnv, operation: number, form: number): void {
     cpu.set32(FP_SLOT.answer, flags);
   } else if (operation === FP.dot) {
     const immediate = cpu.get32(FP_SLOT.immediate);
-    if (form === FORM.ps) dpps(env, cpu.u32.subarray(A32, A32 + 4), cpu.u32.subarray(B32, B32 + 4), immediate, cpu.u32.subarray(RESULT32, RESULT32 + 4));
-    else dppd(env, cpu.u64.subarray(A64, A64 + 2), cpu.u64.subarray(B64, B64 + 2), immediate, cpu.u64.subarray(RESULT64, RESULT64 + 2));
+    if (form === FORM.ps)
+      dpps(
+        env,
+        cpu.u32.subarray(A32, A32 + 4),
+        cpu.u32.subarray(B32, B32 + 4),
+        immediate,
+        cpu.u32.subarray(RESULT32, RESULT32 + 4),
+      );
+    else
+      dppd(
+        env,
+        cpu.u64.subarray(A64, A64 + 2),
+        cpu.u64.subarray(B64, B64 + 2),
+        immediate,
+        cpu.u64.subarray(RESULT64, RESULT64 + 2),
+      );
   } else lanes(cpu, env, operation, form);
 }
 

@@ -45,8 +45,6 @@ export function undoBcjX86(code: Uint8Array, startOffset = 0): void {
     if (overlaps && isNear((operand >> (8 * (shared - 1))) & 0xff)) operand = (operand ^ (2 ** (8 * shared) - 1)) - next;
     // Targets have 25 bits, the highest of which is the sign.
     view.setInt32(at + 1, (operand << 7) >> 7, true);
-    at += OPERAND_BYTES;
-    passed = -FAR;
-    passedBefore = -FAR;
+    at += OPERAND_BYTES; // beyond the reach of what was passed
   }
 }

@@ -4,7 +4,7 @@ import { undoBcjX86 } from './bcj-x86.ts';
 import { BoundedReader } from './bounded-reader.ts';
 import { crc32 } from './crc32.ts';
 import { corrupt, ImageError, truncated } from './image-error.ts';
-import { lzma2Dictionary, measureLzma2, unpackLzma2 } from './lzma.ts';
+import { lzma2Dictionary, measureLzma2, unpackLzma2 } from './lzma2.ts';
 
 export const XZ_MAGIC = [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00] as const;
 const STREAM_HEADER = 12;

@@ -5,15 +5,18 @@ import { loadKernel } from '../image/kernel.ts';
 import { allocateArena } from '../memory/arena.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { render, type Sink } from '../trace/points.ts';
+import { STATE } from '../cpu/state.ts';
 import { BackendChannels } from '../xen/backend-channels.ts';
 import { XenDomain } from '../xen/domain.ts';
 import { GuestConsole } from './guest-console.ts';
-import { timeOrigin } from './host-time.ts';
+import { hostTime, timeOrigin } from './host-time.ts';
 import { kickVcpu, stopVcpus } from './kick.ts';
 import { CONTROL, type MachinePlan, planMachine } from './machine-plan.ts';
 import { MachineError } from './pvh/machine-error.ts';
 import { loadPvh, mapPvh } from './pvh/load.ts';
 import { planPvh } from './pvh/plan.ts';
+import { type TraceLine, traceBatchRead } from './trace-batch.ts';
+import { checkTraceGlobs, enableTracepoints } from './tracepoints.ts';
 import { TSC_KHZ, type VcpuMessage, type VcpuThreadData } from './vcpu-thread.ts';
 
 /** What starts threads; each host has its own. */
@@ -33,10 +36,10 @@ export interface DomainConfig {
   readonly commandLine?: string;
   /** Bytes of RAM, a multiple of 4 KiB. */
   readonly memoryBytes: number;
-  /** Tracepoints to turn on, as globs. */
+  /** Tracepoints to turn on, as globs: `xen.*`. */
   readonly trace?: readonly string[];
   /** Where they go; default: nowhere. */
-  readonly onTrace?: (name: string, text: string) => void;
+  readonly onTrace?: (line: TraceLine) => void;
   /** Bytes the guest writes to the debug port or by CONSOLEIO_write. */
   readonly onLog?: (bytes: Uint8Array) => void;
 }
@@ -46,7 +49,7 @@ export type DomainState = 'built' | 'running' | 'shutdown' | 'crashed' | 'destro
 /** How a domain ended. */
 export interface DomainEnd {
   readonly reason: 'poweroff' | 'reboot' | 'suspend' | 'crash' | 'watchdog' | 'soft-reset' | 'triple-fault' | 'destroyed';
-  /** For a triple fault, and when destroyed while running: registers as text. */
+  /** Registers as text: of a crash, and of where the vCPU was when the domain was destroyed. */
   readonly report?: string;
   /** Instructions the guest ran. */
   readonly retired: number;
@@ -63,9 +66,33 @@ const REASON: Readonly<Record<number, DomainEnd['reason']>> = {
 
 const GUEST_DOMID = 1;
 
-/** Builds a domain: unpacks the kernel, plans and fills the memory. Nothing runs yet. @throws ImageError, MachineError. */
-export async function buildDomain(config: DomainConfig, host: VcpuHost): Promise<Domain> {
+/** What building a domain is busy with. */
+export interface BuildProgress {
+  readonly stage: 'read' | 'unpack' | 'load';
+  /** 0 when the stage begins, `total` when it is over. */
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface BuildOptions {
+  /** Gives up building. */
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: BuildProgress) => void;
+}
+
+/**
+ * Builds a domain: unpacks the kernel, plans and fills the memory. Nothing runs yet.
+ * @throws ImageError, MachineError, TracepointError, and the signal's reason.
+ */
+export async function buildDomain(config: DomainConfig, host: VcpuHost, options: BuildOptions = {}): Promise<Domain> {
+  const stage = (name: BuildProgress['stage'], done: 0 | 1): void => {
+    options.signal?.throwIfAborted();
+    options.onProgress?.({ stage: name, done, total: 1 });
+  };
+  checkTraceGlobs(config.trace ?? []);
+  stage('unpack', 0);
   const kernel = await loadKernel(config.kernel);
+  stage('unpack', 1);
   const pvhConfig = {
     kernel,
     ...(config.initrd !== undefined && { initrd: config.initrd }),
@@ -83,6 +110,7 @@ export async function buildDomain(config: DomainConfig, host: VcpuHost): Promise
     const mib = Math.ceil(plan.size / (1 << 20));
     throw new MachineError('memory-too-large', `the host has no ${mib} MiB for the guest (${String(cause)})`, 'give the guest less memory');
   }
+  stage('load', 0);
   const memory = new GuestMemory(wasm.buffer as unknown as SharedArrayBuffer, plan.p2m.at);
   mapPvh(memory, pvh, plan.ram);
   const entry = loadPvh(memory, pvh, pvhConfig);
@@ -102,6 +130,7 @@ export async function buildDomain(config: DomainConfig, host: VcpuHost): Promise
     consoleIo: true,
   });
   const data: VcpuThreadData = { memory: wasm, plan, vcpuId: 0, origin: timeOrigin(), entry, ioapic: true, trace: config.trace ?? [] };
+  stage('load', 1);
   return new Domain(memory, plan, data, config, host);
 }
 
@@ -134,7 +163,8 @@ export class Domain implements AsyncDisposable {
     });
     // A domain that nobody waits for must not end the process.
     this.ended.catch(() => {});
-    const sink: Sink = (name, format, args) => config.onTrace?.(name, render(format, args));
+    const nowNs = hostTime(data.origin);
+    const sink: Sink = (name, format, args) => config.onTrace?.({ atNs: nowNs(), name, text: render(format, args) });
     const xen = new XenDomain({
       memory,
       region: plan.xen,
@@ -142,6 +172,7 @@ export class Domain implements AsyncDisposable {
       wakeBackends: () => queueMicrotask(() => this.#channels.dispatch()),
       trace: sink,
     });
+    enableTracepoints(xen.trace, 'xen', data.trace);
     this.#channels = new BackendChannels(xen);
     xen.offerRing('console');
     this.console = new GuestConsole((bytes) => this.#type(bytes));
@@ -150,6 +181,17 @@ export class Domain implements AsyncDisposable {
 
   get state(): DomainState {
     return this.#state;
+  }
+
+  /** Instructions the guest has run. While it runs, as of the last time that its vCPU left the engine. */
+  get retired(): number {
+    const cpu = (this.#plan.vcpus[0] as MachinePlan['vcpus'][number]).cpu.at;
+    const word = (offset: number): number => Atomics.load(this.#memory.i32, (cpu + STATE.retired + offset) >>> 2) >>> 0;
+    for (;;) {
+      const high = word(4);
+      const low = word(0);
+      if (word(4) === high) return high * 0x1_0000_0000 + low;
+    }
   }
 
   /** Starts the vCPU. */
@@ -177,9 +219,9 @@ export class Domain implements AsyncDisposable {
     await this.destroy();
   }
 
-  /** Types into the ring; what does not fit is kept until the guest reads. */
-  #type(bytes: Uint8Array): void {
-    if (this.#state === 'running' || this.#state === 'built') this.#ring.write(bytes);
+  /** Types into the ring; some of what the guest has not read yet is kept. Returns how many bytes were taken. */
+  #type(bytes: Uint8Array): number {
+    return this.#state === 'running' || this.#state === 'built' ? this.#ring.write(bytes) : bytes.length;
   }
 
   #receive(message: VcpuMessage): void {
@@ -192,11 +234,13 @@ export class Domain implements AsyncDisposable {
         this.#config.onLog?.(message.bytes);
         break;
       case 'trace':
-        this.#config.onTrace?.(message.name, message.text);
+        traceBatchRead(this.#memory.i32, (this.#plan.control.at + CONTROL.traceBacklog) >>> 2);
+        for (const line of message.lines) this.#config.onTrace?.(line);
         break;
       case 'shutdown': {
         const reason = REASON[message.reason] ?? 'crash';
-        this.#finish(reason === 'crash' ? 'crashed' : 'shutdown', { reason, retired: message.retired });
+        const crashed = reason === 'crash' || reason === 'watchdog';
+        this.#finish(crashed ? 'crashed' : 'shutdown', { reason, ...(crashed && { report: message.report }), retired: message.retired });
         break;
       }
       case 'crash':

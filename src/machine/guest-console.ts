@@ -1,4 +1,5 @@
 // The guest's console as a program uses it: listen, write, wait for text, run a command in the guest's shell.
+import { ShellReply, shellLines } from './shell-command.ts';
 
 /** `expect` gave up: the text it waited for did not come in time, or never will. */
 export class ConsoleError extends Error {
@@ -17,6 +18,13 @@ export interface CommandResult {
   readonly status: number;
 }
 
+export interface CommandOptions {
+  /** Milliseconds; none by default. */
+  readonly timeout?: number;
+  /** What the command prints, as it comes; `output` is then empty. */
+  readonly onOutput?: (text: string) => void;
+}
+
 interface Waiter {
   readonly pattern: RegExp;
   resolve(match: RegExpMatchArray): void;
@@ -27,9 +35,15 @@ interface Waiter {
 /** Characters of output kept for `expect` and for crash reports. */
 const KEPT = 1 << 16;
 
+/** The end of what a shell prints before it reads a line: `# `, `$ `, `(initramfs) `, perhaps with escape sequences behind. */
+const PROMPT = /[#$%>)] (?:\x1b\[[0-9;?]*[A-Za-z])*$/;
+/** How long nothing may follow a prompt for it to be one, in milliseconds: output comes in pieces. */
+const PROMPT_SETTLES = 60;
+
 export class GuestConsole {
-  readonly #send: (bytes: Uint8Array) => void;
+  readonly #send: (bytes: Uint8Array) => number;
   readonly #listeners = new Set<(bytes: Uint8Array) => void>();
+  readonly #textListeners = new Set<(text: string) => void>();
   readonly #decoder = new TextDecoder();
   #text = '';
   /** Where the next `expect` begins in `#text`. */
@@ -38,7 +52,8 @@ export class GuestConsole {
   #closed = false;
   #commands = 0;
 
-  constructor(send: (bytes: Uint8Array) => void) {
+  /** @param send types into the guest and returns how many of the bytes were taken */
+  constructor(send: (bytes: Uint8Array) => number) {
     this.#send = send;
   }
 
@@ -48,9 +63,12 @@ export class GuestConsole {
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
   }
 
-  /** Types text into the guest. */
-  write(text: string | Uint8Array): void {
-    this.#send(typeof text === 'string' ? new TextEncoder().encode(text) : text);
+  /**
+   * Types text into the guest. Returns how many bytes were taken: less than all when 64 KiB wait for a guest that does
+   * not read.
+   */
+  write(text: string | Uint8Array): number {
+    return this.#send(typeof text === 'string' ? new TextEncoder().encode(text) : text);
   }
 
   /**
@@ -73,35 +91,66 @@ export class GuestConsole {
   }
 
   /**
-   * Runs a command in the shell that listens on the console. The console must be at a prompt.
+   * Resolves when the guest's shell waits for a command: the output ends in what looks like a prompt.
+   * @param options `timeout` in milliseconds; none by default
    * @throws ConsoleError on timeout, or when the domain ends first.
    */
-  async sh(command: string, options: { timeout?: number } = {}): Promise<CommandResult> {
-    const tag = `dom1-${++this.#commands}`;
-    this.#from = this.#text.length;
-    // The marks are assembled by the shell, so that the echo of this line does not contain them.
-    this.write(`printf '%s<\\n' ${quote(`${tag}`)}; { ${command}\n} 2>&1; printf '%s:%d>\\n' ${quote(tag)} $?\n`);
-    await this.expect(new RegExp(`${tag}<\\r?\\n`), options);
-    const start = this.#from;
-    const match = await this.expect(new RegExp(`${tag}:(\\d+)>\\r?\\n`), options);
-    const end = this.#from - match[0].length;
-    return { output: this.#text.slice(start, end).replaceAll('\r\n', '\n').replaceAll('\x1b[6n', ''), status: Number(match[1]) };
+  async prompt(options: { timeout?: number } = {}): Promise<void> {
+    const end = options.timeout === undefined ? Number.POSITIVE_INFINITY : performance.now() + options.timeout;
+    for (;;) {
+      const left = end - performance.now();
+      await this.expect(PROMPT, Number.isFinite(left) ? { timeout: Math.max(1, Math.ceil(left)) } : {});
+      const seen = this.#text;
+      await new Promise((resolve) => setTimeout(resolve, PROMPT_SETTLES));
+      if (this.#text === seen) return;
+    }
   }
 
-  /** The last `count` lines the guest printed. */
+  /**
+   * Runs a command in the shell that listens on the console, which must be at a prompt: see {@link prompt}. The command
+   * runs in a shell of its own, with an empty standard input; its errors go where its output goes.
+   * @throws ConsoleError on timeout, or when the domain ends first.
+   */
+  async sh(command: string, options: CommandOptions = {}): Promise<CommandResult> {
+    const tag = `dom1-${++this.#commands}`;
+    let output = '';
+    const reply = new ShellReply(
+      tag,
+      options.onOutput ??
+        ((text) => {
+          output += text;
+        }),
+    );
+    const listener = (text: string): void => reply.receive(text);
+    this.#textListeners.add(listener);
+    try {
+      this.#from = this.#text.length;
+      for (const line of shellLines(command, tag)) this.write(line);
+      const { timeout } = options;
+      const [, status] = await this.expect(reply.end, timeout === undefined ? {} : { timeout });
+      return { output, status: Number(status) };
+    } finally {
+      this.#textListeners.delete(listener);
+    }
+  }
+
+  /** The last `count` lines the guest printed, without escape sequences. */
   lastLines(count: number): string[] {
-    return this.#text.replaceAll('\r', '').trimEnd().split('\n').slice(-count);
+    const text = this.#text.replace(/\x1b\[[0-9;?]*[A-Za-z]|\r/g, '').trimEnd();
+    return text === '' ? [] : text.split('\n').slice(-count);
   }
 
   /** The domain's side: the guest printed something. */
   receive(bytes: Uint8Array): void {
-    this.#text += this.#decoder.decode(bytes, { stream: true });
+    const text = this.#decoder.decode(bytes, { stream: true });
+    this.#text += text;
     if (this.#text.length > KEPT * 2) {
       const cut = this.#text.length - KEPT;
       this.#text = this.#text.slice(cut);
       this.#from = Math.max(0, this.#from - cut);
     }
     for (const listener of this.#listeners) listener(bytes);
+    for (const listener of this.#textListeners) listener(text);
     this.#match();
   }
 
@@ -125,6 +174,3 @@ export class GuestConsole {
     }
   }
 }
-
-/** A shell word that does not contain its own text: `a"b"` for `ab`. */
-const quote = (text: string): string => `${text.slice(0, 1)}""${text.slice(1)}`;

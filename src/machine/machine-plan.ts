@@ -15,6 +15,8 @@ export const CONTROL = {
   doorbell: 0,
   /** i32: not 0 asks the vCPU threads to leave. */
   stop: 4,
+  /** i32: messages with trace lines that are under way; see trace-batch.ts. */
+  traceBacklog: 8,
   sizeof: 64,
 } as const;
 

@@ -10,7 +10,6 @@ import { DEBUG_PORT, DebugPort } from '../devices/debug-port.ts';
 import { IoBus, ioTrace } from '../devices/io-bus.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { AlarmClock } from '../time/clock.ts';
-import type { Sink } from '../trace/points.ts';
 import { EXIT, GPR } from '../vcpu/contract.ts';
 import { RUNSTATE } from '../abi/xen/shared-info.ts';
 import { type CpuidResult, isHypervisorLeaf, xenCpuid } from '../xen/cpuid.ts';
@@ -25,6 +24,8 @@ import { CONTROL, type MachinePlan } from './machine-plan.ts';
 import { IOAPIC_ID } from './pvh/acpi.ts';
 import { enterPvh } from './pvh/enter.ts';
 import type { PvhEntry } from './pvh/load.ts';
+import { TraceBatch, type TraceLine } from './trace-batch.ts';
+import { enableTracepoints } from './tracepoints.ts';
 
 /** Frequency of the guest's TSC in kHz: one tick a nanosecond. */
 export const TSC_KHZ = 1_000_000;
@@ -48,15 +49,15 @@ export type VcpuMessage =
   | { readonly type: 'doorbell' }
   /** Bytes for the host's log: the debug port and CONSOLEIO_write. */
   | { readonly type: 'log'; readonly bytes: Uint8Array }
-  | { readonly type: 'trace'; readonly name: string; readonly text: string }
-  /** The domain shut itself down; `reason` is SHUTDOWN_*. */
-  | { readonly type: 'shutdown'; readonly reason: number; readonly retired: number }
+  | { readonly type: 'trace'; readonly lines: readonly TraceLine[] }
+  /** The domain shut itself down; `reason` is SHUTDOWN_*, `report` the registers at that moment. */
+  | { readonly type: 'shutdown'; readonly reason: number; readonly report: string; readonly retired: number }
   /** A triple fault: `report` shows where. */
   | { readonly type: 'crash'; readonly report: string; readonly retired: number }
   | { readonly type: 'stopped'; readonly report: string; readonly retired: number };
 
 /** Runs the vCPU until the domain ends. Blocks the thread. */
-export function runVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => void, traceSink: Sink = () => {}): void {
+export function runVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => void): void {
   const { plan, vcpuId } = data;
   const regions = plan.vcpus[vcpuId];
   if (regions === undefined) throw new RangeError(`the plan has no vCPU ${vcpuId}`);
@@ -64,6 +65,11 @@ export function runVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => vo
   const nowNs = hostTime(data.origin);
   const clock = new AlarmClock(nowNs);
   const { i32 } = memory;
+  const trace = new TraceBatch(nowNs, i32, (plan.control.at + CONTROL.traceBacklog) >>> 2, (lines) => post({ type: 'trace', lines }));
+  const end = (message: VcpuMessage): void => {
+    trace.flush();
+    post(message);
+  };
 
   const kick = (id: number): void => kickVcpu(memory, plan, id);
   const domain = new XenDomain({
@@ -73,28 +79,35 @@ export function runVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => vo
     wakeBackends: () => {
       if (Atomics.exchange(i32, (plan.control.at + CONTROL.doorbell) >> 2, 1) === 0) post({ type: 'doorbell' });
     },
-    trace: traceSink,
+    trace: trace.sink,
   });
+  enableTracepoints(domain.trace, 'xen', data.trace);
 
-  const bus = new IoBus(ioTrace(traceSink));
+  const busTrace = ioTrace(trace.sink);
+  enableTracepoints(busTrace, 'io', data.trace);
+  const bus = new IoBus(busTrace);
   bus.registerPorts('xen debug', DEBUG_PORT, new DebugPort((byte) => post({ type: 'log', bytes: Uint8Array.of(byte) })));
 
   let lapicWasEnabled = false;
   const slots = plan.vcpus.map(({ apic }, id) => ({ page: new ApicPage(memory.buffer, apic), wake: () => kick(id) }));
   const apicBus = new ApicBus(slots);
+  const pinTrace = ioapicTrace(trace.sink);
+  enableTracepoints(pinTrace, 'ioapic', data.trace);
   const ioapic = data.ioapic
-    ? new Ioapic(memory.buffer, plan.ioapic, (message) => void apicBus.deliver(message), ioapicTrace(traceSink))
+    ? new Ioapic(memory.buffer, plan.ioapic, (message) => void apicBus.deliver(message), pinTrace)
     : undefined;
   if (ioapic !== undefined) {
     if (vcpuId === 0) ioapic.reset(IOAPIC_ID);
     bus.registerMmio('ioapic', IOAPIC_RANGE, ioapic);
   }
+  const apicTrace = lapicTrace(trace.sink);
+  enableTracepoints(apicTrace, 'lapic', data.trace);
   const lapic = new LocalApic(
     memory.buffer,
     regions.apic,
     { id: vcpuId * 2, bootstrap: vcpuId === 0, clock, tscKHz: TSC_KHZ, tscOffset: () => engine.cpu.get64(STATE.tscOffset) },
     { send: (message) => void apicBus.deliver(message, lapic.page), eoi: (vector) => ioapic?.eoi(vector), wake: () => {} },
-    lapicTrace(traceSink),
+    apicTrace,
   );
 
   const words: CpuidResult = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
@@ -147,17 +160,21 @@ export function runVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => vo
   /** Blocks until somebody kicks, or the next timer is due. */
   const sleep = (): void => {
     vcpu.enter(RUNSTATE.blocked);
+    trace.flush();
     const ns = clock.nextDeadlineNs() - nowNs();
     if (ns > 0) Atomics.wait(i32, requestWord, 0, ns / 1e6);
   };
 
   let halted = false;
   for (;;) {
-    if (Atomics.load(i32, stopWord) !== 0) return post({ type: 'stopped', report: describeCrash(engine), retired: engine.retired });
+    if (Atomics.load(i32, stopWord) !== 0) return end({ type: 'stopped', report: describeCrash(engine), retired: engine.retired });
     Atomics.store(i32, requestWord, 0);
     clock.runDue();
     vcpu.service();
-    if (domain.shutdownReason >= 0) return post({ type: 'shutdown', reason: domain.shutdownReason, retired: engine.retired });
+    trace.flushDue();
+    if (domain.shutdownReason >= 0) {
+      return end({ type: 'shutdown', reason: domain.shutdownReason, report: describeCrash(engine), retired: engine.retired });
+    }
     if (lapic.takeNmi() || vcpu.state.takeNmi()) {
       engine.nmi();
       halted = false;
@@ -197,7 +214,7 @@ export function runVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => vo
         break;
       }
       case EXIT.shutdown:
-        return post({ type: 'crash', report: describeCrash(engine), retired: engine.retired });
+        return end({ type: 'crash', report: describeCrash(engine), retired: engine.retired });
       default:
         break;
     }

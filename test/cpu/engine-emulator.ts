@@ -119,7 +119,7 @@ export class EngineEmulator implements Emulator {
     cpu.set64(STATE.cr0, BigInt((CR0.pe | CR0.pg | CR0.et | CR0.ne | CR0.wp | CR0.am | CR0.mp) >>> 0));
     cpu.set64(STATE.cr3, BigInt(AT.pml4));
     cpu.set64(STATE.cr4, BigInt(CR4.pae | CR4.osfxsr | CR4.osxmmexcpt | CR4.fsgsbase | CR4.osxsave));
-    cpu.set64(STATE.efer, BigInt(EFER.lme | EFER.lma | EFER.nxe));
+    cpu.set64(STATE.efer, BigInt(EFER.sce | EFER.lme | EFER.lma | EFER.nxe));
     cpu.set64(STATE.xcr0, 3n);
     cpu.set64(STATE.gdtr, KERNEL + BigInt(AT.system + SYSTEM.gdt));
     cpu.view.setUint16(STATE.gdtr + 8, 0x1ff, true);
@@ -196,6 +196,8 @@ export class EngineEmulator implements Emulator {
     put(gdt, TSS_SELECTOR, descriptor(Number(tss & 0xffff_ffffn), 0x67, 0x8b, 0));
     this.#view.setUint32(gdt + TSS_SELECTOR + 8, Number(tss >> 32n), true);
     this.#view.setBigUint64(AT.system + SYSTEM.tss + 4, KERNEL + BigInt(STACK_TOP), true);
+    // No I/O permission bitmap.
+    this.#view.setUint16(AT.system + SYSTEM.tss + 0x66, 0xffff, true);
     for (const native of GDT) put(gdt, native.selector, this.#describe(native));
     for (const native of LDT) put(ldt, native.selector, this.#describe(native));
     for (let vector = 0; vector < 256; vector++) {

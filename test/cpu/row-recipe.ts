@@ -19,7 +19,7 @@ export function recipeFor(row: Row, mode: CpuMode, random: Random): CaseRecipe |
   const pointers: number[] = [];
   const p66 = row.prefix === '66' || ((row.prefix === 'any' || row.prefix === 'f2' || row.prefix === 'f3') && random.oneIn(4));
   if (p66) bytes.push(0x66);
-  const p67 = random.oneIn(Number(process.env.P67 ?? 16));
+  const p67 = random.oneIn(16);
   if (p67) bytes.push(0x67);
   if (row.prefix === 'f3' || row.prefix === 'f2') bytes.push(row.prefix === 'f3' ? 0xf3 : 0xf2);
   else if (isString(row) && random.oneIn(2)) bytes.push(random.oneIn(3) ? 0xf2 : 0xf3);

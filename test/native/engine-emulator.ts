@@ -99,7 +99,7 @@ export class EngineEmulator implements Emulator {
     this.#store(image, rip, view.getUint32(frame + 16, true), view.getBigUint64(frame + 24, true), view.getUint16(frame + 8, true), view.getUint16(frame + 32, true));
     if (vector === VECTOR.bp) {
       // An INT3 outside the code: the filling of the page, so this is where the code ended or branched to.
-      const offset = Number(rip) - 1 - (image.mode === 16 ? 0 : CODE_BASE);
+      const offset = Number(rip) - 1 - (state.mode === 16 ? 0 : CODE_BASE);
       if (offset >= 0 && offset < PAGE && (offset < this.#codeStart || offset >= this.#codeStart + this.#codeLength)) {
         image.rip = rip - 1n;
         return { outcome: 'done', image };
@@ -232,6 +232,8 @@ export class EngineEmulator implements Emulator {
     system(SELECTORS.tss, KERNEL + BigInt(AT.system + SYSTEM.tss), 0x67, 0x8b);
     system(SELECTORS.ldt, KERNEL + BigInt(AT.system + SYSTEM.ldt), LDT_LIMIT, 0x82);
     view.setBigUint64(AT.system + SYSTEM.tss + 4, KERNEL + BigInt(AT.stack + PAGE), true);
+    // No I/O permission map: it would begin behind the end of the TSS.
+    view.setUint16(AT.system + SYSTEM.tss + 0x66, 0x68, true);
     for (const native of GDT) put(gdt, native.selector, this.#describe(native));
     for (const native of LDT) put(AT.system + SYSTEM.ldt, native.selector, this.#describe(native));
     for (let vector = 0; vector < 256; vector++) {

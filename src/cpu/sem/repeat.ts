@@ -18,10 +18,14 @@ export const directionIsDown = (e: Emitter): Expr => e.slot32(STATE.eflags).and(
 export const stride = (e: Emitter, size: OperandSize): Expr =>
   e.f.let(i64(-size).select(directionIsDown(e), i64(size)));
 
-/** The fast forms, MOVS and STOS, lose the upper half of a 32-bit destination pointer before the first element. */
-export function truncateDestination(e: Emitter): void {
-  if (e.variant.asize === 4 && e.variant.long) e.setGpr(RDI, 4, e.gpr(RDI, 4));
+/** With a 32-bit address size in 64-bit mode registers lose their upper halves before anything else, even if the count is 0. */
+function truncateEarly(e: Emitter, registers: readonly number[]): void {
+  if (e.variant.asize !== 4 || !e.variant.long) return;
+  for (const register of registers) e.setGpr(register, 4, e.gpr(register, 4));
 }
+/** MOVS and STOS treat their pointers so too. */
+export const MOVS_POINTERS: readonly number[] = [RSI, RDI];
+export const STOS_POINTERS: readonly number[] = [RDI];
 
 /** Moves RSI or RDI from `offset` by `bytes` (i64), in the width of the address size. */
 const move = (e: Emitter, register: number, offset: Expr, bytes: Expr): void => {
@@ -44,8 +48,9 @@ export interface Pass {
 /**
  * Emits the body once without a REP prefix, or in a loop that counts RCX down. After each pass the state is that of an
  * instruction about to continue: it may fault in the next pass, or be left through the helper `repeat` with RIP on it.
+ * `early`: pointers that are truncated with the count.
  */
-export function repeated(e: Emitter, body: (left: Expr) => Pass, start: () => void = () => {}): void {
+export function repeated(e: Emitter, body: (left: Expr) => Pass, early: readonly number[] = []): void {
   const { f } = e;
   if (e.variant.rep === 'none') {
     body(i64(1)).finish?.();
@@ -55,12 +60,10 @@ export function repeated(e: Emitter, body: (left: Expr) => Pass, start: () => vo
   const left = f.local('i64');
   const quota = f.local('i32');
   f.set(left, wide(e.gpr(RCX, asize), asize));
-  // With a 32-bit address size in 64-bit mode the count's upper half goes at once, even if there is nothing to do.
-  if (asize === 4 && e.variant.long) e.setGpr(RCX, 4, left.wrap());
+  truncateEarly(e, [RCX, ...early]);
   f.set(quota, i32(1).select(e.slot32(STATE.stepping), i32(QUOTA)));
   f.block((end) => {
     f.brIf(end, left.eqz());
-    start();
     f.loop((next) => {
       const pass = body(left);
       f.set(left, left.sub(pass.done));
@@ -79,7 +82,7 @@ export function repeated(e: Emitter, body: (left: Expr) => Pass, start: () => vo
 
 /**
  * True (i32) when the TLB leads straight to the page of an element that lies in one page: this is RAM whose every byte may
- * be accessed with no further notice. Ask after `hostAddress`, which fills the TLB.
+ * be accessed with no further notice. An ordinary access fills the TLB for the next time.
  */
 export function isDirect(e: Emitter, linear: Expr, size: OperandSize, access: 'r' | 'w'): Expr {
   const array = e.slot32(access === 'r' ? STATE.tlbRead : STATE.tlbWrite);

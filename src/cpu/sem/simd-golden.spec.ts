@@ -95,7 +95,7 @@ function record(run: Run): string[] {
 }
 
 test('MMX and SSE do what an Intel CPU did', () => {
-  if (process.env['RECORD_GOLDEN'] === '1') {
+  if (process.env.RECORD_GOLDEN === '1') {
     const native = NativeCpu.open();
     if (!(native instanceof NativeCpu)) throw new Error(native.unavailable);
     const lines = record((code, state) => {

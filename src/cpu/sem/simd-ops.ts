@@ -3,6 +3,7 @@ import { type Expr, VectorConst } from '../../wasm/expr.ts';
 import type { ValueType } from '../../wasm/opcodes.ts';
 
 /** Operators whose result is a vector; operands are vectors, except the count of a shift and the scalar of a splat. */
+// biome-ignore format: a table reads best by its columns.
 const VECTOR = {
   'i8x16.swizzle': 0x0e,
   'i8x16.splat': 0x0f, 'i16x8.splat': 0x10, 'i32x4.splat': 0x11, 'i64x2.splat': 0x12, 'f32x4.splat': 0x13, 'f64x2.splat': 0x14,
@@ -47,6 +48,7 @@ const VECTOR = {
 } as const;
 
 /** Operators from a vector to an i32. */
+// biome-ignore format: a table reads best by its columns.
 const SCALAR = {
   'v128.any_true': 0x53,
   'i8x16.bitmask': 0x64, 'i32x4.all_true': 0xa3, 'i32x4.bitmask': 0xa4, 'i64x2.all_true': 0xc3, 'i64x2.bitmask': 0xc4,

@@ -1,6 +1,7 @@
 // What every SSE and MMX instruction has in common: the check that the unit may be used, and the entry into MMX state.
-import { i32 } from '../../wasm/expr.ts';
+
 import type { Expr } from '../../wasm/expr.ts';
+import { i32 } from '../../wasm/expr.ts';
 import type { Emitter } from '../emit/emitter.ts';
 import { type Semantics, semantics } from '../emit/semantics.ts';
 import { STATE } from '../state.ts';

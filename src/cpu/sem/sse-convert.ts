@@ -2,9 +2,9 @@
 import { type Expr, i32, i64 } from '../../wasm/expr.ts';
 import type { Emitter } from '../emit/emitter.ts';
 import { type Semantics, semantics } from '../emit/semantics.ts';
-import { aligned, checkMmx, checkSse, enterMmx, sse } from './sse-access.ts';
 import { dwords, lane, laneBytes, qwords, test, vector, withLane, ZERO } from './simd-ops.ts';
-import { computeSlow, FP_SLOT, type FormName, vectorOrSlow } from './sse-operation.ts';
+import { aligned, checkMmx, checkSse, enterMmx, sse } from './sse-access.ts';
+import { computeSlow, type FormName, FP_SLOT, vectorOrSlow } from './sse-operation.ts';
 import { inexactIsQuiet, ordered, roundingIsQuiet, SHAPE, type Shape, truncationIsQuiet } from './sse-plain.ts';
 
 /** 2^31 and 2^24 as lanes. */
@@ -34,7 +34,10 @@ export const cvtsd2ss = sse('cvtsd2ss', 'rw,r', (e) => {
   const back = lane('f32x4', narrow, 0).convert('f64PromoteF32');
   const quiet = inexactIsQuiet(e).or(back.float('eq', value));
   const plain = quiet.and(narrowIsSafe(e, narrow, b));
-  e.setVector(0, vectorOrSlow(e, plain, () => narrow, 'convert', 'sd', a, b));
+  e.setVector(
+    0,
+    vectorOrSlow(e, plain, () => narrow, 'convert', 'sd', a, b),
+  );
 });
 /** The single is finite and well above underflow, or zero from zero; the double is not denormal. */
 const narrowIsSafe = (e: Emitter, narrow: Expr, b: Expr): Expr => {
@@ -48,12 +51,19 @@ export const cvtpd2ps = sse('cvtpd2ps', 'w,r', (e) => {
   const narrow = e.f.let(vector('f32x4.demote_f64x2_zero', b));
   const size = e.f.let(vector('f32x4.abs', narrow));
   const exact = vector('f64x2.eq', vector('f64x2.promote_low_f32x4', narrow), b);
-  const bounded = vector('v128.and', vector('f32x4.ge', size, dwords(0x0100_0000)), vector('f32x4.le', size, dwords(0x7f7f_ffff)));
+  const bounded = vector(
+    'v128.and',
+    vector('f32x4.ge', size, dwords(0x0100_0000)),
+    vector('f32x4.le', size, dwords(0x7f7f_ffff)),
+  );
   const lanesZero = vector('f64x2.eq', b, ZERO);
   // Widens the two masks of 32 bits to the lanes of the doubles.
   const good = vector('v128.or', vector('i64x2.extend_low_i32x4_s', bounded), lanesZero);
   const quiet = inexactIsQuiet(e).or(test('i64x2.all_true', exact));
-  e.setVector(0, vectorOrSlow(e, quiet.and(test('i64x2.all_true', good)), () => narrow, 'convert', 'pd', b, b));
+  e.setVector(
+    0,
+    vectorOrSlow(e, quiet.and(test('i64x2.all_true', good)), () => narrow, 'convert', 'pd', b, b),
+  );
 });
 
 // From integers.
@@ -111,14 +121,15 @@ const toGeneral = (form: 'ss' | 'sd', truncate: boolean): Semantics =>
         ? i32(wide ? 0x5f00_0000 : 0x4f00_0000).convert('f32ReinterpretI32')
         : i64(wide ? 0x43e0_0000_0000_0000n : 0x41e0_0000_0000_0000n).convert('f64ReinterpretI64');
     const quiet = truncate ? truncationIsQuiet(e) : roundingIsQuiet(e);
-    const plain = whole.float('abs').float('lt', bound).and(quiet.or(whole.float('eq', value)));
+    const plain = whole
+      .float('abs')
+      .float('lt', bound)
+      .and(quiet.or(whole.float('eq', value)));
     const result = e.local(wide ? 'i64' : 'i32');
     f.if(
       plain,
       () => {
-        const op = wide
-          ? form === 'ss' ? 'i64TruncF32S' : 'i64TruncF64S'
-          : form === 'ss' ? 'i32TruncF32S' : 'i32TruncF64S';
+        const op = wide ? (form === 'ss' ? 'i64TruncF32S' : 'i64TruncF64S') : form === 'ss' ? 'i32TruncF32S' : 'i32TruncF64S';
         f.set(result, whole.convert(op));
       },
       () => {

@@ -3,10 +3,21 @@
 import { type Expr, i32 } from '../../wasm/expr.ts';
 import type { Emitter } from '../emit/emitter.ts';
 import type { Semantics } from '../emit/semantics.ts';
+import { dwords, lane, laneBytes, qwords, test, type VectorOp, vector, withLane } from './simd-ops.ts';
 import { aligned, sse } from './sse-access.ts';
-import { dwords, lane, laneBytes, qwords, test, vector, type VectorOp, withLane } from './simd-ops.ts';
-import { computeSlow, FP_SLOT, type FormName, type FpName, vectorOrSlow } from './sse-operation.ts';
-import { exactIsQuiet, exactResult, finiteResult, inexactIsQuiet, ordered, precisionIsQuiet, roundingControl, safeResult, SHAPE, type Shape } from './sse-plain.ts';
+import { computeSlow, type FormName, FP_SLOT, type FpName, vectorOrSlow } from './sse-operation.ts';
+import {
+  exactIsQuiet,
+  exactResult,
+  finiteResult,
+  inexactIsQuiet,
+  ordered,
+  precisionIsQuiet,
+  roundingControl,
+  SHAPE,
+  type Shape,
+  safeResult,
+} from './sse-plain.ts';
 
 export const FORMS: readonly FormName[] = ['ps', 'pd', 'ss', 'sd'];
 type Forms = Readonly<Record<FormName, Semantics>>;
@@ -46,7 +57,10 @@ function arithmetic(name: 'add' | 'sub' | 'mul' | 'div'): Forms {
         const exact = shape.scalar ? exactIsQuiet(e).and(exactResult(shape, name, result, a, b)) : i32(0);
         e.f.set(plain, plain.and(exact));
       });
-      e.setVector(0, vectorOrSlow(e, plain, () => result, name, shape.name, a, b));
+      e.setVector(
+        0,
+        vectorOrSlow(e, plain, () => result, name, shape.name, a, b),
+      );
     },
     name === 'div' ? [] : ['sd'],
   );
@@ -60,12 +74,13 @@ export const sqrt = forms('sqrt', 'rw,r', (e, shape) => {
   const b = source(e, 1, shape);
   const a = shape.scalar ? e.getVector(0) : b;
   const result = e.f.let(
-    shape.scalar
-      ? withLane(shape.floats, a, 0, lane(shape.floats, b, 0).float('sqrt'))
-      : vector(`${shape.floats}.sqrt`, b),
+    shape.scalar ? withLane(shape.floats, a, 0, lane(shape.floats, b, 0).float('sqrt')) : vector(`${shape.floats}.sqrt`, b),
   );
   const plain = inexactIsQuiet(e).and(finiteResult(e, shape, result, b));
-  e.setVector(0, vectorOrSlow(e, plain, () => result, 'sqrt', shape.name, a, b));
+  e.setVector(
+    0,
+    vectorOrSlow(e, plain, () => result, 'sqrt', shape.name, a, b),
+  );
 });
 
 /** MIN and MAX give the source unless the destination is strictly less (greater): pmin and pmax with operands exchanged. */
@@ -130,7 +145,10 @@ const horizontal = (name: string, op: 'add' | 'sub', form: 'ps' | 'pd'): Semanti
     const right = e.f.let(a.shuffle(b, index(form === 'ps' ? [1, 3, 5, 7] : [1, 3])));
     const result = apply(e, shape, op, left, right);
     const plain = inexactIsQuiet(e).and(finiteResult(e, shape, result, left, right));
-    e.setVector(0, vectorOrSlow(e, plain, () => result, op, form, left, right));
+    e.setVector(
+      0,
+      vectorOrSlow(e, plain, () => result, op, form, left, right),
+    );
   });
 export const haddps = horizontal('hadd', 'add', 'ps');
 export const haddpd = horizontal('hadd', 'add', 'pd');
@@ -145,7 +163,10 @@ const addSub = (form: 'ps' | 'pd', signs: Expr): Semantics =>
     const a = e.getVector(0);
     const result = apply(e, shape, 'add', a, e.f.let(vector('v128.xor', b, signs)));
     const plain = inexactIsQuiet(e).and(finiteResult(e, shape, result, a, b));
-    e.setVector(0, vectorOrSlow(e, plain, () => result, 'addsub', form, a, b));
+    e.setVector(
+      0,
+      vectorOrSlow(e, plain, () => result, 'addsub', form, a, b),
+    );
   });
 export const addsubps = addSub('ps', dwords(0x8000_0000, 0, 0x8000_0000, 0));
 export const addsubpd = addSub('pd', qwords(1n << 63n, 0n));
@@ -183,5 +204,8 @@ export const round = forms('round', 'rw,r,r', (e, shape) => {
   const exact = shape.scalar ? lane('i32x4', same, 0) : test(`${shape.integers}.all_true`, same);
   const quiet = imm.and(8).ne(0).or(exact.ne(0)).or(precisionIsQuiet(e));
   const plain = quiet.and(ordered(e, shape, b));
-  e.setVector(0, vectorOrSlow(e, plain, () => merged(shape, a, result), 'round', shape.name, a, b, imm));
+  e.setVector(
+    0,
+    vectorOrSlow(e, plain, () => merged(shape, a, result), 'round', shape.name, a, b, imm),
+  );
 });

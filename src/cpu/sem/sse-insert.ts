@@ -2,8 +2,8 @@
 import { Const, type Expr } from '../../wasm/expr.ts';
 import type { Emitter } from '../emit/emitter.ts';
 import { STATE } from '../state.ts';
+import { allBytes, dwords, IOTA, type LaneShape, lane, qwords, vector, withLane, words } from './simd-ops.ts';
 import { aligned, simd, sse } from './sse-access.ts';
-import { allBytes, dwords, IOTA, lane, type LaneShape, qwords, vector, withLane, words } from './simd-ops.ts';
 
 type IntegerShape = Extract<LaneShape, `i${string}`>;
 const SIZE: Readonly<Record<IntegerShape, number>> = { i8x16: 1, i16x8: 2, i32x4: 4, i64x2: 8 };
@@ -69,5 +69,8 @@ export const mpsadbw = sse('mpsadbw', 'rw,r,r', (e) => {
     const byte = vector('i16x8.splat', block.load('i32', 1, STATE.vectorScratch + j));
     return vector('i16x8.abs', vector('i16x8.sub', along, byte));
   });
-  e.setVector(0, terms.reduce((sum, term) => vector('i16x8.add', sum, term)));
+  e.setVector(
+    0,
+    terms.reduce((sum, term) => vector('i16x8.add', sum, term)),
+  );
 });

@@ -1,10 +1,11 @@
 // Packed integer arithmetic, comparison and logic; the MMX form of each is the same on 8 bytes. SDM vol. 2, under each name.
 import { type Expr, i32 } from '../../wasm/expr.ts';
 import type { Semantics } from '../emit/semantics.ts';
+import { allBytes, dwords, lane, laneBytes, qwords, type VectorOp, vector, withLane, words, ZERO } from './simd-ops.ts';
 import { binary, type Combine, unary } from './sse-access.ts';
-import { allBytes, dwords, lane, laneBytes, qwords, vector, type VectorOp, withLane, words, ZERO } from './simd-ops.ts';
 
 /** Instructions that are one operator, operands in order. */
+// biome-ignore format: a table reads best by its columns.
 const DIRECT = {
   paddb: 'i8x16.add', paddw: 'i16x8.add', paddd: 'i32x4.add', paddq: 'i64x2.add',
   psubb: 'i8x16.sub', psubw: 'i16x8.sub', psubd: 'i32x4.sub', psubq: 'i64x2.sub',
@@ -91,7 +92,11 @@ const COMPOSED: Readonly<Record<string, Combine>> = {
   },
   // Unsigned bytes of the destination times signed bytes of the source.
   pmaddubsw: (a, b) => {
-    const low = vector('i16x8.mul', vector('v128.and', a, words(0xff)), vector('i16x8.shr_s', vector('i16x8.shl', b, shift(8)), shift(8)));
+    const low = vector(
+      'i16x8.mul',
+      vector('v128.and', a, words(0xff)),
+      vector('i16x8.shr_s', vector('i16x8.shl', b, shift(8)), shift(8)),
+    );
     const high = vector('i16x8.mul', vector('i16x8.shr_u', a, shift(8)), vector('i16x8.shr_s', b, shift(8)));
     return vector('i16x8.add_sat_s', low, high);
   },

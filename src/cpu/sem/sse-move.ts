@@ -2,13 +2,18 @@
 import { type Expr, i32, i64 } from '../../wasm/expr.ts';
 import { semantics } from '../emit/semantics.ts';
 import { STATE } from '../state.ts';
-import { checkMmx, checkSse, enterMmx, mmx, simd, sse } from './sse-access.ts';
 import { lane, laneBytes, test, withLane, ZERO } from './simd-ops.ts';
+import { checkMmx, checkSse, enterMmx, mmx, simd, sse } from './sse-access.ts';
 
 const hot = { hot: true } as const;
 
 /** Loads and stores of whole registers; the alignment is the only difference between the many names. */
-export const movAligned = sse('mov.aligned', 'w,r', (e) => e.setVector(0, e.getVector(1, { aligned: true }), { aligned: true }), hot);
+export const movAligned = sse(
+  'mov.aligned',
+  'w,r',
+  (e) => e.setVector(0, e.getVector(1, { aligned: true }), { aligned: true }),
+  hot,
+);
 export const movUnaligned = sse('mov.unaligned', 'w,r', (e) => e.setVector(0, e.getVector(1)), hot);
 
 /** MOVQ, MOVSS and MOVSD from memory: the rest of the register becomes zero. */
@@ -71,12 +76,7 @@ const fromGeneral = (isHot: boolean) =>
     { hot: isHot },
   );
 const toGeneral = (isHot: boolean) =>
-  simd(
-    'mov.to.general',
-    'w,r',
-    (e) => e.set(0, lane(e.size(0) === 8 ? 'i64x2' : 'i32x4', e.getVector(1), 0)),
-    { hot: isHot },
-  );
+  simd('mov.to.general', 'w,r', (e) => e.set(0, lane(e.size(0) === 8 ? 'i64x2' : 'i32x4', e.getVector(1), 0)), { hot: isHot });
 export const movFromGeneral = fromGeneral(true);
 export const movToGeneral = toGeneral(true);
 export const movFromGeneralMmx = fromGeneral(false);
@@ -153,4 +153,3 @@ export const emms = semantics('emms', '', (e) => {
   enterMmx(e);
   e.f.store(e.state, 2, i32(0), STATE.ftw);
 });
-

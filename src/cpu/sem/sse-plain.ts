@@ -29,7 +29,13 @@ const ZEROS = dwords(0);
 /** The same bounds on the bits of a scalar shifted left by one: least normal number and infinity. */
 const bounds = (shape: Shape): { least: Expr; infinity: Expr; safe: Expr; range: Expr; ordered: Expr } =>
   shape.floats === 'f32x4'
-    ? { least: i32(0x0100_0000 - 1), infinity: i32(0xff00_0000), safe: i32(0x0200_0000), range: i32(0xfd00_0000), ordered: i32(0xfe00_0000) }
+    ? {
+        least: i32(0x0100_0000 - 1),
+        infinity: i32(0xff00_0000),
+        safe: i32(0x0200_0000),
+        range: i32(0xfd00_0000),
+        ordered: i32(0xfe00_0000),
+      }
     : {
         least: i64((1n << 53n) - 1n),
         infinity: i64(0xffe0n << 48n),
@@ -48,7 +54,11 @@ const orderedLanes = (shape: Shape, v: Expr): Expr =>
 
 /** No operand is a NaN or denormal, in the lanes that count. i32. */
 export function ordered(e: Emitter, shape: Shape, ...operands: readonly Expr[]): Expr {
-  if (!shape.scalar) return all(shape, operands.map((v) => orderedLanes(shape, v)).reduce((x, y) => vector('v128.and', x, y)));
+  if (!shape.scalar)
+    return all(
+      shape,
+      operands.map((v) => orderedLanes(shape, v)).reduce((x, y) => vector('v128.and', x, y)),
+    );
   const { least, ordered: range } = bounds(shape);
   return operands
     .map((v) => {
@@ -62,7 +72,10 @@ export function ordered(e: Emitter, shape: Shape, ...operands: readonly Expr[]):
 export function finiteResult(e: Emitter, shape: Shape, result: Expr, ...operands: readonly Expr[]): Expr {
   if (!shape.scalar) {
     const finite = vector(`${shape.floats}.le`, absolute(shape, result), LIMITS[shape.floats].most);
-    return all(shape, operands.map((v) => orderedLanes(shape, v)).reduce((x, y) => vector('v128.and', x, y), finite));
+    return all(
+      shape,
+      operands.map((v) => orderedLanes(shape, v)).reduce((x, y) => vector('v128.and', x, y), finite),
+    );
   }
   const { least, infinity } = bounds(shape);
   return operands
@@ -100,8 +113,13 @@ export function exactResult(shape: Shape, op: 'add' | 'sub' | 'mul' | 'div', res
   // Factors whose significant bits fit together have an exact product; a quotient is checked by multiplying back.
   const trailing = (v: Expr): Expr =>
     shape.floats === 'f32x4'
-      ? lane('i32x4', v, 0).or(i32(1 << 23)).ctz()
-      : lane('i64x2', v, 0).or(i64(1n << 52n)).ctz().wrap();
+      ? lane('i32x4', v, 0)
+          .or(i32(1 << 23))
+          .ctz()
+      : lane('i64x2', v, 0)
+          .or(i64(1n << 52n))
+          .ctz()
+          .wrap();
   const bits = shape.floats === 'f32x4' ? 24 : 53;
   if (op === 'mul') return trailing(a).add(trailing(b)).geU(bits);
   return trailing(result).add(trailing(b)).geU(bits).and(r.float('mul', y).float('eq', x));
@@ -116,13 +134,27 @@ const MX = { pe: 0x20, daz: 0x40, um: 0x800, pm: 0x1000, rc: 0x6000, ftz: 0x8000
  * an inexact or exact tiny result changes nothing in MXCSR.
  */
 export const inexactIsQuiet = (e: Emitter): Expr =>
-  mxcsr(e).and(MX.pe | MX.um | MX.pm | MX.rc | MX.ftz).eq(MX.pe | MX.um | MX.pm);
+  mxcsr(e)
+    .and(MX.pe | MX.um | MX.pm | MX.rc | MX.ftz)
+    .eq(MX.pe | MX.um | MX.pm);
 /** An exact result, tiny or not, changes nothing in MXCSR, and a zero difference is positive. */
-export const exactIsQuiet = (e: Emitter): Expr => mxcsr(e).and(MX.um | MX.rc | MX.ftz).eq(MX.um);
+export const exactIsQuiet = (e: Emitter): Expr =>
+  mxcsr(e)
+    .and(MX.um | MX.rc | MX.ftz)
+    .eq(MX.um);
 /** The same for a conversion to integers to nearest, and by truncation. */
-export const roundingIsQuiet = (e: Emitter): Expr => mxcsr(e).and(MX.pe | MX.pm | MX.rc | MX.daz).eq(MX.pe | MX.pm);
-export const truncationIsQuiet = (e: Emitter): Expr => mxcsr(e).and(MX.pe | MX.pm | MX.daz).eq(MX.pe | MX.pm);
+export const roundingIsQuiet = (e: Emitter): Expr =>
+  mxcsr(e)
+    .and(MX.pe | MX.pm | MX.rc | MX.daz)
+    .eq(MX.pe | MX.pm);
+export const truncationIsQuiet = (e: Emitter): Expr =>
+  mxcsr(e)
+    .and(MX.pe | MX.pm | MX.daz)
+    .eq(MX.pe | MX.pm);
 /** PE is masked and already set. */
-export const precisionIsQuiet = (e: Emitter): Expr => mxcsr(e).and(MX.pe | MX.pm).eq(MX.pe | MX.pm);
+export const precisionIsQuiet = (e: Emitter): Expr =>
+  mxcsr(e)
+    .and(MX.pe | MX.pm)
+    .eq(MX.pe | MX.pm);
 /** MXCSR.RC, 0..3. */
 export const roundingControl = (e: Emitter): Expr => mxcsr(e).shrU(13).and(3);

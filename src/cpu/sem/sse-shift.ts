@@ -1,13 +1,20 @@
 // Packed shifts: the count is the low quadword of the source, or an immediate. SDM vol. 2, PSLLW etc.
 import { type Expr, i32, i64 } from '../../wasm/expr.ts';
-import type { Semantics } from '../emit/semantics.ts';
 import type { Emitter } from '../emit/emitter.ts';
+import type { Semantics } from '../emit/semantics.ts';
+import { allBytes, IOTA, lane, type VectorOp, vector, ZERO } from './simd-ops.ts';
 import { aligned, simd, sse } from './sse-access.ts';
-import { allBytes, IOTA, lane, vector, type VectorOp, ZERO } from './simd-ops.ts';
 
 /** Applies a shift; `count` is an i64 and may be as large as it likes. */
 function shifted(e: Emitter, op: VectorOp, bits: number, a: Expr, count: Expr): Expr {
-  if (op.endsWith('shr_s')) return vector(op, a, i64(bits - 1).select(count.gtU(bits - 1), count).wrap());
+  if (op.endsWith('shr_s'))
+    return vector(
+      op,
+      a,
+      i64(bits - 1)
+        .select(count.gtU(bits - 1), count)
+        .wrap(),
+    );
   return e.f.let(vector(op, a, count.wrap())).select(count.ltU(bits), ZERO);
 }
 
@@ -37,15 +44,11 @@ export const SHIFTS = new Map([
 
 /** Bytes are picked by number; numbers outside the register give zero. */
 const byteShift = (name: string, op: 'i8x16.add' | 'i8x16.sub') =>
-  sse(
-    name,
-    'rw,r',
-    (e) => {
-      const count = e.f.let(e.get(1));
-      const least = vector('i8x16.splat', i32(16).select(count.gtU(16), count));
-      e.setVector(0, vector('i8x16.swizzle', e.getVector(0), vector(op, IOTA, least)));
-    },
-  );
+  sse(name, 'rw,r', (e) => {
+    const count = e.f.let(e.get(1));
+    const least = vector('i8x16.splat', i32(16).select(count.gtU(16), count));
+    e.setVector(0, vector('i8x16.swizzle', e.getVector(0), vector(op, IOTA, least)));
+  });
 export const pslldq = byteShift('pslldq', 'i8x16.sub');
 export const psrldq = byteShift('psrldq', 'i8x16.add');
 

@@ -3,8 +3,8 @@
 import { Const, type Expr, i32 } from '../../wasm/expr.ts';
 import type { Emitter } from '../emit/emitter.ts';
 import { STATE } from '../state.ts';
-import { aligned, simd, sse } from './sse-access.ts';
 import { dwords, laneBytes, qwords, test, vector, words } from './simd-ops.ts';
+import { aligned, simd, sse } from './sse-access.ts';
 
 /** The four two-bit fields of an immediate. */
 const fields = (imm: Const): number[] => [0, 2, 4, 6].map((at) => Number(imm.value >> BigInt(at)) & 3);
@@ -98,5 +98,9 @@ export const ptest = sse('ptest', 'r,r', (e: Emitter) => {
   const b = aligned(e, 1);
   const a = e.getVector(0);
   const none = (v: Expr) => test('v128.any_true', v).eqz();
-  e.flags.setAll(none(vector('v128.and', a, b)).shl(6).or(none(vector('v128.andnot', b, a))));
+  e.flags.setAll(
+    none(vector('v128.and', a, b))
+      .shl(6)
+      .or(none(vector('v128.andnot', b, a))),
+  );
 });

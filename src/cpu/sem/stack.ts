@@ -118,6 +118,8 @@ export const enter = semantics('enter', 'r,r', (e) => {
   f.set(pointer, e.stackPointer());
   pushNext(e.gpr(RBP, osize));
   f.set(frame, pointer);
+  // With a 16-bit stack the whole of ESP becomes the new EBP.
+  const chained = f.let(long ? frame : e.gpr(RSP, 8).and(e.slot64(STATE.stackMask).not()).or(frame));
   f.if(level, () => {
     f.set(link, e.gpr(RBP, 8));
     f.set(left, level.sub(1));
@@ -128,13 +130,11 @@ export const enter = semantics('enter', 'r,r', (e) => {
       f.set(left, left.sub(1));
       f.br(next);
     }));
-    // With a 16-bit stack all of ESP goes into the chain.
-    const upper = e.gpr(RSP, 8).and(e.slot64(STATE.stackMask).not());
-    pushNext(narrow(f.let(long ? frame : upper.or(frame)), osize));
+    pushNext(narrow(chained, osize));
   });
   f.set(pointer, clip(pointer.sub(bytes.extendU())));
   // The new top of the stack must be writable before anything changes.
   e.hostAddress(e.linearAt(SEGMENT.ss, pointer, osize, true), osize, 'w');
-  e.setGpr(RBP, osize, narrow(frame, osize));
+  e.setGpr(RBP, osize, narrow(chained, osize));
   e.setStackPointer(pointer);
 }, { by: 'osize mode' });

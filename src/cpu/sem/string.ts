@@ -4,7 +4,8 @@ import type { Emitter, OperandSize } from '../emit/emitter.ts';
 import { semantics, type Semantics } from '../emit/semantics.ts';
 import { SEG, SEGMENT, STATE } from '../state.ts';
 import {
-  atMost, destinationOffset, directionIsDown, elementsInPage, isDirect, moveDestination, moveSource, repeated, sourceOffset, stride, truncateDestination,
+  atMost, destinationOffset, directionIsDown, elementsInPage, isDirect, moveDestination, moveSource, MOVS_POINTERS, repeated, sourceOffset,
+  STOS_POINTERS, stride,
 } from './repeat.ts';
 import { SCRATCH } from './scratch.ts';
 
@@ -32,21 +33,17 @@ export const movs = family('movs', (e, size) => {
     const hostFrom = e.hostAddress(source, size, 'r');
     // Read before the destination is looked up: both may need the gathering buffer.
     const value = f.let(hostFrom.load(typeOf(size), size, 0));
-    const target = e.linearAt(SEGMENT.es, to, size, true);
-    const hostTo = e.hostAddress(target, size, 'w');
     const done = f.local('i64');
     f.set(done, i64(1));
-    const single = () => {
-      f.store(hostTo, size, value, 0);
-      e.commit(hostTo);
-    };
+    const single = () => e.storeAt(SEGMENT.es, to, size, value);
     // In 64-bit mode no segment limit can end inside a page.
     if (rep === 'none' || !long || asize !== 8) single();
     else {
-      const direct = isDirect(e, source, size, 'r').and(isDirect(e, target, size, 'w')).and(directionIsDown(e).eqz());
+      const direct = isDirect(e, source, size, 'r').and(isDirect(e, to, size, 'w')).and(directionIsDown(e).eqz());
       f.if(direct, () => {
+        const hostTo = e.hostAddress(to, size, 'w');
         const room = f.let(elementsInPage(source, size));
-        const roomTo = f.let(elementsInPage(target, size));
+        const roomTo = f.let(elementsInPage(to, size));
         const n = atMost(e, left, room.select(room.ltU(roomTo), roomTo));
         // A destination shortly after the source repeats a pattern: copy no more than lies between them at a time.
         const distance = f.let(hostTo.sub(hostFrom));
@@ -60,7 +57,7 @@ export const movs = family('movs', (e, size) => {
     moveSource(e, from, bytes);
     moveDestination(e, to, bytes);
     return { done };
-  }, () => truncateDestination(e));
+  }, MOVS_POINTERS);
 });
 
 export const stos = family('stos', (e, size) => {
@@ -71,25 +68,21 @@ export const stos = family('stos', (e, size) => {
   repeated(e, (left) => {
     const step = stride(e, size);
     const to = destinationOffset(e);
-    const target = e.linearAt(SEGMENT.es, to, size, true);
-    const host = e.hostAddress(target, size, 'w');
     const done = f.local('i64');
     f.set(done, i64(1));
-    const single = () => {
-      f.store(host, size, value, 0);
-      e.commit(host);
-    };
+    const single = () => e.storeAt(SEGMENT.es, to, size, value);
     if (rep === 'none' || asize !== (long ? 8 : 4)) single();
     else {
+      const target = e.linearAt(SEGMENT.es, to, size, true);
       f.if(isDirect(e, target, size, 'w').and(directionIsDown(e).eqz()).and(flat()), () => {
         const n = atMost(e, left, elementsInPage(target, size));
-        fill(e, host, value, n, size);
+        fill(e, e.hostAddress(target, size, 'w'), value, n, size);
         f.set(done, n.extendU());
       }, single);
     }
     moveDestination(e, to, f.let(done.mul(step)));
     return { done };
-  }, () => truncateDestination(e));
+  }, STOS_POINTERS);
 });
 
 /** Stores `n` (i32, at least 1) copies of a value at a host address. */

@@ -39,7 +39,6 @@ export const movFromControl = helper('movFromControl', 'w,r');
 export const movToControl = ending('movToControl', 'w,r');
 export const movFromDebug = helper('movFromDebug', 'w,r');
 export const movToDebug = ending('movToDebug', 'w,r');
-export const lmsw = ending('lmsw', 'r');
 export const rdmsr = ending('rdmsr');
 export const wrmsr = ending('wrmsr');
 export const xgetbv = helper('xgetbv', '');

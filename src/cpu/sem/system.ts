@@ -65,14 +65,25 @@ const load = (name: string): Semantics =>
 export const lldt = load('lldt');
 export const ltr = load('ltr');
 
-export const arpl = semantics('arpl', 'rw,r', (e) => {
+/** The operand is only written when its RPL is raised. */
+export const arpl = semantics('arpl', 'r,r', (e) => {
   requireProtected(e);
   const b = e.f.let(e.get(1).and(3));
   const a = e.get(0);
   const lower = e.f.let(a.and(3).ltU(b));
-  e.set(0, a.and(~3).or(b).select(lower, a));
+  e.f.if(lower, () => {
+    const raised = a.and(~3).or(b);
+    if (e.variant.operands[0]?.kind === 'mem') e.storeAt('operand', e.f.let(e.offset(0)), 2, raised);
+    else e.set(0, raised);
+  });
   e.flags.setZero(lower);
-});
+}, { by: 'mode' });
+
+/** The helper does the rest; privilege is checked before the operand is read. */
+export const lmsw = semantics('lmsw', 'r', (e) => {
+  requireCpl0(e);
+  e.helper('lmsw');
+}, { ends: true });
 
 /** The compute takes the linear address in SCRATCH.offset. */
 export const invlpg = semantics('invlpg', 'a', (e) => {

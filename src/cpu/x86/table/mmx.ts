@@ -1,12 +1,13 @@
 // MMX, and the MMX forms that SSE to SSSE3 added. SDM vol. 2, appendix A, tables: the rows without a prefix.
 import type { Semantics } from '../../emit/semantics.ts';
-import { packedMmx, pabsb, pabsd, pabsw } from '../../sem/sse-integer.ts';
 import { pextrw, pinsrw } from '../../sem/sse-insert.ts';
+import { pabsb, pabsd, pabsw, packedMmx } from '../../sem/sse-integer.ts';
 import { emms, maskmov, movdq2q, movFromGeneralMmx, movqMmx, movToGeneralMmx, pmovmskbMmx } from '../../sem/sse-move.ts';
 import { palignr, SHIFTS } from '../../sem/sse-shift.ts';
 import { pshuflw } from '../../sem/sse-shuffle.ts';
 import { type Row, row } from '../row.ts';
 
+// biome-ignore format: a table reads best by its columns.
 const PACKED_0F: Readonly<Record<string, string>> = {
   63: 'packsswb', 64: 'pcmpgtb', 65: 'pcmpgtw', 66: 'pcmpgtd', 67: 'packuswb',
   68: 'punpckhbw', 69: 'punpckhwd', '6a': 'punpckhdq', '6b': 'packssdw',
@@ -16,10 +17,12 @@ const PACKED_0F: Readonly<Record<string, string>> = {
   ec: 'paddsb', ed: 'paddsw', ee: 'pmaxsw', ef: 'pxor',
   f4: 'pmuludq', f5: 'pmaddwd', f6: 'psadbw', f8: 'psubb', f9: 'psubw', fa: 'psubd', fb: 'psubq', fc: 'paddb', fd: 'paddw', fe: 'paddd',
 };
+// biome-ignore format: a table reads best by its columns.
 const PACKED_0F38: Readonly<Record<string, string>> = {
   '00': 'pshufb', '01': 'phaddw', '02': 'phaddd', '03': 'phaddsw', '04': 'pmaddubsw', '05': 'phsubw', '06': 'phsubd', '07': 'phsubsw',
   '08': 'psignb', '09': 'psignw', '0a': 'psignd', '0b': 'pmulhrsw',
 };
+// biome-ignore format: a table reads best by its columns.
 const SHIFT_OPCODES: readonly (readonly [string, string, string])[] = [
   ['psrlw', 'd1', '71 /2'], ['psraw', 'e1', '71 /4'], ['psllw', 'f1', '71 /6'],
   ['psrld', 'd2', '72 /2'], ['psrad', 'e2', '72 /4'], ['pslld', 'f2', '72 /6'],

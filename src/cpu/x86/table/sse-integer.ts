@@ -1,14 +1,28 @@
 // SSE2 to SSE4.2: packed integers, logic, shuffles, shifts, inserts. SDM vol. 2, appendix A, tables A-3 to A-6.
-import { EXTENSIONS, packed, pabsb, pabsd, pabsw, phminposuw } from '../../sem/sse-integer.ts';
+
+import type { Semantics } from '../../emit/semantics.ts';
 import { mpsadbw, pextrb, pextrd, pextrw, pinsrb, pinsrd, pinsrw } from '../../sem/sse-insert.ts';
+import { EXTENSIONS, pabsb, pabsd, pabsw, packed, phminposuw } from '../../sem/sse-integer.ts';
 import { palignr, pslldq, psrldq, SHIFTS } from '../../sem/sse-shift.ts';
 import {
-  blendpd, blendps, blendvpd, blendvps, insertps, pblendvb, pblendw, pshufd, pshufhw, pshuflw, ptest, shufpd, shufps,
+  blendpd,
+  blendps,
+  blendvpd,
+  blendvps,
+  insertps,
+  pblendvb,
+  pblendw,
+  pshufd,
+  pshufhw,
+  pshuflw,
+  ptest,
+  shufpd,
+  shufps,
 } from '../../sem/sse-shuffle.ts';
-import type { Semantics } from '../../emit/semantics.ts';
 import { type Row, row } from '../row.ts';
 
 /** `destination = f(destination, source)` of the 66 0F map by last opcode byte. */
+// biome-ignore format: a table reads best by its columns.
 const PACKED_0F: Readonly<Record<string, string>> = {
   60: 'punpcklbw', 61: 'punpcklwd', 62: 'punpckldq', 63: 'packsswb', 64: 'pcmpgtb', 65: 'pcmpgtw', 66: 'pcmpgtd', 67: 'packuswb',
   68: 'punpckhbw', 69: 'punpckhwd', '6a': 'punpckhdq', '6b': 'packssdw', '6c': 'punpcklqdq', '6d': 'punpckhqdq',
@@ -19,6 +33,7 @@ const PACKED_0F: Readonly<Record<string, string>> = {
   f4: 'pmuludq', f5: 'pmaddwd', f6: 'psadbw', f8: 'psubb', f9: 'psubw', fa: 'psubd', fb: 'psubq', fc: 'paddb', fd: 'paddw', fe: 'paddd',
 };
 /** The same of the 66 0F 38 map. */
+// biome-ignore format: a table reads best by its columns.
 const PACKED_0F38: Readonly<Record<string, string>> = {
   '00': 'pshufb', '01': 'phaddw', '02': 'phaddd', '03': 'phaddsw', '04': 'pmaddubsw', '05': 'phsubw', '06': 'phsubd', '07': 'phsubsw',
   '08': 'psignb', '09': 'psignw', '0a': 'psignd', '0b': 'pmulhrsw',
@@ -27,13 +42,18 @@ const PACKED_0F38: Readonly<Record<string, string>> = {
   40: 'pmulld',
 };
 /** Shifts by opcode: of a vector count, and the group and extension of an immediate count. */
+// biome-ignore format: a table reads best by its columns.
 const SHIFT_OPCODES: readonly (readonly [string, string, string])[] = [
   ['psrlw', 'd1', '71 /2'], ['psraw', 'e1', '71 /4'], ['psllw', 'f1', '71 /6'],
   ['psrld', 'd2', '72 /2'], ['psrad', 'e2', '72 /4'], ['pslld', 'f2', '72 /6'],
   ['psrlq', 'd3', '73 /2'], ['psllq', 'f3', '73 /6'],
 ];
 const EXTENSION_OPCODES: readonly (readonly [number, string, string])[] = [
-  [0, 'bw', 'Wq'], [1, 'bd', 'Wd'], [3, 'wd', 'Wq'], [4, 'wq', 'Wd'], [5, 'dq', 'Wq'],
+  [0, 'bw', 'Wq'],
+  [1, 'bd', 'Wd'],
+  [3, 'wd', 'Wq'],
+  [4, 'wq', 'Wd'],
+  [5, 'dq', 'Wq'],
 ];
 const shift = (name: string) => SHIFTS.get(name) as { byVector: Semantics; byImmediate: Semantics };
 const extension = (name: string) => EXTENSIONS[name] as Semantics;

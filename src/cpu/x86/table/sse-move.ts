@@ -1,8 +1,29 @@
 // SSE to SSE4.1: moves, loads, stores, MXCSR. SDM vol. 2, appendix A, tables.
 import {
-  ldmxcsr, maskmov, movAligned, movddup, movFromGeneral, movhlps, movlhps, movLoadHigh, movLoadLow, movLoadLowKeep, movmskpd,
-  movmskps, movnti, movq2dq, movsdRegister, movshdup, movsldup, movssRegister, movStoreHigh, movStoreLow, movToGeneral,
-  movUnaligned, pmovmskb, stmxcsr,
+  ldmxcsr,
+  maskmov,
+  movAligned,
+  movddup,
+  movFromGeneral,
+  movhlps,
+  movLoadHigh,
+  movLoadLow,
+  movLoadLowKeep,
+  movlhps,
+  movmskpd,
+  movmskps,
+  movnti,
+  movq2dq,
+  movStoreHigh,
+  movStoreLow,
+  movsdRegister,
+  movshdup,
+  movsldup,
+  movssRegister,
+  movToGeneral,
+  movUnaligned,
+  pmovmskb,
+  stmxcsr,
 } from '../../sem/sse-move.ts';
 import { type Row, row } from '../row.ts';
 

@@ -60,7 +60,7 @@ const DESCRIPTORS: readonly Row[] = [
   ...row('0f 01 /3', 'lidt', 'Mn', helpers.lidt),
   ...row('0f 01 /4', 'smsw', 'Rv', system.smsw),
   ...row('0f 01 /4', 'smsw', 'Mw', system.smsw),
-  ...row('0f 01 /6', 'lmsw', 'Ew', helpers.lmsw),
+  ...row('0f 01 /6', 'lmsw', 'Ew', system.lmsw),
   ...row('0f 01 /7', 'invlpg', 'Mb', system.invlpg),
   ...row('0f 02', 'lar', 'Gv,Ew', system.lar),
   ...row('0f 03', 'lsl', 'Gv,Ew', system.lsl),

@@ -1,0 +1,75 @@
+// Running a command in a shell on a console: what is typed, and how the command's output and status are found in what comes
+// back, which has the echo of what was typed in it.
+
+/** Characters of a typed line; shells that edit lines keep about a thousand. */
+const PIECE = 600;
+
+/**
+ * The lines to type for a command. Only printable ASCII is typed, since a tab or another control character means
+ * something to a shell that edits lines. A mark is printed before and after; it is put together by the shell, so that the
+ * echo does not contain it.
+ */
+export function shellLines(command: string, tag: string): string[] {
+  const typed = escape(command);
+  const mark = `${tag.slice(0, 1)}""${tag.slice(1)}`;
+  const run = (script: string): string => `printf '%s<\\n' ${mark}; sh -c "$(${script})" </dev/null 2>&1; printf '%s:%d>\\n' ${mark} $?\n`;
+  if (typed.length <= PIECE) return [run(`printf '${typed}'`)];
+  const lines = ['_dom1=\n'];
+  // An escape that is cut in two is whole again when the pieces are.
+  for (let at = 0; at < typed.length; at += PIECE) lines.push(`_dom1="$_dom1"'${typed.slice(at, at + PIECE)}'\n`);
+  return [...lines, run('printf "$_dom1"')];
+}
+
+/** As a format of printf(1): what is not a plain character is written in octal. */
+function escape(text: string): string {
+  let out = '';
+  for (const byte of new TextEncoder().encode(text)) {
+    const plain = byte >= 0x20 && byte < 0x7f && !`'"\\%!`.includes(String.fromCharCode(byte));
+    out += plain ? String.fromCharCode(byte) : `\\${byte.toString(8).padStart(3, '0')}`;
+  }
+  return out;
+}
+
+/** Longest end mark beyond the tag: ":255>" and a line end. */
+const MARK_EXTRA = 8;
+
+/** Finds a command's output in a console's. */
+export class ShellReply {
+  /** Matches when the command has ended; its group is the status. */
+  readonly end: RegExp;
+  readonly #begin: RegExp;
+  readonly #holdBack: number;
+  readonly #onOutput: (text: string) => void;
+  #state: 'before' | 'inside' | 'after' = 'before';
+  #text = '';
+
+  constructor(tag: string, onOutput: (text: string) => void) {
+    this.#begin = new RegExp(`${tag}<\\r?\\n`);
+    this.end = new RegExp(`${tag}:(\\d+)>\\r?\\n`);
+    this.#holdBack = tag.length + MARK_EXTRA;
+    this.#onOutput = onOutput;
+  }
+
+  /** The console printed `text`. */
+  receive(text: string): void {
+    if (this.#state === 'after') return;
+    this.#text += text;
+    if (this.#state === 'before') {
+      const begin = this.#begin.exec(this.#text);
+      if (begin === null) return;
+      this.#text = this.#text.slice(begin.index + begin[0].length);
+      this.#state = 'inside';
+    }
+    const end = this.end.exec(this.#text);
+    // Until the end is there, what may be the start of its mark stays here.
+    const ready = end === null ? Math.max(0, this.#text.length - this.#holdBack) : end.index;
+    const output = this.#text.slice(0, ready).replaceAll('\r\n', '\n');
+    this.#text = this.#text.slice(ready);
+    if (end !== null) this.#state = 'after';
+    // A \r whose \n is still to come waits for it.
+    if (end === null && output.endsWith('\r')) {
+      this.#text = `\r${this.#text}`;
+      if (output.length > 1) this.#onOutput(output.slice(0, -1));
+    } else if (output !== '') this.#onOutput(output);
+  }
+}

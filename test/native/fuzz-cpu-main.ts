@@ -1,0 +1,65 @@
+// `npm run fuzz:cpu`: every row of the instruction table on the engine and on the host's own CPU.
+// Environment: FUZZ_CASES (default a million), FUZZ_SEED (default: from the clock), FUZZ_MODES (64,32,16), FUZZ_ROWS (a
+// regular expression for row names), FUZZ_SHOW (how many differences are described).
+import { ROWS } from '../../src/cpu/x86/table/rows.ts';
+import type { CpuMode } from './cpu-image.ts';
+import { EngineEmulator } from './engine-emulator.ts';
+import { compareCpus } from './fuzz-cpu.ts';
+import { NativeCpu } from './oracle.ts';
+import { existsIn, NOT_COMPARABLE, rowName } from './row-cases.ts';
+import { RowFuzz } from './row-fuzz.ts';
+
+const env = process.env;
+const count = Number(env.FUZZ_CASES ?? 1_000_000);
+const seed = Number(env.FUZZ_SEED ?? Date.now() % 0x1_0000_0000);
+const shown = Number(env.FUZZ_SHOW ?? 10);
+/** Cases between two lines of progress; each piece has a seed of its own, so that it can be run alone. */
+const PIECE = 50_000;
+
+const native = NativeCpu.open();
+if (!(native instanceof NativeCpu)) {
+  console.log(`fuzz:cpu: skipped: ${native.unavailable}`);
+  process.exit(0);
+}
+const wanted = (env.FUZZ_MODES ?? '64,32,16').split(',').map(Number) as CpuMode[];
+const modes = wanted.filter((mode) => native.modes.has(mode));
+for (const mode of wanted) if (!native.modes.has(mode)) console.log(`${mode}-bit mode: skipped: this kernel does not run ${mode}-bit code`);
+const pattern = new RegExp(env.FUZZ_ROWS ?? '');
+const fuzz = new RowFuzz(ROWS.filter((row) => pattern.test(rowName(row))), modes);
+for (const row of fuzz.skipped) console.log(`${rowName(row)}: skipped: ${NOT_COMPARABLE.get(row.mnemonic) ?? ''}`);
+console.log(`seed ${seed}, ${count} cases, ${fuzz.rows.length} rows, modes ${modes.join(' ')}`);
+
+const emulator = new EngineEmulator();
+const differing = new Map<string, number>();
+const outcomes = new Map<string, number>();
+const add = (to: Map<string, number>, from: ReadonlyMap<string, number>) => {
+  for (const [key, times] of from) to.set(key, (to.get(key) ?? 0) + times);
+};
+const started = performance.now();
+let described = 0;
+for (let done = 0; done < count; done += PIECE) {
+  const report = compareCpus({
+    native, emulator, seed: (seed + done / PIECE) >>> 0, count: Math.min(PIECE, count - done), next: fuzz.next,
+    states: { unmaskOneIn: 8, alignmentCheckOneIn: 16, singleStepOneIn: 64 },
+  });
+  add(differing, report.differing);
+  add(outcomes, report.outcomes);
+  for (const text of report.descriptions) if (described++ < shown) console.log(`\n${text}`);
+  const total = Math.min(done + PIECE, count);
+  const seconds = (performance.now() - started) / 1000;
+  console.log(`${total} cases, ${[...differing.values()].reduce((a, b) => a + b, 0)} differ, ${Math.round(total / seconds)} a second`);
+}
+native.close();
+
+console.log('\ncases by mnemonic and mode:');
+for (const line of fuzz.coverageTable()) console.log(`  ${line}`);
+const missed = fuzz.rows.flatMap((row) => modes.filter((mode) => existsIn(row, mode) && fuzz.times(row, mode) === 0).map((mode) => `${rowName(row)} in ${mode}-bit mode`));
+console.log(`rows covered: ${fuzz.rows.length - new Set(missed).size} of ${fuzz.rows.length}; skipped: ${fuzz.skipped.length}`);
+for (const name of missed) console.log(`  never reached: ${name}`);
+console.log(`outcomes on the native CPU: ${[...outcomes].map(([name, times]) => `${name} ${times}`).join(', ')}`);
+if (differing.size === 0) console.log(`no difference in ${count} cases`);
+else {
+  console.log(`\n${differing.size} rows differ:`);
+  for (const [name, times] of [...differing].sort((a, b) => b[1] - a[1])) console.log(`  ${times} ${name}`);
+  process.exitCode = 1;
+}

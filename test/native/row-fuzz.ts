@@ -1,0 +1,54 @@
+// Chooses rows and modes for random cases, evenly, and counts them.
+import type { Row } from '../../src/cpu/x86/row.ts';
+import type { CpuMode } from './cpu-image.ts';
+import type { CaseRecipe } from './fuzz-cpu.ts';
+import type { Random } from './random.ts';
+import { caseOf, existsIn, NOT_COMPARABLE } from './row-cases.ts';
+
+export class RowFuzz {
+  readonly rows: readonly Row[];
+  readonly skipped: readonly Row[];
+  readonly #modes: readonly CpuMode[];
+  readonly #pairs: readonly (readonly [Row, CpuMode])[];
+  readonly #times = new Map<Row, Map<CpuMode, number>>();
+
+  constructor(rows: readonly Row[], modes: readonly CpuMode[]) {
+    this.#modes = modes;
+    this.rows = rows.filter(({ mnemonic }) => !NOT_COMPARABLE.has(mnemonic));
+    this.skipped = rows.filter(({ mnemonic }) => NOT_COMPARABLE.has(mnemonic));
+    // Sixty-four-bit code is what runs most: half of the cases. x87 rows stand for many instructions each.
+    this.#pairs = this.rows.flatMap((row) =>
+      modes.filter((mode) => existsIn(row, mode)).flatMap((mode) => {
+        const weight = (mode === 64 ? 2 : 1) * (row.mnemonic === 'x87' ? 16 : 1);
+        return Array.from({ length: weight }, () => [row, mode] as const);
+      }),
+    );
+    if (this.#pairs.length === 0) throw new RangeError('no rows to test');
+  }
+
+  /** The next random case. */
+  readonly next = (random: Random): CaseRecipe => {
+    const [row, mode] = random.pick(this.#pairs);
+    let times = this.#times.get(row);
+    if (times === undefined) this.#times.set(row, (times = new Map()));
+    times.set(mode, (times.get(mode) ?? 0) + 1);
+    return caseOf(row, mode, random);
+  };
+
+  times(row: Row, mode: CpuMode): number {
+    return this.#times.get(row)?.get(mode) ?? 0;
+  }
+
+  /** Lines of a table: mnemonic, rows, cases in each mode. */
+  coverageTable(): string[] {
+    const mnemonics = [...new Set(this.rows.map(({ mnemonic }) => mnemonic))].sort();
+    const line = (cells: readonly (string | number)[]) => cells.map((cell, i) => (i === 0 ? String(cell).padEnd(12) : String(cell).padStart(9))).join('');
+    return [
+      line(['', 'rows', ...this.#modes.map((mode) => `${mode}-bit`)]),
+      ...mnemonics.map((mnemonic) => {
+        const rows = this.rows.filter((row) => row.mnemonic === mnemonic);
+        return line([mnemonic, rows.length, ...this.#modes.map((mode) => rows.reduce((sum, row) => sum + this.times(row, mode), 0))]);
+      }),
+    ];
+  }
+}

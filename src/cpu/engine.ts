@@ -154,6 +154,7 @@ export class WasmEngine implements VcpuEngine {
       const stepping = this.#io.active || shadow !== 0 || (flags & FLAG.tf) !== 0 || this.#breakpointsArmed() || this.#nearLimit();
       let code: number;
       const slice = stepping ? 1 : left;
+      cpu.set32(STATE.stepping, stepping ? 1 : 0);
       if (stepping) {
         this.#io.rewind();
         const record = this.#prepareStep();

@@ -1,11 +1,11 @@
 // A domain: its memory, its vCPU threads, its console, and its life from building to shutdown.
 import { SHUTDOWN } from '../abi/xen/sched.ts';
 import { XenConsole } from '../backends/console.ts';
+import { STATE } from '../cpu/state.ts';
 import { loadKernel } from '../image/kernel.ts';
 import { allocateArena } from '../memory/arena.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { render, type Sink } from '../trace/points.ts';
-import { STATE } from '../cpu/state.ts';
 import { BackendChannels } from '../xen/backend-channels.ts';
 import { XenDomain } from '../xen/domain.ts';
 import { GuestConsole } from './guest-console.ts';

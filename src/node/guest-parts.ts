@@ -59,10 +59,14 @@ export interface KernelModule {
  */
 export async function fetchGuestParts(kernelPackage: string = DEMO_KERNEL, options: GuestPartsOptions = {}): Promise<GuestParts> {
   const kernel = await fetchKernel(kernelPackage, options);
+  return { ...kernel, busybox: await fetchBusybox(options) };
+}
+
+/** Fetches a static x86-64 busybox as {@link fetchGuestParts} does, and gives its path. */
+export async function fetchBusybox(options: GuestPartsOptions = {}): Promise<string> {
   const { deb, name, version } = await fetchPackage(BUSYBOX, options);
-  const store = cacheOf(options);
-  const busybox = await unpackFiles(store, deb, { name, version }, { busybox: /^(usr\/)?bin\/busybox$/ }, options);
-  return { ...kernel, busybox: join(busybox, 'busybox') };
+  const directory = await unpackFiles(cacheOf(options), deb, { name, version }, { busybox: /^(usr\/)?bin\/busybox$/ }, options);
+  return join(directory, 'busybox');
 }
 
 /**

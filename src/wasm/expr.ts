@@ -17,56 +17,35 @@ export abstract class Expr {
   /** Writes the code that leaves the value on the stack. */
   abstract emit(out: ByteWriter): void;
 
-  /** A number becomes a constant of this expression's type. */
-  #operand(x: Operand): Expr {
-    if (x instanceof Expr) {
-      if (x.type !== this.type) throw new TypeError(`operand is ${x.type}, expected ${this.type}`);
-      return x;
-    }
-    return constant(this.type as 'i32' | 'i64', x);
-  }
-  #binary(op: IntegerOp, x: Operand, result: ValueType = this.type): Expr {
-    const b = this.#operand(x);
-    if (this instanceof Const && b instanceof Const) {
-      const folded = fold(op, this, b);
-      if (folded !== undefined) return folded;
-    }
-    if (b instanceof Const && b.value === 0n && IDENTITY_ZERO.has(op)) return this;
-    return new Op(result, INTEGER[op][this.type === 'i64' ? 1 : 0], [this, b]);
-  }
-  #unary(op: IntegerOp, result: ValueType = this.type): Expr {
-    return new Op(result, INTEGER[op][this.type === 'i64' ? 1 : 0], [this]);
-  }
-
   add(x: Operand): Expr {
-    return this.#binary('add', x);
+    return binary(this, 'add', x);
   }
   sub(x: Operand): Expr {
-    return this.#binary('sub', x);
+    return binary(this, 'sub', x);
   }
   mul(x: Operand): Expr {
-    return this.#binary('mul', x);
+    return binary(this, 'mul', x);
   }
   divU(x: Operand): Expr {
-    return this.#binary('divU', x);
+    return binary(this, 'divU', x);
   }
   divS(x: Operand): Expr {
-    return this.#binary('divS', x);
+    return binary(this, 'divS', x);
   }
   remU(x: Operand): Expr {
-    return this.#binary('remU', x);
+    return binary(this, 'remU', x);
   }
   remS(x: Operand): Expr {
-    return this.#binary('remS', x);
+    return binary(this, 'remS', x);
   }
   and(x: Operand): Expr {
-    return this.#binary('and', x);
+    return binary(this, 'and', x);
   }
   or(x: Operand): Expr {
-    return this.#binary('or', x);
+    return binary(this, 'or', x);
   }
   xor(x: Operand): Expr {
-    return this.#binary('xor', x);
+    return binary(this, 'xor', x);
   }
   not(): Expr {
     return this.xor(-1);
@@ -75,68 +54,68 @@ export abstract class Expr {
     return constant(this.type as 'i32' | 'i64', 0).sub(this);
   }
   shl(x: Operand): Expr {
-    return this.#binary('shl', x);
+    return binary(this, 'shl', x);
   }
   shrU(x: Operand): Expr {
-    return this.#binary('shrU', x);
+    return binary(this, 'shrU', x);
   }
   shrS(x: Operand): Expr {
-    return this.#binary('shrS', x);
+    return binary(this, 'shrS', x);
   }
   rotl(x: Operand): Expr {
-    return this.#binary('rotl', x);
+    return binary(this, 'rotl', x);
   }
   rotr(x: Operand): Expr {
-    return this.#binary('rotr', x);
+    return binary(this, 'rotr', x);
   }
   eq(x: Operand): Expr {
-    return this.#binary('eq', x, 'i32');
+    return binary(this, 'eq', x, 'i32');
   }
   ne(x: Operand): Expr {
-    return this.#binary('ne', x, 'i32');
+    return binary(this, 'ne', x, 'i32');
   }
   ltU(x: Operand): Expr {
-    return this.#binary('ltU', x, 'i32');
+    return binary(this, 'ltU', x, 'i32');
   }
   ltS(x: Operand): Expr {
-    return this.#binary('ltS', x, 'i32');
+    return binary(this, 'ltS', x, 'i32');
   }
   gtU(x: Operand): Expr {
-    return this.#binary('gtU', x, 'i32');
+    return binary(this, 'gtU', x, 'i32');
   }
   gtS(x: Operand): Expr {
-    return this.#binary('gtS', x, 'i32');
+    return binary(this, 'gtS', x, 'i32');
   }
   leU(x: Operand): Expr {
-    return this.#binary('leU', x, 'i32');
+    return binary(this, 'leU', x, 'i32');
   }
   leS(x: Operand): Expr {
-    return this.#binary('leS', x, 'i32');
+    return binary(this, 'leS', x, 'i32');
   }
   geU(x: Operand): Expr {
-    return this.#binary('geU', x, 'i32');
+    return binary(this, 'geU', x, 'i32');
   }
   geS(x: Operand): Expr {
-    return this.#binary('geS', x, 'i32');
+    return binary(this, 'geS', x, 'i32');
   }
   eqz(): Expr {
     if (this instanceof Const) return constant('i32', this.value === 0n ? 1 : 0);
-    return this.#unary('eqz', 'i32');
+    return unary(this, 'eqz', 'i32');
   }
   clz(): Expr {
-    return this.#unary('clz');
+    return unary(this, 'clz');
   }
   ctz(): Expr {
-    return this.#unary('ctz');
+    return unary(this, 'ctz');
   }
   popcnt(): Expr {
-    return this.#unary('popcnt');
+    return unary(this, 'popcnt');
   }
   extend8S(): Expr {
-    return this.#unary('extend8S');
+    return unary(this, 'extend8S');
   }
   extend16S(): Expr {
-    return this.#unary('extend16S');
+    return unary(this, 'extend16S');
   }
 
   /** i64 → i32. */
@@ -202,6 +181,29 @@ export abstract class Expr {
     return new Simd('v128', 0x0d, [this, other], lanes);
   }
 }
+
+/** A number becomes a constant of `like`'s type. */
+function operand(like: Expr, x: Operand): Expr {
+  if (!(x instanceof Expr)) return constant(like.type as 'i32' | 'i64', x);
+  if (x.type !== like.type) throw new TypeError(`operand is ${x.type}, expected ${like.type}`);
+  return x;
+}
+
+// Functions, not private methods: those would cost every one of a hundred thousand nodes a brand.
+function binary(a: Expr, op: IntegerOp, x: Operand, result: ValueType = a.type): Expr {
+  const b = operand(a, x);
+  if (b instanceof Const) {
+    if (a instanceof Const) {
+      const folded = fold(op, a, b);
+      if (folded !== undefined) return folded;
+    }
+    if (b.value === 0n && IDENTITY_ZERO.has(op)) return a;
+  }
+  return new Op(result, INTEGER[op][a.type === 'i64' ? 1 : 0], [a, b]);
+}
+
+const unary = (a: Expr, op: IntegerOp, result: ValueType = a.type): Expr =>
+  new Op(result, INTEGER[op][a.type === 'i64' ? 1 : 0], [a]);
 
 const IDENTITY_ZERO: ReadonlySet<string> = new Set(['add', 'sub', 'or', 'xor', 'shl', 'shrU', 'shrS', 'rotl', 'rotr']);
 

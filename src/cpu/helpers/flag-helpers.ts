@@ -21,8 +21,8 @@ const popf: Helper = (x) => {
   if (!cpu.protectedMode || (cpu.cpl === 0 && !v86)) writable |= FLAG.iopl | FLAG.if;
   else if (!virtual && cpu.cpl <= ioPrivilege(cpu)) writable |= FLAG.if;
   let next = (old & ~writable) | (popped & writable);
+  // VIF and VIP stay as they are whatever the operand size: SDM vol. 2B, POPF, table 4-16.
   next &= ~FLAG.rf;
-  if (osize !== 2 && !v86) next &= ~(FLAG.vif | FLAG.vip);
   if (virtual) {
     // VME: IF means VIF; a pending virtual interrupt or TF needs the monitor.
     if (popped & FLAG.tf || (popped & FLAG.if && old & FLAG.vip)) throw generalProtection();

@@ -281,7 +281,9 @@ export class CodeCache {
         case 'N':
           if (!insn.memory) slot = STATE.x87 + (insn.rm & 7) * 16;
           break;
-        case 'S':
+        case 'S': // REX.R does not reach segment registers
+          slot = insn.reg & 7;
+          break;
         case 'C':
         case 'D':
           slot = insn.reg;

@@ -69,6 +69,14 @@ export class Variants {
 const usesOsize = (row: Row): boolean =>
   row.semantics.by.osize === true || row.operands.some((o) => o.size === 'v' || o.size === 'z' || o.size === 'y' || o.signExtended);
 
+/** False for sizes that the mode cannot have: 64-bit ones outside 64-bit mode, 16-bit addresses inside. */
+function occurs(row: Row, osize: number, asize: number, long: boolean, byMode: boolean): boolean {
+  if (row.modes === 'i64' && (osize === 8 || asize === 8)) return false;
+  if (!byMode) return true;
+  if (long) return row.modes !== 'i64' && asize !== 2;
+  return row.modes !== 'o64' && osize !== 8 && asize !== 8;
+}
+
 interface Combination {
   readonly osize: 2 | 4 | 8;
   readonly asize: 2 | 4 | 8;
@@ -90,7 +98,7 @@ function* combinations(row: Row): Generator<Combination> {
       for (const rep of by.rep ? [0, 1, 2] : [0])
         for (const memory of forms)
           for (const long of by.mode ? [true, false] : [true])
-            for (const lock of row.lock && memory ? (row.mnemonic === 'xchg' ? [true] : [false, true]) : [false]) {
+            for (const lock of !occurs(row, osize, asize, long, by.mode === true) ? [] : row.lock && memory ? (row.mnemonic === 'xchg' ? [true] : [false, true]) : [false]) {
               const operands = row.operands.map((spec): VariantOperand => {
                 const kind = KIND[spec.source][memory ? 1 : 0];
                 // A sign-extended byte immediate is as wide as the operand it meets.

@@ -27,7 +27,7 @@ export const sahf = semantics('sahf', '', (e) => {
 export const salc = semantics('salc', '', (e) => e.setGpr(RAX, 1, e.flags.carry().neg()));
 
 /** CPL ≤ IOPL. Real-address mode runs at CPL 0, virtual-8086 mode at 3. */
-export const ioAllowed = (e: Emitter): Expr =>
+const ioAllowed = (e: Emitter): Expr =>
   e.slot32(STATE.cpl).leU(e.slot32(STATE.eflags).shrU(12).and(3));
 
 /** Maskable interrupts have become possible: ends the instruction if one waits. */
@@ -105,9 +105,8 @@ export const popf = semantics('popf', '', (e) => {
   const low = f.let(osize === 8 ? popped.wrap() : popped);
   const old = f.let(e.slot32(STATE.eflags));
   const reach = osize === 2 ? SPECIAL & 0xffff : SPECIAL;
-  // A pop of 32 or 64 bits clears VIF, VIP; every pop clears RF.
-  const cleared = FLAG.vm | FLAG.rf | (osize === 2 ? 0 : FLAG.vif | FLAG.vip);
-  f.if(low.xor(old).and(reach).or(old.and(cleared)), () => e.helper('popf'), () => {
+  // Every pop clears RF; VIF and VIP stay.
+  f.if(low.xor(old).and(reach).or(old.and(FLAG.vm | FLAG.rf)), () => e.helper('popf'), () => {
     e.setStackPointer(f.let(e.stackPointer().add(osize)));
     e.flags.setAll(low);
     const writable = f.let(i32(FLAG.df | FLAG.if).select(ioAllowed(e), i32(FLAG.df)));

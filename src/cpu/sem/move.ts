@@ -107,7 +107,6 @@ export const cwd = semantics('cwd', '', (e) => {
 export const nop = semantics('nop', '', () => {}, { hot: true });
 /** The same with a ModRM operand that is not accessed. */
 export const hintNop = semantics('hintNop', 'a', () => {}, { hot: true });
-export const hintNop2 = semantics('hintNop2', 'a,a', () => {});
 
 /** LES, LDS, LSS, LFS, LGS. The selector is loaded first: it may fault. */
 export const loadFarPointer = (name: string, segment: number): Semantics =>

@@ -95,6 +95,8 @@ export const invlpg = semantics('invlpg', 'a', (e) => {
 export const clts = semantics('clts', '', (e) => {
   requireCpl0(e);
   e.setSlot32(STATE.cr0, e.slot32(STATE.cr0).and(~CR0.ts));
+  // SSE and MMX may run again.
+  e.compute('updateMode');
 });
 
 /** INVD and WBINVD: memory is coherent without them. */

@@ -37,8 +37,11 @@ const HTT = bits(28);
 /** SSE3 SSSE3 CX16 PCID SSE4.1 SSE4.2 x2APIC MOVBE POPCNT TSC-deadline XSAVE RDRAND hypervisor; OSXSAVE depends. */
 const LEAF1_ECX = bits(0, 9, 13, 17, 19, 20, 21, 22, 23, 24, 26, 30, 31);
 const OSXSAVE = bits(27);
-/** FSGSBASE, TSC_ADJUST, SMEP, ERMS, FCS/FDS deprecated, SMAP. */
-const LEAF7_EBX = bits(0, 1, 7, 9, 13, 20);
+/**
+ * FSGSBASE, TSC_ADJUST, SMEP, ERMS, SMAP. Neither bit 6 nor bit 13: the x87 data pointer follows every instruction with a
+ * memory operand, and FCS and FDS are real.
+ */
+const LEAF7_EBX = bits(0, 1, 7, 9, 20);
 /** UMIP. */
 const LEAF7_ECX = bits(2);
 /** IA32_ARCH_CAPABILITIES. */

@@ -6,7 +6,7 @@ import { deviceNotAvailable, generalProtection, invalidOpcode } from './faults.t
 import { is64Bit } from './stack.ts';
 
 /** The legacy region. SDM vol. 1, table 10-2. Registers follow at 32 (ST0..ST7, 16 bytes each) and 160 (XMM). */
-const IMAGE = { fcw: 0, fsw: 2, ftw: 4, fop: 6, fip: 8, fdp: 16, mxcsr: 24, mxcsrMask: 28, st: 32, xmm: 160 } as const;
+const IMAGE = { fcw: 0, fsw: 2, ftw: 4, fop: 6, fip: 8, fcs: 12, fdp: 16, fds: 20, mxcsr: 24, mxcsrMask: 28, st: 32, xmm: 160 } as const;
 /** FXSAVE leaves the last 48 bytes and the reserved ones before them alone. */
 const FXSAVE_BYTES = 512;
 const HEADER_AT = 512;
@@ -121,10 +121,14 @@ function x87Image(cpu: Cpu, wide: boolean): Uint8Array {
   view.setUint16(IMAGE.fsw, fsw, true);
   view.setUint8(IMAGE.ftw, (cpu.u16[STATE.ftw >> 1] as number) & 0xff);
   view.setUint16(IMAGE.fop, (cpu.u16[STATE.fop >> 1] as number) & 0x7ff, true);
-  // CS and DS of the pointers are deprecated (CPUID.7:EBX[13]): stored as 0.
+  // 64-bit pointers, or 32-bit ones with their selectors: SDM vol. 1, table 10-2.
   const pointer = wide ? 8 : 4;
   image.set(cpu.u8.subarray(STATE.fip, STATE.fip + pointer), IMAGE.fip);
   image.set(cpu.u8.subarray(STATE.fdp, STATE.fdp + pointer), IMAGE.fdp);
+  if (!wide) {
+    view.setUint16(IMAGE.fcs, cpu.u16[STATE.fcs >> 1] as number, true);
+    view.setUint16(IMAGE.fds, cpu.u16[STATE.fds >> 1] as number, true);
+  }
   const top = topOf(fsw);
   for (let i = 0; i < 8; i++) {
     const from = STATE.x87 + ((top + i) & 7) * 16;
@@ -151,8 +155,8 @@ function loadX87(cpu: Cpu, image: DataView, wide: boolean): void {
   cpu.u16[STATE.fop >> 1] = image.getUint16(IMAGE.fop, true) & 0x7ff;
   cpu.set64(STATE.fip, wide ? image.getBigUint64(IMAGE.fip, true) : BigInt(image.getUint32(IMAGE.fip, true)));
   cpu.set64(STATE.fdp, wide ? image.getBigUint64(IMAGE.fdp, true) : BigInt(image.getUint32(IMAGE.fdp, true)));
-  cpu.u16[STATE.fcs >> 1] = 0;
-  cpu.u16[STATE.fds >> 1] = 0;
+  cpu.u16[STATE.fcs >> 1] = wide ? 0 : image.getUint16(IMAGE.fcs, true);
+  cpu.u16[STATE.fds >> 1] = wide ? 0 : image.getUint16(IMAGE.fds, true);
   const top = topOf(fsw);
   for (let i = 0; i < 8; i++) {
     const to = STATE.x87 + ((top + i) & 7) * 16;
@@ -183,7 +187,7 @@ function componentsInUse(cpu: Cpu): number {
   };
   const x87 =
     word(STATE.fcw) !== FCW_DEFAULT || word(STATE.fsw) !== 0 || word(STATE.ftw) !== 0 || word(STATE.fop) !== 0 ||
-    !zero(STATE.fip, 2) || !zero(STATE.x87, 16);
+    !zero(STATE.fip, 2) || word(STATE.fcs) !== 0 || word(STATE.fds) !== 0 || !zero(STATE.x87, 16);
   const sse = !zero(STATE.xmm, 32) || cpu.get32(STATE.mxcsr) !== MXCSR_DEFAULT;
   return (x87 ? X87 : 0) | (sse ? SSE : 0);
 }

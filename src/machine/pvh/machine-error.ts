@@ -1,6 +1,7 @@
 // What is wrong with a machine that was asked for: its memory does not hold what has to go into it.
 
 export type MachineErrorCode =
+  | 'memory-size'
   | 'memory-too-small'
   | 'memory-too-large'
   | 'memory-unaligned'

@@ -1,0 +1,64 @@
+// What the guests of a run boot: kernel and busybox from Debian's packages, and initramfs archives with the suite in them.
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { cpioDirectory, cpioFile } from '../src/image/cpio.ts';
+import { demoInitramfs } from '../src/node/demo-initramfs.ts';
+import { fetchGuestParts } from '../src/node/guest-parts.ts';
+import type { Row } from './rows.ts';
+
+export interface GuestImage extends Disposable {
+  /** Path of the bzImage. */
+  readonly kernel: string;
+  /** Path of the uncompressed initramfs. */
+  readonly initrd: string;
+  /** Such as "6.1.0-56-cloud-amd64". */
+  readonly release: string;
+}
+
+/** A guest that boots to a shell. */
+export const shellImage = (): Promise<GuestImage> => build((busybox) => demoInitramfs(busybox));
+
+/** A guest that runs rows and powers off. @param limit seconds that one row may take */
+export function suiteImage(rows: readonly Row[], scale: number, limit: number): Promise<GuestImage> {
+  return build((busybox, directory) =>
+    demoInitramfs(busybox, [
+      cpioDirectory('bench'),
+      cpioFile('bench/bench', compile(directory, 'bench'), 0o755),
+      cpioFile('bench/bench_x87', compile(directory, 'bench_x87', '-mfpmath=387'), 0o755),
+      cpioFile('bench/init', script(rows, scale, limit), 0o755),
+    ]),
+  );
+}
+
+async function build(archive: (busybox: Uint8Array, directory: string) => Uint8Array): Promise<GuestImage> {
+  const parts = await fetchGuestParts();
+  const directory = mkdtempSync(join(tmpdir(), 'dom1-bench-'));
+  const initrd = join(directory, 'initrd.cpio');
+  writeFileSync(initrd, archive(readFileSync(parts.busybox), directory));
+  const release = parts.packageName.replace('linux-image-', '');
+  return { kernel: parts.kernel, initrd, release, [Symbol.dispose]: () => rmSync(directory, { recursive: true }) };
+}
+
+function compile(directory: string, name: string, ...options: string[]): Uint8Array {
+  const source = new URL('../../guest/bench.c', import.meta.url).pathname;
+  const output = join(directory, name);
+  execFileSync('gcc', ['-O2', '-static', '-w', ...options, '-o', output, source, '-lm'], { stdio: 'inherit' });
+  return readFileSync(output);
+}
+
+/** PID 1 of the guest. A row's lines on the console are @@B and its name, what it prints, @@E with its name and exit status. */
+function script(rows: readonly Row[], scale: number, limit: number): string {
+  const run = ({ name, command }: Row): string => `echo "@@B ${name}"\ntimeout -s KILL ${limit} sh -c '${command(scale)}'\necho "@@E ${name} $?"\n`;
+  return `#!/bin/sh
+export PATH=/sbin:/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+echo 1 > /proc/sys/kernel/printk
+echo
+${rows.map(run).join('')}echo "@@D"
+poweroff -f
+`;
+}

@@ -1,0 +1,130 @@
+// A virtual machine of a run, dom1 or QEMU, as a process of its own whose standard output is the guest's console.
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import type { GuestImage } from './guest-image.ts';
+
+export const ENGINES = ['dom1', 'qemu-tcg'] as const;
+export type Engine = (typeof ENGINES)[number];
+
+/** MiB of guest RAM. */
+export const MEMORY_MIB = 256;
+/** Both guests' command line, after the console. */
+const QUIET = 'mitigations=off nowatchdog quiet';
+
+/** The version of QEMU, or undefined where it is not installed. */
+export function qemuVersion(): string | undefined {
+  const { stdout } = spawnSync('qemu-system-x86_64', ['--version'], { encoding: 'utf8' });
+  return /version ([\d.]+)/.exec(stdout ?? '')?.[1];
+}
+
+/** A line of the console, complete or not yet, with when it came. */
+export interface Line {
+  readonly text: string;
+  /** Milliseconds since the machine's process was started. */
+  readonly ms: number;
+  /** Instructions the guest had run by then; dom1 only. */
+  readonly retired: number | undefined;
+}
+
+export interface MachineOptions {
+  readonly image: GuestImage;
+  /** More for the kernel's command line. */
+  readonly commandLine?: string;
+  /** Gives up after so many milliseconds. */
+  readonly timeoutMs: number;
+}
+
+export class Machine implements Disposable {
+  readonly engine: Engine;
+  readonly #process: ChildProcess;
+  readonly #started = performance.now();
+  readonly #timer: ReturnType<typeof setTimeout>;
+  #tail = '';
+  #retired: number | undefined;
+  #waiters: ((line: Line | undefined) => void)[] = [];
+  #queue: Line[] = [];
+  #ended = false;
+  #errors = '';
+
+  constructor(engine: Engine, { image, commandLine = '', timeoutMs }: MachineOptions) {
+    this.engine = engine;
+    const kernelLine = `console=${engine === 'dom1' ? 'hvc0' : 'ttyS0'} ${QUIET} ${commandLine}`.trim();
+    const dom1 = [new URL('./dom1-machine.js', import.meta.url).pathname, image.kernel, image.initrd, `${MEMORY_MIB}`, kernelLine];
+    const qemu = ['-accel', 'tcg', '-cpu', 'max', '-m', `${MEMORY_MIB}`, '-nographic', '-no-reboot', '-kernel', image.kernel, '-initrd', image.initrd, '-append', kernelLine];
+    this.#process =
+      engine === 'dom1'
+        ? spawn(process.execPath, dom1, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
+        : spawn('qemu-system-x86_64', qemu, { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#process.stdout?.setEncoding('latin1').on('data', (text: string) => this.#receive(text));
+    this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#errors += text;
+    });
+    this.#process.on('message', ({ retired }: { retired: number }) => this.#count(retired));
+    this.#process.on('close', () => this.#end());
+    this.#timer = setTimeout(() => this.#process.kill('SIGKILL'), timeoutMs);
+  }
+
+  /** What the process wrote to standard error. */
+  get errors(): string {
+    return this.#errors;
+  }
+  get pid(): number {
+    return this.#process.pid as number;
+  }
+  /** Milliseconds since the process was started. */
+  get ageMs(): number {
+    return performance.now() - this.#started;
+  }
+  /** Peak resident memory so far, in MiB. Linux only. */
+  get peakMiB(): number {
+    return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${this.pid}/status`, 'utf8'))?.[1]) / 1024;
+  }
+  /** Processor time used so far, in milliseconds, at clock ticks of 10 ms. Linux only. */
+  get cpuMs(): number {
+    const fields = readFileSync(`/proc/${this.pid}/stat`, 'latin1').replace(/.*\) /, '').split(' ');
+    return (Number(fields[11]) + Number(fields[12])) * 10;
+  }
+
+  /** The next line; undefined when the machine has ended. */
+  line(): Promise<Line | undefined> {
+    const queued = this.#queue.shift();
+    if (queued !== undefined || this.#ended) return Promise.resolve(queued);
+    return new Promise((resolve) => this.#waiters.push(resolve));
+  }
+
+  /** The first line that matches, which may still be growing (a prompt); undefined when there is none. */
+  async until(pattern: RegExp): Promise<Line | undefined> {
+    for (let line = await this.line(); line !== undefined; line = await this.line()) if (pattern.test(line.text)) return line;
+    return undefined;
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+    this.#process.kill('SIGKILL');
+  }
+
+  #receive(text: string): void {
+    const ms = this.ageMs;
+    const lines = (this.#tail + text).split('\n');
+    this.#tail = lines.pop() as string;
+    for (const line of lines) this.#give({ text: line.replaceAll('\r', ''), ms, retired: this.#retired });
+    if (this.#tail !== '') this.#give({ text: this.#tail, ms, retired: this.#retired });
+  }
+
+  /** The count that goes with the lines to come. */
+  #count(retired: number): void {
+    this.#retired = retired;
+  }
+
+  #give(line: Line): void {
+    const waiter = this.#waiters.shift();
+    if (waiter === undefined) this.#queue.push(line);
+    else waiter(line);
+  }
+
+  #end(): void {
+    clearTimeout(this.#timer);
+    this.#ended = true;
+    for (const waiter of this.#waiters) waiter(undefined);
+  }
+}

@@ -1,0 +1,45 @@
+// A domain on Node: files by their paths, memory as people write it, and a vCPU in a worker.
+import { type BuildOptions, buildDomain, type Domain, type DomainConfig } from '../machine/domain.ts';
+import { parseMemorySize } from '../machine/memory-size.ts';
+import { readGuestFile } from './guest-file.ts';
+import { nodeHost } from './node-host.ts';
+
+export interface CreateDomainConfig extends Omit<DomainConfig, 'kernel' | 'initrd' | 'memoryBytes'> {
+  /** ELF or bzImage with a PVH entry: its path, or its bytes. */
+  readonly kernel: string | Uint8Array;
+  /** Path or bytes. */
+  readonly initrd?: string | Uint8Array;
+  /** Such as "256MiB" or "1GiB", or a number of bytes: a multiple of 4 KiB. Default 256 MiB. */
+  readonly memory?: string | number;
+}
+
+export const DEFAULT_MEMORY = '256MiB';
+
+/**
+ * Builds a domain; `run()` starts it. When `options.signal` aborts, building is given up, and a domain that is built is
+ * destroyed.
+ * @throws GuestFileError, ImageError, MachineError, TracepointError, and the signal's reason.
+ */
+export async function createDomain(config: CreateDomainConfig, options: BuildOptions = {}): Promise<Domain> {
+  const { kernel, initrd, memory = DEFAULT_MEMORY, ...rest } = config;
+  const { signal } = options;
+  const memoryBytes = typeof memory === 'string' ? parseMemorySize(memory) : memory;
+  signal?.throwIfAborted();
+  const read = async (file: string | Uint8Array, role: string): Promise<Uint8Array> =>
+    typeof file === 'string' ? readGuestFile(file, role, signal) : file;
+  options.onProgress?.({ stage: 'read', done: 0, total: 1 });
+  const kernelBytes = await read(kernel, 'kernel');
+  const initrdBytes = initrd === undefined ? undefined : await read(initrd, 'initrd');
+  options.onProgress?.({ stage: 'read', done: 1, total: 1 });
+  const domain = await buildDomain(
+    { ...rest, kernel: kernelBytes, ...(initrdBytes !== undefined && { initrd: initrdBytes }), memoryBytes },
+    nodeHost,
+    options,
+  );
+  if (signal !== undefined) {
+    const destroy = (): void => void domain.destroy();
+    signal.addEventListener('abort', destroy, { once: true });
+    void domain.ended.catch(() => {}).then(() => signal.removeEventListener('abort', destroy));
+  }
+  return domain;
+}

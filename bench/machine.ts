@@ -53,13 +53,12 @@ export class Machine implements Disposable {
     const qemu = ['-accel', 'tcg', '-cpu', 'max', '-m', `${MEMORY_MIB}`, '-nographic', '-no-reboot', '-kernel', image.kernel, '-initrd', image.initrd, '-append', kernelLine];
     this.#process =
       engine === 'dom1'
-        ? spawn(process.execPath, dom1, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
+        ? spawn(process.execPath, dom1, { stdio: ['ignore', 'pipe', 'pipe'] })
         : spawn('qemu-system-x86_64', qemu, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#process.stdout?.setEncoding('latin1').on('data', (text: string) => this.#receive(text));
     this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#errors += text;
     });
-    this.#process.on('message', ({ retired }: { retired: number }) => this.#count(retired));
     this.#process.on('close', () => this.#end());
     this.#timer = setTimeout(() => this.#process.kill('SIGKILL'), timeoutMs);
   }
@@ -107,13 +106,17 @@ export class Machine implements Disposable {
     const ms = this.ageMs;
     const lines = (this.#tail + text).split('\n');
     this.#tail = lines.pop() as string;
-    for (const line of lines) this.#give({ text: line.replaceAll('\r', ''), ms, retired: this.#retired });
-    if (this.#tail !== '') this.#give({ text: this.#tail, ms, retired: this.#retired });
+    for (const line of lines) this.#give(this.#read(line, ms));
+    if (this.#tail !== '') this.#give(this.#read(this.#tail, ms));
   }
 
-  /** The count that goes with the lines to come. */
-  #count(retired: number): void {
-    this.#retired = retired;
+  /** Takes what dom1-machine.ts puts in: before each piece of output, the instructions run until then. */
+  #read(line: string, ms: number): Line {
+    const text = line.replaceAll(/\x01(\d+)\x02/g, (_, retired) => {
+      this.#retired = Number(retired);
+      return '';
+    });
+    return { text: text.replaceAll('\r', ''), ms, retired: this.#retired };
   }
 
   #give(line: Line): void {

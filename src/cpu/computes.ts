@@ -10,7 +10,6 @@ import { readTsc, type TickSource } from './system/msr.ts';
 import { loadDataSegment } from './system/segmentation.ts';
 import { accessRights, isReadableSegment, isWritableSegment, segmentLimit } from './system/selector-queries.ts';
 import { loadLdt, loadTaskRegister, storeLdt, storeTaskRegister } from './system/table-registers.ts';
-import { SHADOW, SEGMENT, STATE } from './state.ts';
 
 /** Answers not 0 after leaving a fault in the fault slots; may also throw GuestFault. */
 export type Compute = (argument: number) => number;
@@ -35,7 +34,6 @@ export function makeComputes(cpu: Cpu, mem: Mmu, ticks: TickSource, policy: Cpui
     loadSegment: (which) => {
       loadDataSegment(cpu, mem, which, selector(cpu));
       cpu.updateMode();
-      if (which === SEGMENT.ss) cpu.set32(STATE.shadow, SHADOW.movSs);
       return 0;
     },
     lar: query((s) => accessRights(cpu, mem, s)),

@@ -183,9 +183,20 @@ export class Cpu {
     const strict = (this.cr4 & CR4.smap) !== 0 && (this.get32(STATE.eflags) & FLAG.ac) === 0;
     const index = user ? MMU_INDEX.user : strict ? MMU_INDEX.supervisor : MMU_INDEX.supervisorAc;
     this.set32(STATE.mmuIndex, index);
-    this.set32(STATE.tlbRead, this.tlbArray(index, 0));
-    this.set32(STATE.tlbWrite, this.tlbArray(index, 1));
+    // With alignment checks in force data accesses find a TLB that stays empty: the slow path makes the check.
+    const aligned = this.checksAlignment;
+    this.set32(STATE.tlbRead, aligned ? this.emptyTlb : this.tlbArray(index, 0));
+    this.set32(STATE.tlbWrite, aligned ? this.emptyTlb : this.tlbArray(index, 1));
     this.set32(STATE.tlbExec, this.tlbArray(user ? MMU_INDEX.user : MMU_INDEX.supervisor, 2));
+  }
+
+  /** Misaligned data accesses raise #AC: SDM vol. 3, 6.15, interrupt 17. */
+  get checksAlignment(): boolean {
+    return this.cpl === 3 && (this.get32(STATE.eflags) & FLAG.ac) !== 0 && (this.cr0 & CR0.am) !== 0;
+  }
+  /** Address of a TLB array without entries; the MMU sees to that. */
+  get emptyTlb(): number {
+    return this.base + TLB.at + TLB.arrays * TLB.bytes;
   }
 
   /** Address of a TLB array. `access`: 0 read, 1 write, 2 execute. */

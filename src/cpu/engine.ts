@@ -4,21 +4,24 @@ import type { Region } from '../memory/arena.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { EXIT, type Exit, type ExitReason, type Segment, type SegmentName, type VcpuEngine } from '../vcpu/contract.ts';
 import { type Compute, makeComputes } from './computes.ts';
+import { Breakpoints } from './breakpoints.ts';
 import { Cpu, GuestFault } from './cpu.ts';
 import { type Helper, HelperContext } from './helper-context.ts';
 import { type EngineServices, makeHelpers } from './helpers.ts';
 import { CodeCache } from './interpreter/code-cache.ts';
 import { generateInterpreter, type InterpreterExports, type InterpreterImports, type InterpreterModule, RUN } from './interpreter/generate.ts';
 import { STATUS } from './interpreter/interpreter-emitter.ts';
-import { REC, RECORD_SIZE, SPECIAL } from './interpreter/record.ts';
+import { REC, RECORD_SIZE, SPECIAL, SPECIAL_COUNT } from './interpreter/record.ts';
 import { Variants } from './interpreter/variants.ts';
-import { FAULT_EXIT, Mmu } from './mmu.ts';
+import { Mmu } from './mmu.ts';
+import { notCanonicalVector } from './not-canonical.ts';
 import { PendingIo } from './pending-io.ts';
-import { ATTR, FLAG, REQUEST, SEGMENT, STATE, VCPU_BYTES, VECTOR } from './state.ts';
+import { ATTR, CODE_MODE, FLAG, PRIVATE_VECTOR, REQUEST, SEG, SEGMENT, SHADOW, STATE, VCPU_BYTES, VECTOR } from './state.ts';
 import { deliver } from './system/exceptions.ts';
 import type { Event } from './system/event.ts';
 import { resetRegisters } from './system/reset.ts';
 import { checkSegment, fetchRoom } from './system/segment-check.ts';
+import { nmiBlocked, SYSTEM_STATE } from './system/system-state.ts';
 import { writeControl } from './system/control-registers.ts';
 import { Decoder } from './x86/decoder.ts';
 import { ROWS } from './x86/table/rows.ts';
@@ -57,6 +60,7 @@ export class WasmEngine implements VcpuEngine {
   readonly code: CodeCache;
   readonly #memory: GuestMemory;
   readonly #io: PendingIo;
+  readonly #breakpoints: Breakpoints;
   readonly #context: HelperContext;
   readonly #run: InterpreterExports['run'];
   readonly #helpers: readonly Helper[];
@@ -79,6 +83,9 @@ export class WasmEngine implements VcpuEngine {
     this.code = new CodeCache(memory, { at: codeRegion.at, size: codeRegion.size - 2 * RECORD_SIZE }, decoder, variants);
     this.mmu = new Mmu(this.cpu, memory, this.code, this.#io);
     memory.onChange((gfn: Gfn) => this.mmu.frameChanged(gfn));
+    this.#breakpoints = new Breakpoints(this.cpu);
+    this.mmu.onWatched = (low, high, size, write) => this.#breakpoints.data(low, high, size, write);
+    this.#io.onPort = (port, size) => this.#breakpoints.port(port, size);
     this.#context = new HelperContext(this.cpu, this.mmu, this.#io, this.exit, variants.handlers);
 
     const pages = wasmMemory.buffer.byteLength / 65536;
@@ -120,6 +127,11 @@ export class WasmEngine implements VcpuEngine {
     this.cpu.updateMode();
     this.mmu.flush(true);
     this.#io.clear();
+    this.#shutdown = false;
+    this.#trap = 0;
+    this.#heldHits = 0;
+    this.#nmiPending = false;
+    this.#windowRequested = false;
   }
 
   get retired(): number {
@@ -139,48 +151,55 @@ export class WasmEngine implements VcpuEngine {
     this.#io.complete();
     let left = budget;
     for (;;) {
-      if (this.#nmiPending && (cpu.get32(STATE.shadow) & 2) === 0) {
-        this.#nmiPending = false;
-        if (!this.#deliver({ vector: VECTOR.nmi, kind: 'nmi' })) return EXIT.shutdown;
-      }
-      if (this.#windowRequested && this.canInterrupt) {
-        this.#windowRequested = false;
-        cpu.i32[STATE.interruptPending >> 2] = 0;
-        return EXIT.interruptWindow;
+      if (this.#shutdown) return EXIT.shutdown;
+      const shadow = this.#currentShadow();
+      // An instruction waiting for the machine's answer must be finished before anything else.
+      const replaying = this.#io.active;
+      if (!replaying) {
+        if (this.#trap !== 0) {
+          const debugStatus = this.#trap;
+          this.#trap = 0;
+          this.#deliver({ vector: VECTOR.db, kind: 'exception', debugStatus });
+          continue;
+        }
+        if (this.#nmiPending && shadow !== SHADOW.movSs && !nmiBlocked(cpu)) {
+          this.#nmiPending = false;
+          this.#deliver({ vector: VECTOR.nmi, kind: 'nmi' });
+          continue;
+        }
+        if (this.#windowRequested && this.canInterrupt) {
+          this.#windowRequested = false;
+          cpu.i32[STATE.interruptPending >> 2] = 0;
+          return EXIT.interruptWindow;
+        }
       }
       if (left <= 0) return EXIT.budget;
-      const flags = cpu.get32(STATE.eflags);
-      const shadow = cpu.get32(STATE.shadow);
-      const stepping = this.#io.active || shadow !== 0 || (flags & FLAG.tf) !== 0 || this.#breakpointsArmed() || this.#nearLimit();
-      let code: number;
-      const slice = stepping ? 1 : left;
-      cpu.set32(STATE.stepping, stepping ? 1 : 0);
-      if (stepping) {
-        this.#io.rewind();
-        const record = this.#prepareStep();
-        if (record === 0) code = RUN.fault;
-        else code = this.#run(1, record);
-        if (record === 0) cpu.i32[STATE.left >> 2] = 1;
-      } else code = this.#run(left, 0);
-      const used = slice - (cpu.i32[STATE.left >> 2] as number);
+      const stepping = this.#prepareRun(shadow);
+      const code = stepping ? this.#step(shadow, replaying) : this.#run(left, 0);
+      const used = (stepping ? 1 : left) - (cpu.i32[STATE.left >> 2] as number);
       this.#retire(used);
       left -= used;
       if (code === RUN.fault) {
-        const vector = cpu.get32(STATE.faultVector);
-        if (vector === FAULT_EXIT) return this.exit.reason;
+        // After a complete step it is the fetch of the next instruction that failed: it will fail again in its turn.
+        if (stepping && used > 0) continue;
+        let vector = cpu.get32(STATE.faultVector);
+        if (vector === PRIVATE_VECTOR.exit) return this.exit.reason;
+        if (vector === PRIVATE_VECTOR.notCanonical) vector = this.#notCanonicalVector();
         this.#io.clear();
+        // A handler that faults at once must not keep the caller waiting for ever.
+        left--;
         const error = cpu.i32[STATE.faultError >> 2] as number;
-        const event: Event = { vector, kind: 'exception', ...(error !== -1 && { errorCode: error }) };
-        if (!this.#deliver(event)) return EXIT.shutdown;
+        this.#deliver({ vector, kind: 'exception', ...(error !== -1 && { errorCode: error }) });
         continue;
       }
       this.#io.clear();
-      if (stepping) {
-        if (shadow !== 0 && cpu.get32(STATE.shadow) === shadow) cpu.set32(STATE.shadow, 0);
-        if (!this.#afterStep(flags)) return EXIT.shutdown;
+      if (code === RUN.exit) {
+        // A trap wakes from HLT before it has halted.
+        if (this.exit.reason === EXIT.hlt && this.#trap !== 0) continue;
+        if (this.exit.reason === EXIT.shutdown) this.#shutdown = true;
+        return this.exit.reason;
       }
-      if (code === RUN.exit) return this.exit.reason;
-      if (code === RUN.poll) {
+      if (code === RUN.poll || code === RUN.step) {
         const request = Atomics.exchange(cpu.i32, STATE.request >> 2, 0);
         if (request & REQUEST.kick) return EXIT.budget;
       }
@@ -188,12 +207,12 @@ export class WasmEngine implements VcpuEngine {
   }
 
   get canInterrupt(): boolean {
-    return (this.cpu.get32(STATE.eflags) & FLAG.if) !== 0 && this.cpu.get32(STATE.shadow) === 0;
+    if ((this.cpu.get32(STATE.eflags) & FLAG.if) === 0 || this.#currentShadow() !== 0) return false;
+    return this.#trap === 0 && !this.#io.active && !this.#io.waiting;
   }
   interrupt(vector: number): void {
-    if (!this.#deliver({ vector, kind: 'interrupt' })) this.#tripleFault = true;
+    this.#deliver({ vector, kind: 'interrupt' });
   }
-  #tripleFault = false;
   nmi(): void {
     this.#nmiPending = true;
   }
@@ -203,10 +222,11 @@ export class WasmEngine implements VcpuEngine {
   }
   completeHypercall(result: bigint): void {
     this.cpu.setGpr(0, BigInt.asUintN(64, result));
-    this.cpu.rip = this.#nextRip;
+    this.#finishAwaited();
   }
   completeMsr(ok: boolean): void {
     if (!ok) {
+      this.#awaitedTrap = 0;
       this.#deliver({ vector: VECTOR.gp, errorCode: 0, kind: 'exception' });
       return;
     }
@@ -214,10 +234,16 @@ export class WasmEngine implements VcpuEngine {
       this.cpu.setGpr(0, BigInt(this.exit.dataLow >>> 0));
       this.cpu.setGpr(2, BigInt(this.exit.dataHigh >>> 0));
     }
-    this.cpu.rip = this.#nextRip;
+    this.#finishAwaited();
   }
-  /** Where hypercall and MSR exits go on. */
+  /** Where hypercall and MSR exits go on, and the trap due then. */
   #nextRip = 0n;
+  #awaitedTrap = 0;
+  #finishAwaited(): void {
+    this.cpu.rip = this.#nextRip;
+    this.#trap = this.#awaitedTrap;
+    this.#awaitedTrap = 0;
+  }
 
   flushTlb(): void {
     this.mmu.flush(true);
@@ -305,6 +331,15 @@ export class WasmEngine implements VcpuEngine {
     try {
       const answer = (this.#helpers[number] as Helper)(x);
       switch (answer) {
+        case 'gate':
+          this.#gated = true;
+          this.#pollIfInterruptible();
+          return STATUS.jump;
+        case 'again':
+          this.#repeated = true;
+          // Whatever comes between two iterations finds RF set: SDM vol. 3, 17.3.1.1.
+          if (this.#stepping || cpu.i32[STATE.request >> 2] !== 0) cpu.set32(STATE.eflags, cpu.get32(STATE.eflags) | FLAG.rf);
+          return STATUS.jump;
         case 'jump':
           this.#pollIfInterruptible();
           return STATUS.jump;
@@ -312,13 +347,14 @@ export class WasmEngine implements VcpuEngine {
           return STATUS.exit;
         case 'await':
           this.#nextRip = x.next;
+          this.#awaits = true;
           return STATUS.exit;
         case 'poll':
           cpu.rip = x.next;
           this.#pollIfInterruptible();
           return STATUS.jump;
         case 'blocked':
-          cpu.set32(STATE.faultVector, FAULT_EXIT);
+          cpu.set32(STATE.faultVector, PRIVATE_VECTOR.exit);
           return STATUS.fault;
         default:
           return STATUS.next;
@@ -345,12 +381,13 @@ export class WasmEngine implements VcpuEngine {
     this.cpu.set32(STATE.faultError, fault.errorCode ?? -1);
   }
 
-  /** Something may have set IF: let the loop look before the next instruction. */
+  /** The mode, the flags or the debug registers may have changed: let the loop look before the next instruction if it must. */
   #pollIfInterruptible(): void {
     const { cpu } = this;
-    if (cpu.i32[STATE.interruptPending >> 2] !== 0) Atomics.or(cpu.i32, STATE.request >> 2, REQUEST.interrupt);
-    // TF, breakpoints and shadows need the loop's attention too.
-    if (cpu.get32(STATE.shadow) !== 0 || cpu.get32(STATE.eflags) & FLAG.tf || this.#breakpointsArmed()) Atomics.or(cpu.i32, STATE.request >> 2, REQUEST.interrupt);
+    const nmi = this.#nmiPending && !nmiBlocked(cpu);
+    if (nmi || cpu.i32[STATE.interruptPending >> 2] !== 0 || this.#mustStep(cpu.get32(STATE.shadow))) {
+      Atomics.or(cpu.i32, STATE.request >> 2, REQUEST.interrupt);
+    } else cpu.set32(STATE.eflags, cpu.get32(STATE.eflags) & ~FLAG.rf);
   }
 
   #segmentCheck(segment: number, offset: number, sizeAndWrite: number): number {
@@ -361,18 +398,28 @@ export class WasmEngine implements VcpuEngine {
       return 0;
     } catch (fault) {
       this.#leaveFault(fault);
+      // Misalignment of an operand that must be aligned, bit 9, comes first, and is #GP(0) in SS too.
+      const linear = cpu.get32(STATE.seg + segment * SEG.sizeof + SEG.base) + offset;
+      if (sizeAndWrite & 0x200 && linear & 15) cpu.set32(STATE.faultVector, VECTOR.gp);
       return 1;
     }
   }
 
   #fetchMiss(): number {
     const { cpu } = this;
-    if (cpu.get32(STATE.codeMode) !== 2 && cpu.rip > BigInt(cpu.limit(SEGMENT.cs))) {
-      cpu.set32(STATE.faultVector, VECTOR.gp);
-      cpu.set32(STATE.faultError, 0);
-      return 0;
+    if (cpu.get32(STATE.codeMode) !== CODE_MODE.code64 && cpu.rip > BigInt(cpu.limit(SEGMENT.cs))) return this.#beyondLimit();
+    const table = this.mmu.fetchMiss();
+    // Near the limit the loop steps; the page must not be found in the TLB on the way there.
+    if (table !== 0 && this.#nearLimit()) {
+      this.mmu.forgetCode();
+      Atomics.or(cpu.i32, STATE.request >> 2, REQUEST.interrupt);
     }
-    return this.mmu.fetchMiss();
+    return table;
+  }
+  #beyondLimit(): 0 {
+    this.cpu.set32(STATE.faultVector, VECTOR.gp);
+    this.cpu.set32(STATE.faultError, 0);
+    return 0;
   }
 
   /** The page's last instruction continues on the next one: gather its bytes and decode them on their own. */
@@ -425,8 +472,84 @@ export class WasmEngine implements VcpuEngine {
 
   // ---- stepping ----------------------------------------------------------------------------------------------------------------
 
-  #breakpointsArmed(): boolean {
-    return (this.cpu.get32(STATE.dr + 7 * 8) & 0xff) !== 0;
+  /** One instruction at a time is running: TF, breakpoints, a shadow, a replay, the end of the code segment. */
+  #stepping = false;
+  /** DR6 bits of a debug trap to be taken before the next instruction. */
+  #trap = 0;
+  /** Data breakpoints met by a MOV SS or POP SS: the trap waits for the instruction after it. SDM vol. 3, 6.8.3. */
+  #heldHits = 0;
+  // What the current step's helper said.
+  #gated = false;
+  #repeated = false;
+  #awaits = false;
+
+  /** The shadow in force: it covers just the instruction at shadowRip. */
+  #currentShadow(): number {
+    const { cpu } = this;
+    const shadow = cpu.get32(STATE.shadow);
+    if (shadow === 0 || cpu.get64(STATE.shadowRip) === cpu.rip) return shadow;
+    cpu.set32(STATE.shadow, 0);
+    return 0;
+  }
+
+  #mustStep(shadow: number): boolean {
+    const tf = (this.cpu.get32(STATE.eflags) & FLAG.tf) !== 0;
+    return tf || shadow !== 0 || this.#io.active || this.#breakpoints.armed || this.#nearLimit();
+  }
+
+  /** Decides between stepping and running, and makes the state follow. True: step. */
+  #prepareRun(shadow: number): boolean {
+    const { cpu } = this;
+    const stepping = this.#mustStep(shadow);
+    this.#stepping = stepping;
+    cpu.set32(STATE.stepping, stepping ? 1 : 0);
+    // Without breakpoints nothing heeds RF.
+    if (!stepping) cpu.set32(STATE.eflags, cpu.get32(STATE.eflags) & ~FLAG.rf);
+    if ((this.#breakpoints.armed || this.#watching) && this.#breakpoints.changed()) {
+      const pages = this.#breakpoints.watchedPages();
+      this.#watching = pages.length > 0;
+      this.mmu.watch(pages);
+    }
+    return stepping;
+  }
+  #watching = false;
+
+  /** Runs one instruction, or one iteration, and leaves what trap follows it in `#trap`. Answers as `run` of the module. */
+  #step(shadow: number, replaying: boolean): number {
+    const { cpu } = this;
+    const flags = cpu.get32(STATE.eflags);
+    const { rip } = cpu;
+    cpu.i32[STATE.left >> 2] = 1;
+    if (!replaying && shadow !== SHADOW.movSs && (flags & FLAG.rf) === 0) {
+      const debugStatus = this.#breakpoints.armed ? this.#breakpoints.atInstruction(this.#linearRip()) : 0;
+      if (debugStatus !== 0) {
+        this.#deliver({ vector: VECTOR.db, kind: 'exception', debugStatus });
+        return RUN.step;
+      }
+    }
+    this.#io.rewind();
+    this.#breakpoints.take();
+    this.#gated = false;
+    this.#repeated = false;
+    this.#awaits = false;
+    const record = this.#prepareStep();
+    if (record === 0) return RUN.fault;
+    // Both end with the instruction, unless it sets them anew.
+    cpu.set32(STATE.shadow, 0);
+    cpu.set32(STATE.eflags, flags & ~FLAG.rf);
+    const code = this.#run(1, record);
+    if (code === RUN.fault && cpu.i32[STATE.left >> 2] === 1) {
+      cpu.set32(STATE.shadow, shadow);
+      cpu.set32(STATE.eflags, cpu.get32(STATE.eflags) | (flags & FLAG.rf));
+      return code;
+    }
+    this.#afterStep(flags, shadow, rip);
+    return code;
+  }
+
+  #linearRip(): bigint {
+    const { cpu } = this;
+    return (cpu.rip + cpu.get64(STATE.codeBase)) & cpu.get64(STATE.linearMask);
   }
   /** The code segment ends inside the page RIP is in: each instruction must be checked on its own. */
   #nearLimit(): boolean {
@@ -441,10 +564,11 @@ export class WasmEngine implements VcpuEngine {
   #prepareStep(): number {
     const { cpu } = this;
     const { view, u8 } = this.#memory;
-    const linear = (cpu.rip + cpu.get64(STATE.codeBase)) & cpu.get64(STATE.linearMask);
+    const linear = this.#linearRip();
     cpu.set64(STATE.slowAddress, linear);
     const offset = Number(linear & 0xfffn);
-    if (cpu.get32(STATE.codeMode) !== 2 && cpu.rip > BigInt(cpu.limit(SEGMENT.cs))) return this.#fetchMiss();
+    const limited = cpu.get32(STATE.codeMode) !== CODE_MODE.code64;
+    if (limited && cpu.rip > BigInt(cpu.limit(SEGMENT.cs))) return this.#beyondLimit();
     const table = this.mmu.codeTable();
     if (table === 0) return 0;
     cpu.set64(STATE.ripBase, cpu.rip - BigInt(offset));
@@ -458,6 +582,7 @@ export class WasmEngine implements VcpuEngine {
         if (record === 0) return 0;
       } else break;
     }
+    if (limited && cpu.rip + BigInt(view.getUint8(record + REC.length) - 1) > BigInt(cpu.limit(SEGMENT.cs))) return this.#beyondLimit();
     u8.copyWithin(this.#scratch, record, record + RECORD_SIZE);
     const stop = this.#scratch + RECORD_SIZE;
     view.setUint16(stop + REC.op, SPECIAL.stop, true);
@@ -465,15 +590,47 @@ export class WasmEngine implements VcpuEngine {
     return this.#scratch;
   }
 
-  /** Debug traps due after an instruction: SDM vol. 3, 17.3.1.4. `flags` are those before it. */
-  #afterStep(flags: number): boolean {
-    if ((flags & FLAG.tf) === 0) return true;
+  /**
+   * The debug trap due after an instruction. `flags`, `shadow` and `rip` are those before it.
+   * SDM vol. 3, 17.3.1.2, 17.3.1.4, 17.4.3 and 6.8.3.
+   */
+  #afterStep(flags: number, shadow: number, rip: bigint): void {
     const { cpu } = this;
-    cpu.set32(STATE.dr + 6 * 8, cpu.get32(STATE.dr + 6 * 8) | (1 << 14));
-    return this.#deliver({ vector: VECTOR.db, kind: 'exception' });
+    if (shadow === SHADOW.movSs && cpu.get32(STATE.shadow) === SHADOW.movSs) cpu.set32(STATE.shadow, 0);
+    let status = this.#heldHits | this.#breakpoints.take();
+    this.#heldHits = 0;
+    if (cpu.get32(STATE.shadow) === SHADOW.movSs) {
+      this.#heldHits = status;
+      return;
+    }
+    if (flags & FLAG.tf && !this.#gated && (!this.#stepsBranches || this.#branched(rip))) status |= DR6_BS;
+    if (this.#awaits) this.#awaitedTrap = status;
+    else this.#trap = status;
+  }
+  get #stepsBranches(): boolean {
+    return (this.cpu.get32(SYSTEM_STATE.debugControl) & DEBUG_CONTROL_BTF) !== 0;
+  }
+  /** The step did not go on to the next instruction in memory. */
+  #branched(rip: bigint): boolean {
+    const length = BigInt(this.#memory.u8[this.#scratch + REC.length] as number);
+    return !this.#repeated && this.cpu.rip !== ((rip + length) & this.cpu.get64(STATE.linearMask));
   }
 
-  #deliver(event: Event): boolean {
-    return deliver(this.cpu, this.mmu, event) === 'delivered' && !this.#tripleFault;
+  #notCanonicalVector(): number {
+    const { cpu } = this;
+    const record = cpu.get32(STATE.record);
+    const handler = instructionSet().variants.handlers[this.#memory.view.getUint16(record + REC.op, true) - SPECIAL_COUNT];
+    if (handler === undefined) throw new Error('a memory access failed outside of any instruction');
+    return notCanonicalVector(cpu, record, handler);
+  }
+
+  /** After a triple fault the CPU stays shut down until `reset`. */
+  #shutdown = false;
+  #deliver(event: Event): void {
+    if (deliver(this.cpu, this.mmu, event) !== 'delivered') this.#shutdown = true;
   }
 }
+
+/** Single step. */
+const DR6_BS = 1 << 14;
+const DEBUG_CONTROL_BTF = 2;

@@ -5,7 +5,7 @@ import { type GuestMemory, P2M, pageOf } from '../memory/guest-memory.ts';
 import { type Cpu, GuestFault, type LinearMemory } from './cpu.ts';
 import type { CodeCache } from './interpreter/code-cache.ts';
 import type { PendingIo } from './pending-io.ts';
-import { CR0, CR4, EFER, MMU_INDEX, PF, STATE, TLB, VECTOR } from './state.ts';
+import { CR0, CR4, EFER, MMU_INDEX, PF, PRIVATE_VECTOR, STATE, TLB, VECTOR } from './state.ts';
 
 /** Page-table entry bits, low half. */
 const PTE = { p: 1, rw: 2, us: 4, a: 0x20, d: 0x40, ps: 0x80, g: 0x100 } as const;
@@ -19,8 +19,8 @@ const WRITE = 1;
 const EXECUTE = 2;
 type AccessKind = typeof READ | typeof WRITE | typeof EXECUTE;
 
-/** Fault vectors that are no exceptions: the access must be completed by the machine and the instruction run again. */
-export const FAULT_EXIT = 0xfffe;
+/** Most bytes that `readBytes` and `writeBytes` move at a time: the bounce buffer's size. */
+const PIECE_BYTES = 64;
 
 export class Mmu implements LinearMemory {
   readonly #cpu: Cpu;
@@ -63,6 +63,7 @@ export class Mmu implements LinearMemory {
     const cpu = this.#cpu;
     const low = cpu.get32(STATE.slowAddress);
     const high = cpu.get32(STATE.slowAddress + 4);
+    if (isMisaligned(low, size) && cpu.checksAlignment && isCanonical(high)) return this.#fault(VECTOR.ac, 0);
     return this.#reach(low, high, size, READ, cpu.get32(STATE.mmuIndex), true, true);
   }
 
@@ -72,6 +73,7 @@ export class Mmu implements LinearMemory {
     const cpu = this.#cpu;
     const low = cpu.get32(STATE.slowAddress);
     const high = cpu.get32(STATE.slowAddress + 4);
+    if (isMisaligned(low, size) && cpu.checksAlignment && isCanonical(high)) return this.#fault(VECTOR.ac, 0);
     return this.#reach(low, high, size, WRITE, cpu.get32(STATE.mmuIndex), true, sizeAndModify !== size);
   }
 
@@ -114,6 +116,14 @@ export class Mmu implements LinearMemory {
     return table;
   }
 
+  /** Takes the page at STATE.slowAddress out of the execute TLB again. */
+  forgetCode(): void {
+    const cpu = this.#cpu;
+    const at = (cpu.get32(STATE.tlbExec) + ((cpu.get32(STATE.slowAddress) >>> 12) & (TLB.entries - 1)) * TLB.entrySize) >> 2;
+    this.#memory.u32[at] = 0xffff_ffff;
+    this.#memory.u32[at + 1] = 0xffff_ffff;
+  }
+
   /** Entry table of the page at STATE.slowAddress, from the execute TLB or by a walk; 0 after leaving a fault. */
   codeTable(): number {
     const cpu = this.#cpu;
@@ -128,6 +138,7 @@ export class Mmu implements LinearMemory {
   // ---- LinearMemory, for helpers -------------------------------------------------------------------------------------
 
   read(linear: bigint, size: number, supervisor: boolean): bigint {
+    if (!supervisor) this.checkAlignment(linear, size);
     const host = this.#reachOrThrow(linear, size, READ, supervisor);
     const { view } = this.#memory;
     switch (size) {
@@ -145,6 +156,7 @@ export class Mmu implements LinearMemory {
   }
 
   write(linear: bigint, size: number, value: bigint, supervisor: boolean): void {
+    if (!supervisor) this.checkAlignment(linear, size);
     const host = this.#reachOrThrow(linear, size, WRITE, supervisor);
     const { view } = this.#memory;
     switch (size) {
@@ -167,6 +179,13 @@ export class Mmu implements LinearMemory {
     if (this.#bounced(host) && this.#commitAs(this.#index(supervisor)) !== 0) throw this.#thrown();
   }
 
+  /** @throws GuestFault #AC(0) where alignment is checked and `linear` is no multiple of `size` (1, 2, 4, 8). */
+  checkAlignment(linear: bigint, size: number): void {
+    if (!this.#cpu.checksAlignment || !isMisaligned(Number(linear & 15n), size)) return;
+    // An address that is not canonical raises its own exception.
+    if (isCanonical(Number((linear >> 32n) & 0xffff_ffffn))) throw new GuestFault(VECTOR.ac, 0);
+  }
+
   probeWrite(linear: bigint, size: number, supervisor: boolean): void {
     this.#reachOrThrow(linear, size, WRITE, supervisor);
   }
@@ -175,7 +194,7 @@ export class Mmu implements LinearMemory {
   readBytes(linear: bigint, into: Uint8Array, supervisor = false): void {
     for (let done = 0; done < into.length; ) {
       const at = linear + BigInt(done);
-      const count = Math.min(into.length - done, 4096 - Number(at & 0xfffn), 16);
+      const count = Math.min(into.length - done, 4096 - Number(at & 0xfffn), PIECE_BYTES);
       const host = this.#reachOrThrow(at, count, READ, supervisor);
       into.set(this.#memory.u8.subarray(host, host + count), done);
       done += count;
@@ -184,7 +203,7 @@ export class Mmu implements LinearMemory {
   writeBytes(linear: bigint, from: Uint8Array, supervisor = false): void {
     for (let done = 0; done < from.length; ) {
       const at = linear + BigInt(done);
-      const count = Math.min(from.length - done, 4096 - Number(at & 0xfffn), 16);
+      const count = Math.min(from.length - done, 4096 - Number(at & 0xfffn), PIECE_BYTES);
       const host = this.#reachOrThrow(at, count, WRITE, supervisor);
       this.#memory.u8.set(from.subarray(done, done + count), host);
       if (this.#bounced(host) && this.#commitAs(this.#index(supervisor)) !== 0) throw this.#thrown();
@@ -210,7 +229,8 @@ export class Mmu implements LinearMemory {
     if (includeGlobal || this.#overflow) {
       const { u32 } = this.#memory;
       const first = this.#cpu.tlbArray(0, 0);
-      for (let at = first >> 2; at < (first + 9 * TLB.bytes) >> 2; at += 4) {
+      // The empty array is included: see Cpu.emptyTlb.
+      for (let at = first >> 2; at < (first + (TLB.arrays + 1) * TLB.bytes) >> 2; at += 4) {
         if (!includeGlobal && (u32[at + 3] as number) & 1) continue;
         u32[at] = 0xffff_ffff;
         u32[at + 1] = 0xffff_ffff;
@@ -282,9 +302,21 @@ export class Mmu implements LinearMemory {
   #reachOrThrow(linear: bigint, size: number, access: AccessKind, supervisor: boolean): number {
     const low = Number(linear & 0xffff_ffffn) | 0;
     const high = Number((linear >> 32n) & 0xffff_ffffn) | 0;
-    const host = this.#reach(low, high, size, access, this.#index(supervisor), false, access === READ);
+    const index = this.#index(supervisor);
+    const known = this.#known(low, high, size, access, index);
+    if (known !== 0) return known;
+    const host = this.#reach(low, high, size, access, index, true, access === READ);
     if (host === 0) throw this.#thrown();
     return host;
+  }
+
+  /** Host address that the software TLB has for an access within one page, or 0. */
+  #known(low: number, high: number, size: number, access: AccessKind, index: number): number {
+    if ((low & 4095) + size > 4096) return 0;
+    const word = (this.#cpu.tlbArray(index, access) + ((low >>> 12) & (TLB.entries - 1)) * TLB.entrySize) >> 2;
+    const { u32 } = this.#memory;
+    if (u32[word] !== (low & ~4095) >>> 0 || u32[word + 1] !== high >>> 0) return 0;
+    return ((u32[word + 2] as number) + low) >>> 0;
   }
 
   #reach(low: number, high: number, size: number, access: AccessKind, index: number, fill: boolean, gather: boolean): number {
@@ -356,7 +388,7 @@ export class Mmu implements LinearMemory {
   }
 
   #exit(): number {
-    this.#cpu.set32(STATE.faultVector, FAULT_EXIT);
+    this.#cpu.set32(STATE.faultVector, PRIVATE_VECTOR.exit);
     return 1;
   }
 
@@ -412,8 +444,7 @@ export class Mmu implements LinearMemory {
     const error = this.#walk(low, high, access, index, true);
     if (error === 0) return this.#physical + (low & 4095);
     if (error === NOT_CANONICAL) {
-      // The stack segment's own faults are #SS(0): SDM vol. 1, 3.3.7.1. Generated code names the segment it used.
-      this.#fault(this.#cpu.get32(STATE.slowSize) === 2 ? VECTOR.ss : VECTOR.gp, 0);
+      this.#fault(access === EXECUTE ? VECTOR.gp : PRIVATE_VECTOR.notCanonical, 0);
       return -1;
     }
     this.#cpu.set32(STATE.faultAddress, low);
@@ -542,6 +573,9 @@ export class Mmu implements LinearMemory {
     return 0;
   }
 }
+
+const isMisaligned = (low: number, size: number): boolean => size <= 8 && (low & (size - 1)) !== 0;
+const isCanonical = (high: number): boolean => (high | 0) >> 15 === 0 || (high | 0) >> 15 === -1;
 
 const FAILED = 0x8000_0000 | 0;
 const NOT_CANONICAL = 0x4000_0000;

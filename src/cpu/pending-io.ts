@@ -23,6 +23,9 @@ export class PendingIo {
     this.#exit = exit;
   }
 
+  /** Told of each port access, also when it is repeated. */
+  onPort: (port: number, size: number) => void = () => {};
+
   /** True while an instruction has accesses behind it and has not finished. */
   get active(): boolean {
     return this.#done.length > 0;
@@ -41,6 +44,7 @@ export class PendingIo {
   }
   /** Port access; `size` 1, 2 or 4. */
   port(port: number, size: number, write: boolean, view: DataView, at: number): boolean {
+    this.onPort(port, size);
     return this.#transfer('pio', port, size, write, view, at);
   }
 

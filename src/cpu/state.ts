@@ -74,7 +74,7 @@ export const STATE = {
   request: 0x2b0,
   /** i32, any thread: a maskable interrupt waits to be taken (used when IF becomes 1). */
   interruptPending: 0x2b4,
-  /** u32: interrupt shadow of STI, MOV SS, POP SS: see SHADOW. */
+  /** u32: interrupt shadow of STI, MOV SS, POP SS: see SHADOW. Over once RIP is not shadowRip any more. */
   shadow: 0x2b8,
   /** u32: 1 while one instruction at a time runs (TF, breakpoints, replay). */
   stepping: 0x2bc,
@@ -92,6 +92,8 @@ export const STATE = {
   /** u64 in/out of the memory slow paths: linear address; u32 size. */
   slowAddress: 0x2e8,
   slowSize: 0x2f0,
+  /** u64: RIP of the one instruction that `shadow` covers. */
+  shadowRip: 0x2f8,
   /** i32: bytes of the last decoded instruction's immediate fields are kept in the record; this is scratch for helpers. */
   scratch: 0x300,
   /** 64 bytes: where accesses that cannot go straight to RAM are gathered (page crossing, MMIO, pages holding code). */
@@ -176,6 +178,8 @@ export const TLB = {
   entries: 1024,
   entrySize: 16,
   bytes: 1024 * 16,
+  /** Arrays that are filled; one that stays empty lies behind them. */
+  arrays: 9,
   /** Offset of the first array from the vCPU base; array = 3 * mmuIndex + access (0 read, 1 write, 2 execute). */
   at: 0x4000,
   invalid: -1n,
@@ -197,6 +201,13 @@ export const EFER = { sce: 1, lme: 1 << 8, lma: 1 << 10, nxe: 1 << 11 } as const
 /** Exception vectors. SDM vol. 3, table 6-1. */
 export const VECTOR = {
   de: 0, db: 1, nmi: 2, bp: 3, of: 4, br: 5, ud: 6, nm: 7, df: 8, ts: 10, np: 11, ss: 12, gp: 13, pf: 14, mf: 16, ac: 17, mc: 18, xm: 19,
+} as const;
+/** Fault vectors that are no exceptions. */
+export const PRIVATE_VECTOR = {
+  /** The access must be completed by the machine and the instruction run again. */
+  exit: 0xfffe,
+  /** A non-canonical address: #SS(0) or #GP(0), as the instruction has it. */
+  notCanonical: 0xfffd,
 } as const;
 /** Page-fault error code. SDM vol. 3, figure 4-12. */
 export const PF = { present: 1, write: 2, user: 4, reserved: 8, fetch: 16 } as const;

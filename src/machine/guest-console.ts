@@ -35,8 +35,10 @@ interface Waiter {
 /** Characters of output kept for `expect` and for crash reports. */
 const KEPT = 1 << 16;
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: this is what terminals are told
+const ESCAPE_SEQUENCE = /\x1b\[[0-9;?]*[A-Za-z]/;
 /** The end of what a shell prints before it reads a line: `# `, `$ `, `(initramfs) `, perhaps with escape sequences behind. */
-const PROMPT = /[#$%>)] (?:\x1b\[[0-9;?]*[A-Za-z])*$/;
+const PROMPT = new RegExp(`[#$%>)] (?:${ESCAPE_SEQUENCE.source})*$`);
 /** How long nothing may follow a prompt for it to be one, in milliseconds: output comes in pieces. */
 const PROMPT_SETTLES = 60;
 
@@ -131,12 +133,13 @@ export class GuestConsole {
       return { output, status: Number(status) };
     } finally {
       this.#textListeners.delete(listener);
+      reply.close();
     }
   }
 
   /** The last `count` lines the guest printed, without escape sequences. */
   lastLines(count: number): string[] {
-    const text = this.#text.replace(/\x1b\[[0-9;?]*[A-Za-z]|\r/g, '').trimEnd();
+    const text = this.#text.replaceAll(new RegExp(`${ESCAPE_SEQUENCE.source}|\r`, 'g'), '').trimEnd();
     return text === '' ? [] : text.split('\n').slice(-count);
   }
 

@@ -4,7 +4,10 @@ import { ShellReply, shellLines } from './shell-command.ts';
 
 /** What a real shell prints when the lines are its input, and what is found in that. */
 function run(command: string, chunk = 1e9): { output: string; status: number } {
-  const printed = spawnSync('sh', [], { input: shellLines(command, 'tag-1').join(''), encoding: 'utf8' }).stdout.replaceAll('\n', '\r\n');
+  const printed = spawnSync('sh', [], { input: shellLines(command, 'tag-1').join(''), encoding: 'utf8' }).stdout.replaceAll(
+    '\n',
+    '\r\n',
+  );
   let output = '';
   const reply = new ShellReply('tag-1', (text) => {
     output += text;
@@ -24,7 +27,9 @@ describe.skipIf(spawnSync('sh', ['-c', ':']).status !== 0)('a command typed into
   });
 
   it('may have quotes, tabs, line ends, backslashes, percent signs and other alphabets in it', () => {
-    expect(run(`printf '%s|' "a\tb" 'c"d' "it's" '\\' '100%' 'grüße'\necho done`).output).toBe('a\tb|c"d|it\'s|\\|100%|grüße|done\n');
+    expect(run(`printf '%s|' "a\tb" 'c"d' "it's" '\\' '100%' 'grüße'\necho done`).output).toBe(
+      'a\tb|c"d|it\'s|\\|100%|grüße|done\n',
+    );
   });
 
   it('may be longer than a line', () => {
@@ -44,6 +49,16 @@ describe.skipIf(spawnSync('sh', ['-c', ':']).status !== 0)('a command typed into
 
   it.each([1, 2, 7, 64])('is understood in pieces of %i characters', (chunk) => {
     expect(run('echo one; echo; printf x', chunk)).toEqual({ output: 'one\n\nx', status: 0 });
+  });
+
+  it('gives what it printed when the guest ends under it', () => {
+    let output = '';
+    const reply = new ShellReply('tag-1', (text) => {
+      output += text;
+    });
+    reply.receive('echo\r\ntag-1<\r\nreboot: Restarting\r\n');
+    reply.close();
+    expect(output).toBe('reboot: Restarting\n');
   });
 
   it('does not find its marks in the echo', () => {

@@ -10,9 +10,10 @@ const PIECE = 600;
  * echo does not contain it.
  */
 export function shellLines(command: string, tag: string): string[] {
-  const typed = escape(command);
+  const typed = asFormat(command);
   const mark = `${tag.slice(0, 1)}""${tag.slice(1)}`;
-  const run = (script: string): string => `printf '%s<\\n' ${mark}; sh -c "$(${script})" </dev/null 2>&1; printf '%s:%d>\\n' ${mark} $?\n`;
+  const run = (script: string): string =>
+    `printf '%s<\\n' ${mark}; sh -c "$(${script})" </dev/null 2>&1; printf '%s:%d>\\n' ${mark} $?\n`;
   if (typed.length <= PIECE) return [run(`printf '${typed}'`)];
   const lines = ['_dom1=\n'];
   // An escape that is cut in two is whole again when the pieces are.
@@ -21,7 +22,7 @@ export function shellLines(command: string, tag: string): string[] {
 }
 
 /** As a format of printf(1): what is not a plain character is written in octal. */
-function escape(text: string): string {
+function asFormat(text: string): string {
   let out = '';
   for (const byte of new TextEncoder().encode(text)) {
     const plain = byte >= 0x20 && byte < 0x7f && !`'"\\%!`.includes(String.fromCharCode(byte));
@@ -48,6 +49,12 @@ export class ShellReply {
     this.end = new RegExp(`${tag}:(\\d+)>\\r?\\n`);
     this.#holdBack = tag.length + MARK_EXTRA;
     this.#onOutput = onOutput;
+  }
+
+  /** Nothing more will come: gives what was held back. */
+  close(): void {
+    if (this.#state === 'inside' && this.#text !== '') this.#onOutput(this.#text.replaceAll('\r\n', '\n'));
+    this.#state = 'after';
   }
 
   /** The console printed `text`. */

@@ -7,7 +7,12 @@ import { xenTrace } from '../xen/trace.ts';
 
 type AnyPoints = Readonly<Record<string, Point<never>>>;
 
-const SUBSYSTEMS: Readonly<Record<string, (sink: Sink) => AnyPoints>> = { io: ioTrace, ioapic: ioapicTrace, lapic: lapicTrace, xen: xenTrace };
+const SUBSYSTEMS: Readonly<Record<string, (sink: Sink) => AnyPoints>> = {
+  io: ioTrace,
+  ioapic: ioapicTrace,
+  lapic: lapicTrace,
+  xen: xenTrace,
+};
 
 /** A glob that names no tracepoint. `message` is one line with what there is instead; `hint` is that alone. */
 export class TracepointError extends Error {
@@ -24,13 +29,24 @@ export class TracepointError extends Error {
 
 /** All names: "xen.hypercall" and so on. */
 export function tracepointNames(): string[] {
-  return Object.entries(SUBSYSTEMS).flatMap(([subsystem, points]) => Object.keys(points(() => {})).map((name) => `${subsystem}.${name}`));
+  return Object.entries(SUBSYSTEMS).flatMap(([subsystem, points]) =>
+    Object.keys(points(() => {})).map((name) => `${subsystem}.${name}`),
+  );
 }
 
 /** @throws TracepointError for the first glob that matches nothing. */
 export function checkTraceGlobs(globs: readonly string[]): void {
   for (const glob of globs) {
-    const count = Object.entries(SUBSYSTEMS).reduce((sum, [subsystem, points]) => sum + enable(points(() => {}), subsystem, glob), 0);
+    const count = Object.entries(SUBSYSTEMS).reduce(
+      (sum, [subsystem, points]) =>
+        sum +
+        enable(
+          points(() => {}),
+          subsystem,
+          glob,
+        ),
+      0,
+    );
     if (count === 0) throw new TracepointError(glob);
   }
 }

@@ -1,6 +1,6 @@
 // One virtual CPU's thread: engine, local APIC, timers and hypercalls, and the loop that connects them.
 import { WasmEngine } from '../cpu/engine.ts';
-import { STATE } from '../cpu/state.ts';
+import { FLAG, STATE } from '../cpu/state.ts';
 import { ApicBus } from '../devices/apic/apic-bus.ts';
 import { ApicPage } from '../devices/apic/apic-page.ts';
 import { Ioapic, IOAPIC_RANGE, ioapicTrace } from '../devices/apic/ioapic.ts';
@@ -198,6 +198,8 @@ export function runVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => vo
     switch (engine.run(budget)) {
       case EXIT.hlt:
         halted = true;
+        // As in Xen, that is how a guest without another way powers off: a PVH Linux has none.
+        if ((engine.cpu.get32(STATE.eflags) & FLAG.if) === 0) domain.takeDown(vcpuId);
         break;
       case EXIT.hypercall:
         serveHypercall(engine, hypercalls);

@@ -21,7 +21,8 @@ export async function readGuestFile(path: string, role: string, signal?: AbortSi
   try {
     const status = await stat(path);
     if (status.isDirectory()) throw fail('not-a-file', `the ${role} is a directory`, `give the path of the ${role} file in it`);
-    if (!status.isFile() && !status.isFIFO()) throw fail('not-a-file', `the ${role} is no regular file`, `give the path of a ${role} file`);
+    if (!status.isFile() && !status.isFIFO())
+      throw fail('not-a-file', `the ${role} is no regular file`, `give the path of a ${role} file`);
     const bytes = await readFile(path, signal === undefined ? {} : { signal });
     if (bytes.length === 0) throw fail('empty', `the ${role} is empty`, 'fetch or copy the file again');
     return bytes;
@@ -35,7 +36,12 @@ export async function readGuestFile(path: string, role: string, signal?: AbortSi
       case 'EPERM':
         throw fail('unreadable', `the ${role} may not be read`, 'check its permissions', cause);
       default:
-        throw fail('unreadable', `the ${role} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`, 'check the file', cause);
+        throw fail(
+          'unreadable',
+          `the ${role} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`,
+          'check the file',
+          cause,
+        );
     }
   }
 }

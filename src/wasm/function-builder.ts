@@ -43,6 +43,17 @@ export class FunctionBuilder {
     return local;
   }
 
+  /** How many blocks, loops and ifs are open. */
+  get depth(): number {
+    return this.#depth;
+  }
+
+  /** A new variable that is never given back. */
+  variable(type: ValueType): Local {
+    this.#locals.push(type);
+    return new Local(type, this.#parameterCount + this.#locals.length - 1);
+  }
+
   /** Locals taken inside `body` are free again after it. */
   scope(body: () => void): void {
     const outer = this.#scope;

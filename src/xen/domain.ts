@@ -4,7 +4,7 @@ import { DOMID_SELF, DOMID_ZERO } from '../abi/xen/domid.ts';
 import { GNTTAB_RESERVED, GrantEntryV1, GTF } from '../abi/xen/grant-table.ts';
 import { HVM_NR_PARAMS, HVM_PARAM, SPECIAL_PAGES } from '../abi/xen/hvm.ts';
 import { E820_MAX, E820Entry } from '../abi/xen/memory.ts';
-import { SHUTDOWN_CODE_INVALID } from '../abi/xen/sched.ts';
+import { SHUTDOWN, SHUTDOWN_CODE_INVALID } from '../abi/xen/sched.ts';
 import { RUNSTATE, SHARED_INFO } from '../abi/xen/shared-info.ts';
 import type { Region } from '../memory/arena.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
@@ -223,6 +223,14 @@ export class XenDomain {
     view.setUint32(at + 8, Header.wallclock_nanoseconds.get(view, this.at), true);
     view.setUint32(this.sharedInfoAt + SHARED_INFO.wc_sec_hi[width], Math.floor(seconds / 0x1_0000_0000), true);
     Atomics.store(i32, at >>> 2, ((version + 1) | 1) + 1);
+  }
+
+  /** A vCPU goes down until it is brought up again: it asked for that, or halted with interrupts off. With the last one the domain powers off. */
+  takeDown(vcpuId: number): void {
+    const others = this.vcpus.some((vcpu) => vcpu.id !== vcpuId && (vcpu.waiting & VCPU_WAIT.down) === 0);
+    if (!others) return this.shutdown(SHUTDOWN.poweroff);
+    this.vcpus[vcpuId]?.setWait(VCPU_WAIT.down);
+    this.kick(vcpuId);
   }
 
   /** A vCPU that was down comes up: the start-up IPI reached it and its registers are set. */

@@ -2,7 +2,6 @@
 import type { Gfn, HostAddress } from '../abi/types.ts';
 import { PAGE_SIZE } from '../abi/types.ts';
 import { EACCES, EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENOSYS, ENXIO } from '../abi/xen/errno.ts';
-import { SHUTDOWN } from '../abi/xen/sched.ts';
 import { RUNSTATE_INFO, SHARED_INFO, VCPU_INFO, VcpuTimeInfo } from '../abi/xen/shared-info.ts';
 import { RegisterArea, RegisterVcpuInfo, SetPeriodicTimer, SetSingleshotTimer, VCPUOP } from '../abi/xen/vcpu.ts';
 import { P2M } from '../memory/guest-memory.ts';
@@ -53,7 +52,8 @@ export function vcpuOp(c: HypercallContext): number {
       if (target.clearWait(VCPU_WAIT.down)) c.domain.kick(target.id);
       return 0;
     case VCPUOP.down:
-      return down(c, target);
+      c.domain.takeDown(target.id);
+      return 0;
     case VCPUOP.is_up:
       return target.waiting & VCPU_WAIT.down ? 0 : 1;
     case VCPUOP.send_nmi:
@@ -115,17 +115,6 @@ function initialise(c: HypercallContext, target: VcpuState): number {
   if (State.initialised.get(c.domain.memory.view, target.at) !== 0) return -EEXIST;
   // Starting a vCPU from a vcpu_hvm_context is not supported: guests use the start-up IPI.
   return -ENOSYS;
-}
-
-function down(c: HypercallContext, target: VcpuState): number {
-  const others = c.domain.vcpus.some((vcpu) => vcpu !== target && (vcpu.waiting & VCPU_WAIT.down) === 0);
-  if (!others) {
-    c.domain.shutdown(SHUTDOWN.poweroff);
-    return 0;
-  }
-  target.setWait(VCPU_WAIT.down);
-  c.domain.kick(target.id);
-  return 0;
 }
 
 /** Moves vcpu_info to a place of the guest's choice: the old content goes along, and everything is marked pending. */

@@ -24,7 +24,7 @@ describe('comparison of two results', () => {
     ['rip', (image) => { image.rip += 1n; }],
     ['rflags', (image) => { image.rflags ^= FLAG.cf; }],
     ['rbx', (image) => { image.gpr[3]! ^= 1n << 63n; }],
-    ['es', (image) => { image.selectors[0]! ^= 1; }],
+    ['es', (image) => { image.selectors[0]! ^= 8; }],
     ['gsBase', (image) => { image.gsBase = 1n; }],
     ['fsw', (image) => { image.fsw ^= 0x4000; }],
     ['ftw', (image) => { image.ftw ^= 1; }],

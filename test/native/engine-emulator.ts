@@ -29,7 +29,7 @@ const WITH_ERROR: ReadonlySet<number> = new Set([VECTOR.df, VECTOR.ts, VECTOR.np
 const PATIENCE = 200_000;
 const PTE = { present: 1n, write: 2n, user: 4n, noExecute: 1n << 63n } as const;
 const CR0_VALUE = (CR0.pe | CR0.mp | CR0.et | CR0.ne | CR0.wp | CR0.am | CR0.pg) >>> 0;
-const CR4_VALUE = CR4.de | CR4.pse | CR4.pae | CR4.pge | CR4.osfxsr | CR4.osxmmexcpt | CR4.fsgsbase | CR4.osxsave | CR4.umip;
+const CR4_VALUE = CR4.pse | CR4.pae | CR4.pge | CR4.osfxsr | CR4.osxmmexcpt | CR4.fsgsbase | CR4.osxsave | CR4.umip;
 
 /** Stands in for the native CPU; one object, one case at a time. A result is valid until the next `run`. */
 export class EngineEmulator implements Emulator {
@@ -144,6 +144,7 @@ export class EngineEmulator implements Emulator {
     u16[STATE.ftw >> 1] = state.ftw;
     u8.set(state.fxsave.subarray(FXSAVE.fop, FXSAVE.fop + 2), STATE.fop);
     u8.set(state.fxsave.subarray(FXSAVE.fip, FXSAVE.fip + 16), STATE.fip);
+    cpu.set32(STATE.fcs, 0); // and FDS
     cpu.set32(STATE.mxcsr, state.mxcsr);
     const top = (state.fsw >> 11) & 7;
     for (let i = 0; i < 8; i++) {

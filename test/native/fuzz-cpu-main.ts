@@ -1,6 +1,7 @@
 // `npm run fuzz:cpu`: every row of the instruction table on the engine and on the host's own CPU.
 // Environment: FUZZ_CASES (default a million), FUZZ_SEED (default: from the clock), FUZZ_MODES (64,32,16), FUZZ_ROWS (a
-// regular expression for row names), FUZZ_SHOW (how many differences are described).
+// regular expression for row names), FUZZ_SHOW (how many differences are described), FUZZ_EACH (how many of each row),
+// FUZZ_STRICT (1: compare flags too that the manual leaves undefined).
 import { ROWS } from '../../src/cpu/x86/table/rows.ts';
 import type { CpuMode } from './cpu-image.ts';
 import { EngineEmulator } from './engine-emulator.ts';
@@ -25,7 +26,7 @@ const wanted = (env.FUZZ_MODES ?? '64,32,16').split(',').map(Number) as CpuMode[
 const modes = wanted.filter((mode) => native.modes.has(mode));
 for (const mode of wanted) if (!native.modes.has(mode)) console.log(`${mode}-bit mode: skipped: this kernel does not run ${mode}-bit code`);
 const pattern = new RegExp(env.FUZZ_ROWS ?? '');
-const fuzz = new RowFuzz(ROWS.filter((row) => pattern.test(rowName(row))), modes);
+const fuzz = new RowFuzz(ROWS.filter((row) => pattern.test(rowName(row))), modes, env.FUZZ_STRICT === '1');
 for (const row of fuzz.skipped) console.log(`${rowName(row)}: skipped: ${NOT_COMPARABLE.get(row.mnemonic) ?? ''}`);
 console.log(`seed ${seed}, ${count} cases, ${fuzz.rows.length} rows, modes ${modes.join(' ')}`);
 
@@ -39,7 +40,7 @@ const started = performance.now();
 let described = 0;
 for (let done = 0; done < count; done += PIECE) {
   const report = compareCpus({
-    native, emulator, seed: (seed + done / PIECE) >>> 0, count: Math.min(PIECE, count - done), next: fuzz.next,
+    native, emulator, describePerName: Number(env.FUZZ_EACH ?? 1), seed: (seed + done / PIECE) >>> 0, count: Math.min(PIECE, count - done), next: fuzz.next,
     states: { unmaskOneIn: 8, alignmentCheckOneIn: 16, singleStepOneIn: 64 },
   });
   add(differing, report.differing);

@@ -28,6 +28,8 @@ const SIGSYS = 31;
 const VECTOR_DB = 1, VECTOR_BP = 3, VECTOR_PF = 14;
 /** After so long without an answer it is looked at whether the process still lives. */
 const PATIENCE_MS = 100;
+/** After so long without a case finished it is taken for stuck: a split lock can do that. */
+const STUCK_MS = 10_000;
 const LOADABLE_FLAGS = FLAG.cf | FLAG.pf | FLAG.af | FLAG.zf | FLAG.sf | FLAG.tf | FLAG.df | FLAG.of | FLAG.nt | FLAG.rf | FLAG.ac | FLAG.id;
 /** What an image may have in ES, DS, FS and GS, and in SS. */
 const LOADABLE_SELECTORS = new Set<number>([0, 1, 2, 3, ...Object.values(SELECTOR).filter((selector) => selector !== SELECTOR.code16)]);
@@ -180,12 +182,22 @@ export class NativeCpu {
   #await(): void {
     const control = this.#control;
     const request = control.getUint32(CONTROL.request, true);
+    let remaining = -1;
+    let since = performance.now();
     for (;;) {
       const done = control.getUint32(CONTROL.done, true);
       if (done === request) return;
       const started = performance.now();
       this.#memory.wait(SHARED.control + CONTROL.done, done, PATIENCE_MS);
       if (performance.now() - started > PATIENCE_MS / 2 && !isRunning(this.#server.pid)) throw new Error('the native process has died');
+      const left = control.getUint32(CONTROL.remaining, true);
+      if (left !== remaining) {
+        remaining = left;
+        since = performance.now();
+      } else if (performance.now() - since > STUCK_MS) {
+        const slot = this.#slots[control.getUint32(CONTROL.count, true) - left];
+        throw new Error(`the native process is stuck in ${Buffer.from(slot?.code ?? []).toString('hex')}`);
+      }
     }
   }
 }

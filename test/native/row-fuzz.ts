@@ -10,9 +10,12 @@ export class RowFuzz {
   readonly skipped: readonly Row[];
   readonly #modes: readonly CpuMode[];
   readonly #pairs: readonly (readonly [Row, CpuMode])[];
+  readonly #strict: boolean;
   readonly #times = new Map<Row, Map<CpuMode, number>>();
 
-  constructor(rows: readonly Row[], modes: readonly CpuMode[]) {
+  /** `strict`: flags that the manual leaves undefined are compared too. */
+  constructor(rows: readonly Row[], modes: readonly CpuMode[], strict = false) {
+    this.#strict = strict;
     this.#modes = modes;
     this.rows = rows.filter(({ mnemonic }) => !NOT_COMPARABLE.has(mnemonic));
     this.skipped = rows.filter(({ mnemonic }) => NOT_COMPARABLE.has(mnemonic));
@@ -32,7 +35,7 @@ export class RowFuzz {
     let times = this.#times.get(row);
     if (times === undefined) this.#times.set(row, (times = new Map()));
     times.set(mode, (times.get(mode) ?? 0) + 1);
-    return caseOf(row, mode, random);
+    return caseOf(row, mode, random, this.#strict);
   };
 
   times(row: Row, mode: CpuMode): number {

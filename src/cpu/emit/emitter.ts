@@ -87,15 +87,21 @@ export interface Emitter {
   ripNext(): Expr;
   /** Jumps to `rip` (already truncated to the operand size). Ends the instruction. */
   jump(rip: Expr): void;
-  /** Jumps to the relative target of the `rel` operand. Ends the instruction. */
+  /** Jumps to the relative target of the `rel` operand, or raises #GP(0) if that lies beyond CS's limit. Ends the instruction. */
   jumpRelative(): void;
+  /** Only the check of `jumpRelative`, for instructions that change something before they jump. */
+  checkRelative(): void;
   /** Ends the instruction and looks at interrupts and requests before the next one. */
   endAndPoll(): void;
   /** Raises an exception without (or with) an error code. Ends this path. */
   raise(vector: number, errorCode?: number): void;
   /** Leaves on the failure path: the fault slots are set. */
   fault(): void;
-  /** Calls a TypeScript helper by name with the record; its status decides what comes next. See helpers.ts. */
+  /**
+   * Calls a TypeScript helper by name with the record; its status decides what comes next. See helpers.ts. The helper does the
+   * instruction whole (or the rest of a repeated one): until then only what may happen twice has happened, so that a tier
+   * without records can leave the instruction to one that has them.
+   */
   helper(name: string): void;
   /**
    * Calls a TypeScript function over the state's slots (operands in `STATE.scratch` and `STATE.vectorScratch`), with one

@@ -10,7 +10,10 @@ export interface Semantics {
   /** One per operand, in the row's order; `a`: only the address is taken (LEA, INVLPG, helpers that access it themselves). */
   readonly access: readonly OperandAccess[];
   emit(e: Emitter): void;
-  /** Nothing after it in a block is known to run: it jumps, or changes the mode. */
+  /**
+   * Nothing after it in a block is known to run: it goes elsewhere, or its helper changes the mode. What only sometimes jumps
+   * does not end a block.
+   */
   readonly endsBlock: boolean;
   /** Worth a place inside the interpreter's loop instead of a function of its own. */
   readonly hot: boolean;

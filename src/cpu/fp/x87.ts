@@ -230,7 +230,7 @@ export class X87 extends X87Unit {
 }
 
 /** FNCLEX, FNINIT, FNSTCW, FNSTSW, FNSTENV, FNSAVE and the three that do nothing. */
-function isNonWaiting(opcode: number, modrm: number): boolean {
+export function isNonWaiting(opcode: number, modrm: number): boolean {
   if (modrm >= 0xc0) return (opcode === 0xdb && modrm >= 0xe0 && modrm <= 0xe4) || (opcode === 0xdf && modrm === 0xe0);
   const reg = (modrm >> 3) & 7;
   return (opcode === 0xd9 || opcode === 0xdd) && (reg === 6 || reg === 7);

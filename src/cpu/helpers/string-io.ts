@@ -18,12 +18,13 @@ const stringIo = (input: boolean): Helper => (x) => {
   const mask = MASK[asize];
   const repeated = x.handler.variant.rep !== 'none';
   const left = cpu.gpr(GPR.rcx) & mask;
-  if (repeated && left === 0n) return 'next';
   const size = cpu.get32(SCRATCH.a);
   const port = cpu.gpr32(GPR.rdx) & 0xffff;
+  // A count of zero does not spare the check.
+  checkIoPermission(cpu, x.mem, port, size);
+  if (repeated && left === 0n) return 'next';
   const register = input ? GPR.rdi : GPR.rsi;
   const offset = cpu.gpr(register) & mask;
-  checkIoPermission(cpu, x.mem, port, size);
   const linear = x.linearIn(input ? SEGMENT.es : x.segment, offset, size, input);
   if (input) {
     x.mem.probeWrite(linear, size, false);
@@ -38,7 +39,7 @@ const stringIo = (input: boolean): Helper => (x) => {
   setCounter(x, register, (offset + step) & mask);
   if (!repeated) return 'next';
   setCounter(x, GPR.rcx, left - 1n);
-  return left === 1n ? 'next' : 'jump';
+  return left === 1n ? 'next' : 'again';
 };
 
 export const STRING_IO_HELPERS: Readonly<Record<string, Helper>> = { ins: stringIo(true), outs: stringIo(false) };

@@ -68,7 +68,10 @@ const segment: Helper = (x) => {
   const { cpu } = x;
   loadDataSegment(cpu, x.mem, which, cpu.get32(SCRATCH.selector) & 0xffff);
   cpu.updateMode();
-  if (which === SEGMENT.ss) cpu.set32(STATE.shadow, SHADOW.movSs);
+  if (which === SEGMENT.ss) {
+    cpu.set32(STATE.shadow, SHADOW.movSs);
+    cpu.set64(STATE.shadowRip, x.next);
+  }
   return 'poll';
 };
 

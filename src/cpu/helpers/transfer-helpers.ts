@@ -1,7 +1,7 @@
 // Far transfers, interrupts by instruction, and the fast system calls.
 import type { Helper, HelperContext } from '../helper-context.ts';
 import { FLAG, STATE, VECTOR } from '../state.ts';
-import { GuestFault } from '../cpu.ts';
+import { EXIT } from '../../vcpu/contract.ts';
 import { deliver } from '../system/exceptions.ts';
 import { farReturn } from '../system/far-return.ts';
 import { farCall, farJump } from '../system/far-transfer.ts';
@@ -22,11 +22,11 @@ const indirect = (transfer: Far): Helper => (x) => {
   return 'jump';
 };
 
-/** INT n, INT3, INTO, INT1. A failing delivery raises what stopped it, as any instruction does. */
-function software(x: HelperContext, vector: number, kind: 'software' | 'softwareException' | 'icebp'): 'jump' {
-  // deliver() escalates faults itself and reports only shutdown; that is a triple fault.
-  if (deliver(x.cpu, x.mem, { vector, kind, next: x.next }) === 'shutdown') throw new GuestFault(VECTOR.df, 0);
-  return 'jump';
+/** INT n, INT3, INTO, INT1. deliver() sees to the faults on the way; what is left is a triple fault. */
+function software(x: HelperContext, vector: number, kind: 'software' | 'softwareException' | 'icebp'): 'gate' | 'exit' {
+  if (deliver(x.cpu, x.mem, { vector, kind, next: x.next }) === 'delivered') return 'gate';
+  x.exit.reason = EXIT.shutdown;
+  return 'exit';
 }
 
 export const TRANSFER_HELPERS: Readonly<Record<string, Helper>> = {
@@ -55,7 +55,7 @@ export const TRANSFER_HELPERS: Readonly<Record<string, Helper>> = {
   int1: (x) => software(x, VECTOR.db, 'icebp'),
   syscall: (x) => {
     syscall(x.cpu, x.next);
-    return 'jump';
+    return x.cpu.get32(STATE.eflags) & FLAG.tf ? 'jump' : 'gate';
   },
   sysret: (x) => {
     sysret(x.cpu, x.osize);
@@ -72,7 +72,6 @@ export const TRANSFER_HELPERS: Readonly<Record<string, Helper>> = {
   /** A repeated string instruction pauses between two iterations: RIP stays on it. */
   repeat: (x) => {
     x.io.clear();
-    x.cpu.set32(STATE.eflags, x.cpu.get32(STATE.eflags) & ~FLAG.rf);
-    return 'jump';
+    return 'again';
   },
 };

@@ -111,13 +111,19 @@ export class CodeCache {
     const first = this.#next;
     let record = first;
     let at = offset;
+    let ended = false;
     const finish = (op: number, length: number, target = 0): void => {
       this.#special(record, op, at, length, target);
       record += RECORD_SIZE;
     };
     for (let count = 0; ; count++) {
-      if (at >= 4096 || count === BLOCK_LIMIT) {
+      if (at >= 4096) {
         finish(SPECIAL.resync, 0);
+        break;
+      }
+      if (count === BLOCK_LIMIT || ended) {
+        // What comes after is decoded only when it is reached.
+        finish(SPECIAL.link, 0, page.table + at * 4);
         break;
       }
       const known = u32[words + at] as number;
@@ -138,11 +144,7 @@ export class CodeCache {
       record += RECORD_SIZE;
       at += insn.length;
       this.decoded++;
-      if (insn.row?.semantics.endsBlock === true) {
-        // What comes after is decoded only when it is reached; the resync looks it up.
-        finish(SPECIAL.resync, 0);
-        break;
-      }
+      ended = insn.row?.semantics.endsBlock === true;
     }
     this.#next = record;
     page.records.push(first, record);

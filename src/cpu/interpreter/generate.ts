@@ -220,6 +220,17 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
                         enter(rec.load('i32', 4, REC.immediate));
                         f.br(again);
                       },
+                      [SPECIAL.link]: () => {
+                        count(0);
+                        f.set(next, rec.load('i32', 4, REC.immediate).load('i32', 4, 0));
+                        f.if(next, () => {
+                          enter(next);
+                          f.br(again);
+                        });
+                        f.set(rip, ripOf(rec));
+                        f.set(rec, i32(0));
+                        f.br(lookup);
+                      },
                       [SPECIAL.tooLong]: () => {
                         f.store(state, 4, i32(13), STATE.faultVector);
                         f.store(state, 4, i32(0), STATE.faultError);

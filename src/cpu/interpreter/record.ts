@@ -48,7 +48,7 @@ export const EA = {
 
 /** Handlers that are no instructions. */
 export const SPECIAL = {
-  /** RIP is ripBase + offset: look the instruction up again. Ends pages and blocks, and marks records out of date. */
+  /** RIP is ripBase + offset: look the instruction up again. Ends pages, and marks records out of date. */
   resync: 0,
   /** End of a single step. */
   stop: 1,
@@ -60,5 +60,7 @@ export const SPECIAL = {
   goto: 4,
   /** #GP(0): longer than 15 bytes. */
   tooLong: 5,
+  /** Ends blocks: `immediate` is the address of the next instruction's word in the entry table; resync if that is still 0. */
+  link: 6,
 } as const;
-export const SPECIAL_COUNT = 6;
+export const SPECIAL_COUNT = 7;

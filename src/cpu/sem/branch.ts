@@ -22,7 +22,7 @@ export const jumpRelative = semantics('jmpRelative', 'r', (e) => e.jumpRelative(
 export const jumpIf: readonly Semantics[] = CONDITIONS.map((name, code) =>
   semantics(`j${name}`, 'r', (e) => {
     e.f.if(e.flags.condition(code), () => e.jumpRelative());
-  }, { ends: true, hot: true }),
+  }, { hot: true }),
 );
 
 export const jumpIndirect = semantics('jmpIndirect', 'r', (e) => {
@@ -33,6 +33,7 @@ export const jumpIndirect = semantics('jmpIndirect', 'r', (e) => {
 
 export const callRelative = semantics('callRelative', 'r', (e) => {
   const { osize } = e.variant;
+  if (!e.variant.long) e.checkRelative();
   e.push(narrow(e.ripNext(), osize), osize);
   e.jumpRelative();
 }, { ends: true, hot: true, by: 'osize mode' });
@@ -64,19 +65,20 @@ export const retRelease = semantics('retRelease', 'r', (e) => emitReturn(e, e.ge
 export const jumpIfCountZero = semantics('jcxz', 'r', (e) => {
   const count = e.gpr(RCX, e.variant.asize);
   e.f.if(count.eqz(), () => e.jumpRelative());
-}, { ends: true, by: 'asize' });
+}, { by: 'asize' });
 
 /** Counts down and jumps while the count and, for LOOPE and LOOPNE, ZF allow. */
 const loop = (name: string, zero: 'any' | 'set' | 'clear'): Semantics =>
   semantics(name, 'r', (e) => {
     const { asize } = e.variant;
     const count = e.f.let(e.gpr(RCX, asize).sub(1));
-    e.setGpr(RCX, asize, count);
     const more = asize === 8 ? count.ne(0) : asize === 4 ? count.ne(0) : count.and(0xffff).ne(0);
     const zf = e.flags.condition(4).ne(0);
-    const allowed = zero === 'any' ? more : more.and(zero === 'set' ? zf : zf.eqz());
+    const allowed = e.f.let(zero === 'any' ? more : more.and(zero === 'set' ? zf : zf.eqz()));
+    e.f.if(allowed, () => e.checkRelative());
+    e.setGpr(RCX, asize, count);
     e.f.if(allowed, () => e.jumpRelative());
-  }, { ends: true, by: 'asize' });
+  }, { by: 'asize' });
 
 export const loopAlways = loop('loop', 'any');
 export const loopWhileZero = loop('loope', 'set');

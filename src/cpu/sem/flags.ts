@@ -61,6 +61,7 @@ export const sti = semantics('sti', '', (e) => {
     f.if(old.and(FLAG.if).eqz(), () => {
       e.setSlot32(STATE.eflags, old.or(FLAG.if));
       e.setSlot32(STATE.shadow, i32(SHADOW.sti));
+      e.setSlot64(STATE.shadowRip, e.ripNext());
       lookForInterrupt(e);
     });
   }, () => e.helper('sti'));

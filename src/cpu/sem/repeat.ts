@@ -82,12 +82,12 @@ export function repeated(e: Emitter, body: (left: Expr) => Pass, early: readonly
 
 /**
  * True (i32) when the TLB leads straight to the page of an element that lies in one page: this is RAM whose every byte may
- * be accessed with no further notice. An ordinary access fills the TLB for the next time.
+ * be accessed with no further notice, and the engine is not stepping from element to element. An ordinary access fills the TLB for the next time.
  */
 export function isDirect(e: Emitter, linear: Expr, size: OperandSize, access: 'r' | 'w'): Expr {
   const array = e.slot32(access === 'r' ? STATE.tlbRead : STATE.tlbWrite);
   const entry = array.add(linear.shrU(8).wrap().and((TLB.entries - 1) * TLB.entrySize));
-  return entry.load('i64', 8, 0).eq(linear.add(size - 1).and(-4096));
+  return entry.load('i64', 8, 0).eq(linear.add(size - 1).and(-4096)).and(e.slot32(STATE.stepping).eqz());
 }
 
 /** Whole elements from a linear address to the end of its page, at least 1, as i32. */

@@ -1,8 +1,8 @@
 // The stack. SDM vol. 2: PUSH, POP, PUSHA, POPA, PUSHF, POPF, ENTER, LEAVE, and the segment register forms.
-import type { Expr } from '../../wasm/expr.ts';
+import { type Expr, i32 } from '../../wasm/expr.ts';
 import type { Emitter } from '../emit/emitter.ts';
 import { semantics, type Semantics } from '../emit/semantics.ts';
-import { SEG, SEGMENT, STATE } from '../state.ts';
+import { SEG, SEGMENT, SHADOW, STATE } from '../state.ts';
 import { SCRATCH } from './scratch.ts';
 import { narrow, signExtend, zeroExtend } from './value.ts';
 
@@ -64,6 +64,10 @@ export const popSegment = (name: string, segment: number): Semantics =>
     const pointer = pointerAfter(e, osize);
     const mask = e.f.let(e.slot64(STATE.stackMask));
     e.compute('loadSegment', segment);
+    if (segment === SEGMENT.ss) {
+      e.setSlot32(STATE.shadow, i32(SHADOW.movSs));
+      e.setSlot64(STATE.shadowRip, e.ripNext());
+    }
     if (segment !== SEGMENT.ss || e.variant.long) e.setStackPointer(pointer);
     else e.setGpr(RSP, 8, e.gpr(RSP, 8).and(mask.not()).or(pointer.and(mask)));
   }, { ends: true, by: 'osize mode' });

@@ -1,11 +1,12 @@
 // Delivery of exceptions and interrupts in every mode, with double and triple faults. SDM vol. 3, chapter 6.
 import { type Cpu, GuestFault } from '../cpu.ts';
-import { SHADOW, STATE, VECTOR } from '../state.ts';
+import { PRIVATE_VECTOR, SHADOW, STATE, VECTOR } from '../state.ts';
 import type { BulkMemory } from './bulk-memory.ts';
 import { deliverLong } from './deliver-long.ts';
 import { deliverProtected } from './deliver-protected.ts';
 import { deliverReal, deliverV86Software } from './deliver-real.ts';
 import { type Event, isExternal } from './event.ts';
+import { generalProtection } from './faults.ts';
 import { SYSTEM_STATE } from './system-state.ts';
 
 const CONTRIBUTORY: readonly number[] = [VECTOR.de, VECTOR.ts, VECTOR.np, VECTOR.ss, VECTOR.gp];
@@ -51,8 +52,10 @@ export function deliver(cpu: Cpu, mem: BulkMemory, event: Event): 'delivered' | 
       deliverOnce(cpu, mem, current);
       cpu.set32(STATE.shadow, cpu.get32(STATE.shadow) & ~(SHADOW.sti | SHADOW.movSs));
       return 'delivered';
-    } catch (fault) {
-      if (!(fault instanceof GuestFault)) throw fault;
+    } catch (thrown) {
+      if (!(thrown instanceof GuestFault)) throw thrown;
+      // Stacks are checked before they are written: what is left are tables, whose faults are #GP.
+      const fault = thrown.vector === PRIVATE_VECTOR.notCanonical ? generalProtection() : thrown;
       // No exception but an access that the machine would have to answer: a stack or table outside memory.
       if (fault.vector > LAST_VECTOR) return 'shutdown';
       const ext = isExternal(current) && HAS_EXT.includes(fault.vector) ? 1 : 0;
@@ -70,6 +73,7 @@ const DR6 = STATE.dr + 6 * 8;
 const DR7 = STATE.dr + 7 * 8;
 const DR7_GD = 1 << 13;
 const DR6_BREAKPOINTS = 0xf;
+const DEBUG_CONTROL_BTF = 2n;
 
 function recordCause(cpu: Cpu, event: Event): void {
   if (event.kind !== 'exception' && event.kind !== 'icebp') return;
@@ -79,6 +83,8 @@ function recordCause(cpu: Cpu, event: Event): void {
     cpu.set64(DR6, BigInt(((cpu.get32(DR6) & ~DR6_BREAKPOINTS) | event.debugStatus) >>> 0));
   }
   cpu.set64(DR7, BigInt((cpu.get32(DR7) & ~DR7_GD) >>> 0));
+  // 17.4.3: branches are stepped one at a time.
+  cpu.set64(SYSTEM_STATE.debugControl, cpu.get64(SYSTEM_STATE.debugControl) & ~DEBUG_CONTROL_BTF);
 }
 
 function deliverOnce(cpu: Cpu, mem: BulkMemory, event: Event): void {

@@ -16,6 +16,8 @@ import { usesParagraphs } from './system-state.ts';
  */
 export function farReturn(cpu: Cpu, mem: LinearMemory, operandSize: number, release: number): void {
   const stack = Stack.current(cpu, mem);
+  // Processors read CS first: it decides which address a page fault reports.
+  stack.peek(operandSize, operandSize);
   const offset = stack.pop(operandSize);
   const selector = Number(stack.pop(operandSize) & 0xffffn);
   stack.skip(release);

@@ -57,8 +57,10 @@ export function farCall(cpu: Cpu, mem: LinearMemory, selector: number, offset: b
     return;
   }
   checkDirect(cpu, descriptor);
+  // The return address goes onto the stack as the called code will see it: flat for 64-bit code. The push comes before the
+  // check of the target, which may still fail: then it stays below the stack pointer.
+  const stack = pushReturn(cpu, Stack.for(cpu, mem, isWideCode(cpu, descriptor)), operandSize, next);
   checkTarget(cpu, descriptor, target);
-  const stack = pushReturn(cpu, Stack.current(cpu, mem), operandSize, next);
   markAccessed(mem, descriptor);
   setCode(cpu, descriptor, cpu.cpl);
   stack.commit();

@@ -38,6 +38,8 @@ interface Frame {
 }
 
 function popFrame(stack: Stack, size: number): Frame {
+  // Processors read the flags first: it decides which address a page fault reports.
+  stack.peek(2 * size, size);
   const offset = stack.pop(size);
   const selector = Number(stack.pop(size) & 0xffffn);
   const flags = Number(stack.pop(size) & 0xffff_ffffn);
@@ -122,6 +124,8 @@ function returnLong(cpu: Cpu, mem: BulkMemory): void {
   const pointer = cpu.gpr(GPR.rsp);
   if (!isCanonical(pointer) || !isCanonical(pointer + BigInt(LONG_FRAME_BYTES - 1))) throw stackFault();
   const bytes = new DataView(new ArrayBuffer(LONG_FRAME_BYTES));
+  // The flags first, as in `popFrame`.
+  mem.read(pointer + 16n, 8, false);
   mem.readBytes(pointer, new Uint8Array(bytes.buffer));
   const frame: Frame = { offset: bytes.getBigUint64(0, true), selector: bytes.getUint16(8, true), flags: bytes.getUint32(16, true) };
   const code = readReturnSegment(cpu, mem, frame.selector);

@@ -46,6 +46,20 @@ export class Stack {
     });
   }
 
+  /** SS:RSP as code of another width at the same privilege finds it. */
+  static for(cpu: Cpu, mem: LinearMemory, wide: boolean): Stack {
+    const attributes = cpu.attributes(SEGMENT.ss);
+    return new Stack(cpu, mem, {
+      pointer: cpu.gpr(GPR.rsp),
+      mask: stackMaskFor(wide, attributes),
+      base: cpu.segBase(SEGMENT.ss),
+      limit: cpu.limit(SEGMENT.ss),
+      attributes,
+      supervisor: false,
+      errorCode: 0,
+    });
+  }
+
   /** The flat stack of 64-bit code at `pointer`. */
   static wide(cpu: Cpu, mem: LinearMemory, pointer: bigint, supervisor: boolean): Stack {
     return new Stack(cpu, mem, { pointer, mask: WIDE, base: 0n, limit: 0, attributes: 0, supervisor, errorCode: 0 });

@@ -104,7 +104,7 @@ export function row(encoding: string, mnemonic: string, operands: string, semant
   const words = encoding.split(' ');
   const flags = options.split(' ');
   let prefix: MandatoryPrefix = flags.includes('np') ? 'none' : 'any';
-  if ((words[0] === '66' || words[0] === 'f3' || words[0] === 'f2') && words[1] === '0f') prefix = words.shift() as '66';
+  if ((words[0] === '66' || words[0] === 'f3' || words[0] === 'f2') && /^[0-9a-f]{2}/.test(words[1] ?? '')) prefix = words.shift() as '66';
   let map: OpcodeMap = 0;
   if (words[0] === '0f') {
     words.shift();

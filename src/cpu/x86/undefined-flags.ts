@@ -1,79 +1,38 @@
-// Flags that the SDM calls undefined after an instruction: what a comparison with another processor must leave out. For most
-// of them the engine does what current Intel processors do, so a comparison with one of those may be stricter.
+// The flags that instructions leave undefined, as the SDM (vol. 2, each instruction; vol. 1, appendix A) has it. The engine
+// gives them the values of current Intel processors; a guest must not count on them, and other processors differ.
 import { FLAG } from '../state.ts';
-import type { Row } from './row.ts';
 
-/** When the flags are undefined; `count` is the masked count of a shift or rotate, `size` the operand's width in bits. */
-export type UndefinedWhen =
-  | 'always'
-  /** OF of shifts and rotates. */
-  | 'count is not 1'
-  /** CF of SHL and SHR (8 and 16 bits only, as the count is masked). */
-  | 'count is not below size'
-  /** All flags (and the result) of SHLD and SHRD with 16 bits. */
-  | 'count is above size'
-  | 'source is 0'
-  | 'count is not 0';
+const { cf, pf, af, zf, sf, of } = FLAG;
 
 export interface UndefinedFlags {
-  /** Mask of RFLAGS bits. */
-  readonly flags: number;
-  readonly when: UndefinedWhen;
+  /** RFLAGS bits that are undefined whatever the operands. */
+  readonly always: number;
+  /** And when the masked count is neither 0 nor 1. */
+  readonly countNotOne?: number;
+  /** And when the masked count is at least the operand's width in bits (8- and 16-bit operands only). */
+  readonly countBeyondWidth?: number;
 }
 
-const { cf, pf, af, zf, sf, of, arithmetic } = FLAG;
-const always = (flags: number): readonly UndefinedFlags[] => [{ flags, when: 'always' }];
+const LOGIC: UndefinedFlags = { always: af };
+const SHIFT: UndefinedFlags = { always: af, countNotOne: of, countBeyondWidth: cf };
+const ROTATE: UndefinedFlags = { always: 0, countNotOne: of };
+/** With a 16-bit operand and a count above 16 the result is undefined too. */
+const DOUBLE_SHIFT: UndefinedFlags = { always: af, countNotOne: of, countBeyondWidth: cf | pf | zf | sf };
+const MULTIPLY: UndefinedFlags = { always: sf | zf | af | pf };
+const DIVIDE: UndefinedFlags = { always: FLAG.arithmetic };
+const BIT_TEST: UndefinedFlags = { always: of | sf | af | pf };
+const BIT_SCAN: UndefinedFlags = { always: cf | of | sf | af | pf };
+const UNPACKED: UndefinedFlags = { always: of | sf | zf | pf };
+const AAM: UndefinedFlags = { always: of | af | cf };
+const PACKED: UndefinedFlags = { always: of };
 
-const shift: readonly UndefinedFlags[] = [
-  { flags: af, when: 'count is not 0' },
-  { flags: of, when: 'count is not 1' },
-  { flags: cf, when: 'count is not below size' },
-];
-const arithmeticShift: readonly UndefinedFlags[] = [{ flags: af, when: 'count is not 0' }, { flags: of, when: 'count is not 1' }];
-const rotate: readonly UndefinedFlags[] = [{ flags: of, when: 'count is not 1' }];
-const doubleShift: readonly UndefinedFlags[] = [
-  { flags: af, when: 'count is not 0' },
-  { flags: of, when: 'count is not 1' },
-  { flags: arithmetic, when: 'count is above size' },
-];
-
-/** By mnemonic. Sources: SDM vol. 2, "Flags Affected" of each. */
-const BY_MNEMONIC: Readonly<Record<string, readonly UndefinedFlags[]>> = {
-  and: always(af),
-  or: always(af),
-  xor: always(af),
-  test: always(af),
-  shl: shift,
-  shr: shift,
-  sar: arithmeticShift,
-  rol: rotate,
-  ror: rotate,
-  rcl: rotate,
-  rcr: rotate,
-  shld: doubleShift,
-  shrd: doubleShift,
-  mul: always(sf | zf | af | pf),
-  imul: always(sf | zf | af | pf),
-  div: always(arithmetic),
-  idiv: always(arithmetic),
-  bt: always(of | sf | af | pf),
-  bts: always(of | sf | af | pf),
-  btr: always(of | sf | af | pf),
-  btc: always(of | sf | af | pf),
-  bsf: always(cf | of | sf | af | pf),
-  bsr: always(cf | of | sf | af | pf),
-  aaa: always(of | sf | zf | pf),
-  aas: always(of | sf | zf | pf),
-  aam: always(of | af | cf),
-  aad: always(of | af | cf),
-  daa: always(of),
-  das: always(of),
-};
-
-/** What is undefined after an instruction of this row; empty for most. */
-export const undefinedFlags = (row: Row): readonly UndefinedFlags[] => BY_MNEMONIC[row.mnemonic] ?? [];
-
-/** Mnemonics whose destination register is undefined: BSF and BSR of 0, BSWAP of 16 bits, SHLD and SHRD of 16 bits by more. */
-export const UNDEFINED_RESULT: Readonly<Record<string, UndefinedWhen>> = {
-  bsf: 'source is 0', bsr: 'source is 0', bswap: 'always', shld: 'count is above size', shrd: 'count is above size',
+/** By mnemonic of the row. */
+export const UNDEFINED_FLAGS: Readonly<Record<string, UndefinedFlags>> = {
+  and: LOGIC, or: LOGIC, xor: LOGIC, test: LOGIC,
+  shl: SHIFT, shr: SHIFT, sar: { always: af, countNotOne: of },
+  rol: ROTATE, ror: ROTATE, rcl: ROTATE, rcr: ROTATE,
+  shld: DOUBLE_SHIFT, shrd: DOUBLE_SHIFT,
+  mul: MULTIPLY, imul: MULTIPLY, div: DIVIDE, idiv: DIVIDE,
+  bt: BIT_TEST, bts: BIT_TEST, btr: BIT_TEST, btc: BIT_TEST, bsf: BIT_SCAN, bsr: BIT_SCAN,
+  aaa: UNPACKED, aas: UNPACKED, aam: AAM, aad: AAM, daa: PACKED, das: PACKED,
 };

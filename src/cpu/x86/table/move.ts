@@ -53,6 +53,8 @@ const EXCHANGES: readonly Row[] = [
   ...row('86', 'xchg', 'Eb,Gb', move.xchg, 'lock'),
   ...row('87', 'xchg', 'Ev,Gv', move.xchg, 'lock'),
   ...row('90', 'nop', 'Zv,rAX', move.nopOrXchg),
+  // Also with REX.B.
+  ...row('f3 90', 'pause', '', move.nop),
   ...[1, 2, 3, 4, 5, 6, 7].flatMap((n) => row(hex(0x90 + n), 'xchg', 'Zv,rAX', move.xchg)),
   ...row('0f b0', 'cmpxchg', 'Eb,Gb', atomic.cmpxchg, 'lock'),
   ...row('0f b1', 'cmpxchg', 'Ev,Gv', atomic.cmpxchg, 'lock'),

@@ -1,0 +1,21 @@
+// Runs one guest until it ends: node dom1-machine.js <kernel> <initrd> <MiB> <command line>. The console goes to standard
+// output, each piece of it after \x01, the instructions run so far, and \x02.
+import { createDomain } from '../src/index.ts';
+
+const [kernel = '', initrd = '', mib = '', commandLine = ''] = process.argv.slice(2);
+const domain = await createDomain({
+  kernel: kernel,
+  initrd,
+  memory: Number(mib) * 2 ** 20,
+  commandLine,
+});
+domain.console.onOutput((bytes) => {
+  process.stdout.write(`\x01${domain.retired}\x02`);
+  process.stdout.write(bytes);
+});
+domain.run();
+const end = await domain.ended;
+if (end.reason !== 'poweroff') {
+  console.error(`the guest ended with ${end.reason}\n${end.report ?? ''}`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,115 @@
+// The command line: what was asked for, checked against the table of commands.
+import { parseArgs } from 'node:util';
+import { closest } from './closest.ts';
+import { COMMANDS, type CommandRow, GLOBAL_OPTIONS, type OptionRow } from './commands.ts';
+
+/** The command line is wrong. `message` is one line with the next step. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** A command with its options and arguments. */
+export interface Invocation {
+  readonly command: CommandRow;
+  /** Values by option, in the order they were given; a switch has ''. */
+  readonly options: ReadonlyMap<string, readonly string[]>;
+  readonly positionals: readonly string[];
+  /** The words after `--`, joined; undefined when there is no `--`. */
+  readonly guestCommandLine: string | undefined;
+}
+
+/** The last value of an option, or undefined. */
+export const optionValue = (invocation: Invocation, option: string): string | undefined => invocation.options.get(option)?.at(-1);
+
+/**
+ * Parses the words after the program's name. `--help` and `--version` anywhere win over everything that is wrong: they
+ * come back as 'help' and 'version', help with the command it was asked for, if any.
+ * @throws UsageError
+ */
+export function parseCommandLine(
+  words: readonly string[],
+): Invocation | { readonly show: 'help' | 'version'; readonly command?: CommandRow } {
+  const end = words.indexOf('--');
+  const own = end < 0 ? words : words.slice(0, end);
+  const first = own.findIndex((word) => !word.startsWith('-'));
+  const named = first < 0 ? undefined : COMMANDS.find(({ name }) => name === own[first]);
+  // "-h" and "--help" of the words that are not an option's value.
+  const known = [...(named?.options ?? []), ...GLOBAL_OPTIONS];
+  const { tokens } = parseArgs({
+    args: [...own],
+    strict: false,
+    tokens: true,
+    options: {
+      ...Object.fromEntries(
+        known.map(({ name, value }) => [name, { type: value === undefined ? ('boolean' as const) : ('string' as const) }]),
+      ),
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
+  const given = new Set(tokens.flatMap((token) => (token.kind === 'option' ? [token.name] : [])));
+  if (given.has('help')) return named === undefined ? { show: 'help' } : { show: 'help', command: named };
+  if (given.has('version')) return { show: 'version' };
+
+  if (first < 0)
+    throw new UsageError(own[0] === undefined ? `no command is given; ${SEE_HELP}` : unknownOption(own[0], GLOBAL_OPTIONS));
+  if (named === undefined)
+    throw new UsageError(
+      `there is no command '${own[first]}'; ${didYouMean(
+        own[first] as string,
+        COMMANDS.map(({ name }) => name),
+      )}`,
+    );
+  if (first > 0) throw new UsageError(`the option ${own[0]} comes before the command; write \`dom1 ${named.name} … ${own[0]}\``);
+  const options = new Map<string, string[]>();
+  const positionals: string[] = [];
+  for (const token of tokens) {
+    if (token.kind === 'positional' && token.index > 0) positionals.push(token.value);
+    if (token.kind !== 'option') continue;
+    const row = named.options.find(({ name }) => name === token.name);
+    if (row === undefined) throw new UsageError(unknownOption(token.rawName, known));
+    options.set(row.name, [
+      ...(options.get(row.name) ?? []),
+      checkedValue(row, token.rawName, token.value, token.inlineValue === true),
+    ]);
+    if (row.many !== true && (options.get(row.name) ?? []).length > 1)
+      throw new UsageError(`--${row.name} is given twice; give it once`);
+  }
+  checkPositionals(named, positionals);
+  if (end >= 0 && !named.guestCommandLine)
+    throw new UsageError(`dom1 ${named.name} takes no guest command line; leave out the words after --`);
+  return { command: named, options, positionals, guestCommandLine: end < 0 ? undefined : words.slice(end + 1).join(' ') };
+}
+
+export const SEE_HELP = 'see `dom1 --help`';
+
+const didYouMean = (word: string, candidates: readonly string[]): string => {
+  const near = closest(word, candidates);
+  return near === undefined ? SEE_HELP : `did you mean ${near}?`;
+};
+
+const unknownOption = (raw: string, known: readonly OptionRow[]): string =>
+  `there is no option ${raw}; ${didYouMean(
+    raw,
+    known.map(({ name }) => `--${name}`),
+  )}`;
+
+function checkedValue(row: OptionRow, raw: string, value: string | undefined, inline: boolean): string {
+  if (row.value === undefined) {
+    if (value !== undefined) throw new UsageError(`${raw} takes no value; write it without '=${value}'`);
+    return '';
+  }
+  if (value === undefined || value === '' || (!inline && value.startsWith('-')))
+    throw new UsageError(`${raw} needs a value; write ${raw} <${row.value}>`);
+  return value;
+}
+
+function checkPositionals(command: CommandRow, positionals: readonly string[]): void {
+  const required = command.arguments.filter((name) => !name.startsWith('['));
+  const missing = required[positionals.length];
+  if (missing !== undefined)
+    throw new UsageError(`dom1 ${command.name} needs a ${missing}; write \`dom1 ${command.name} <${missing}>\``);
+  const extra = positionals[command.arguments.length];
+  if (extra === undefined) return;
+  const hint = command.guestCommandLine ? "write the guest's command line after --" : SEE_HELP;
+  throw new UsageError(`'${extra}' is one argument too many; ${hint}`);
+}

@@ -1,0 +1,87 @@
+// The commands and their options: --help, the parser and its errors are made from this table.
+
+export interface OptionRow {
+  readonly name: string;
+  /** What the value is, for --help; an option without one is a switch. */
+  readonly value?: string;
+  /** May be given several times. */
+  readonly many?: boolean;
+  readonly help: string;
+}
+
+export interface CommandRow {
+  readonly name: string;
+  /** Positional arguments: those in brackets may be left out. */
+  readonly arguments: readonly string[];
+  readonly summary: string;
+  readonly options: readonly OptionRow[];
+  /** Whether `-- words` are the guest's command line. */
+  readonly guestCommandLine: boolean;
+  /** Paragraphs for `help <command>`. */
+  readonly notes: readonly string[];
+}
+
+export const GLOBAL_OPTIONS: readonly OptionRow[] = [
+  { name: 'help', help: 'show this help' },
+  { name: 'version', help: 'show the version' },
+];
+
+const MEMORY: OptionRow = { name: 'memory', value: 'size', help: "the guest's memory, such as 256MiB or 1GiB (default 256MiB)" };
+const TIMEOUT: OptionRow = { name: 'timeout', value: 'seconds', help: 'end the guest after this time' };
+const TRACE: OptionRow = {
+  name: 'trace',
+  value: 'glob',
+  many: true,
+  help: "print the tracepoints that match, such as 'xen.*', on stderr; may be repeated",
+};
+
+const TERMINAL_NOTE = 'On a terminal the keys go to the guest, and Ctrl-] ends it and leaves.';
+
+export const COMMANDS: readonly CommandRow[] = [
+  {
+    name: 'demo',
+    arguments: [],
+    summary: "boot Debian's cloud kernel to a root shell",
+    options: [
+      { name: 'kernel', value: 'file', help: "this kernel instead of Debian's linux-image-cloud-amd64" },
+      { name: 'initrd', value: 'file', help: "this initrd instead of one made of Debian's busybox-static" },
+      MEMORY,
+      TIMEOUT,
+      TRACE,
+    ],
+    guestCommandLine: false,
+    notes: [
+      'Kernel and busybox are fetched with apt-get download, without root, and kept in the cache directory ($XDG_CACHE_HOME/dom1 or ~/.cache/dom1).',
+      `${TERMINAL_NOTE} Without a terminal a few commands run in the guest, their output is printed, and the guest powers off.`,
+    ],
+  },
+  {
+    name: 'run',
+    arguments: ['kernel'],
+    summary: 'boot a kernel with a PVH entry: an ELF file or a bzImage',
+    options: [
+      { name: 'initrd', value: 'file', help: 'the initial RAM disk' },
+      MEMORY,
+      TIMEOUT,
+      {
+        name: 'exec',
+        value: 'command',
+        help: "run the command in the guest's shell, print its output, power off, exit with its status",
+      },
+      TRACE,
+    ],
+    guestCommandLine: true,
+    notes: [
+      `The words after -- are the guest's command line; without them it is console=hvc0. ${TERMINAL_NOTE}`,
+      'Otherwise what the guest prints goes to stdout and stdin is typed into it; --exec waits for a prompt on the console and prints the output of the command alone.',
+    ],
+  },
+  {
+    name: 'help',
+    arguments: ['[command]'],
+    summary: 'explain a command',
+    options: [],
+    guestCommandLine: false,
+    notes: [],
+  },
+];

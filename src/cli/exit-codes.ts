@@ -1,0 +1,35 @@
+// How dom1 exits. `--exec` passes on the command's own status, which may be any of these numbers too.
+
+export const EXIT_CODE = {
+  ok: 0,
+  usage: 64,
+  input: 65,
+  monitor: 70,
+  crash: 80,
+  reset: 81,
+  watchdog: 82,
+  suspend: 83,
+  early: 84,
+  timeout: 124,
+  /** 128 + the signal's number, as shells have it. */
+  signal: 128,
+} as const;
+
+/** For `--help`. */
+export const EXIT_CODE_HELP: readonly (readonly [string, string])[] = [
+  ['0', 'the guest powered off, or you left it with Ctrl-]'],
+  ['0..255', "with --exec: the command's own status"],
+  [`${EXIT_CODE.usage}`, 'the command line is wrong'],
+  [
+    `${EXIT_CODE.input}`,
+    'a file, the memory size or the host will not do: no kernel, no PVH entry, too little memory, no package tool',
+  ],
+  [`${EXIT_CODE.monitor}`, 'dom1 itself failed: a bug'],
+  [`${EXIT_CODE.crash}`, 'the guest crashed: it said so, or triple-faulted'],
+  [`${EXIT_CODE.reset}`, 'the guest asked for a reboot'],
+  [`${EXIT_CODE.watchdog}`, "the guest's watchdog ran out"],
+  [`${EXIT_CODE.suspend}`, 'the guest suspended itself'],
+  [`${EXIT_CODE.early}`, 'with --exec: the guest powered off before the command had ended'],
+  [`${EXIT_CODE.timeout}`, 'the time given with --timeout was over'],
+  ['129, 130, 143', 'dom1 got SIGHUP, SIGINT (Ctrl-C) or SIGTERM, and ended the guest'],
+];

@@ -1,0 +1,36 @@
+// Errors as a person sees them: one line and an exit code.
+import { ImageError } from '../image/image-error.ts';
+import { MachineError } from '../machine/pvh/machine-error.ts';
+import { TracepointError } from '../machine/tracepoints.ts';
+import { GuestFileError } from '../node/guest-file.ts';
+import { GuestPartsError } from '../node/guest-parts-error.ts';
+import { UsageError } from './arguments.ts';
+import { EXIT_CODE } from './exit-codes.ts';
+import { OutputClosed, SignalReceived } from './signals.ts';
+
+/** Something that was given to dom1 will not do; `message` is one line with the next step. */
+export class InputError extends Error {
+  override readonly name = 'InputError';
+}
+
+/** The line for stderr, '' for none, and the exit code. */
+export function describeFailure(error: unknown): { readonly line: string; readonly code: number } {
+  if (error instanceof SignalReceived) return { line: `dom1: ended the guest on ${error.signal}\n`, code: error.exitCode };
+  if (error instanceof OutputClosed) return { line: '', code: error.exitCode };
+  const message = oneLine(error instanceof Error ? error.message : String(error));
+  const wrongUsage =
+    error instanceof UsageError ||
+    error instanceof TracepointError ||
+    (error instanceof MachineError && error.code === 'memory-size');
+  if (wrongUsage) return { line: `dom1: ${message}\n`, code: EXIT_CODE.usage };
+  const wrongInput = [InputError, GuestFileError, ImageError, MachineError, GuestPartsError].some(
+    (kind) => error instanceof kind,
+  );
+  if (wrongInput) return { line: `dom1: ${message}\n`, code: EXIT_CODE.input };
+  return {
+    line: `dom1: dom1 itself failed: ${message}; please report it, with what it prints when DOM1_DEBUG=1 is set\n`,
+    code: EXIT_CODE.monitor,
+  };
+}
+
+const oneLine = (text: string): string => text.replace(/\s*\n\s*/g, ' ');

@@ -1,0 +1,71 @@
+// What is said on stderr about how a guest ended, and the exit code that goes with it.
+import type { Domain, DomainEnd } from '../machine/domain.ts';
+import { EXIT_CODE } from './exit-codes.ts';
+
+/** How dom1's time with a guest ended. */
+export type Outcome =
+  | { readonly kind: 'ended'; readonly end: DomainEnd }
+  /** Ended before the command of --exec had. */
+  | { readonly kind: 'ended-early'; readonly end: DomainEnd }
+  | { readonly kind: 'status'; readonly status: number }
+  | { readonly kind: 'left' }
+  | { readonly kind: 'timeout'; readonly seconds: number };
+
+const ENDS: Readonly<Record<DomainEnd['reason'], readonly [code: number, text: string]>> = {
+  poweroff: [EXIT_CODE.ok, ''],
+  reboot: [EXIT_CODE.reset, 'the guest asked for a reboot; start dom1 again to boot it again'],
+  'soft-reset': [
+    EXIT_CODE.reset,
+    'the guest asked for a soft reset, which dom1 does not do yet; start dom1 again to boot it again',
+  ],
+  suspend: [EXIT_CODE.suspend, 'the guest suspended itself; dom1 cannot resume it yet, start it again'],
+  crash: [EXIT_CODE.crash, 'the guest crashed: it told Xen so (SHUTDOWN_crash); its last lines say why'],
+  'triple-fault': [EXIT_CODE.crash, 'the guest crashed: triple fault; the registers show where'],
+  watchdog: [EXIT_CODE.watchdog, "the guest's watchdog ran out: it was stuck; its last lines say where"],
+  destroyed: [EXIT_CODE.ok, ''],
+};
+
+/** Lines of the console that a report shows. */
+const LAST_LINES = 15;
+
+/** Text for stderr, '' for nothing to say, and the exit code. */
+export function reportOutcome(
+  outcome: Outcome,
+  domain: Domain,
+  end: DomainEnd | undefined,
+): { readonly text: string; readonly code: number } {
+  switch (outcome.kind) {
+    case 'status':
+      return { text: '', code: outcome.status };
+    case 'left':
+      return { text: 'dom1: left the guest and ended it\n', code: EXIT_CODE.ok };
+    case 'timeout': {
+      const line = `dom1: the guest did not end within ${outcome.seconds} s and was stopped; give it more time with --timeout, or see where it was`;
+      return { text: `${line}\n${details(domain, end)}`, code: EXIT_CODE.timeout };
+    }
+    case 'ended':
+    case 'ended-early': {
+      const [code, text] = ENDS[outcome.end.reason];
+      if (code === EXIT_CODE.ok && outcome.kind === 'ended-early') {
+        return {
+          text: `dom1: the guest powered off before the command had ended; see its last lines\n${details(domain, end)}`,
+          code: EXIT_CODE.early,
+        };
+      }
+      if (text === '') return { text, code };
+      return { text: `dom1: ${text}\n${outcome.end.report === undefined ? '' : details(domain, outcome.end)}`, code };
+    }
+  }
+}
+
+/** Registers and the last console lines. */
+function details(domain: Domain, end: DomainEnd | undefined): string {
+  const lines = domain.console.lastLines(LAST_LINES);
+  return [
+    ...(end?.report === undefined ? [] : end.report.split('\n').map((line) => `  ${line}`)),
+    ...(lines.length === 0
+      ? ['  its console printed nothing']
+      : ['  last lines of its console:', ...lines.map((line) => `  | ${line}`)]),
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,77 @@
+// What --help prints, made from the table of commands.
+import { COMMANDS, type CommandRow, GLOBAL_OPTIONS, type OptionRow } from './commands.ts';
+import { EXIT_CODE_HELP } from './exit-codes.ts';
+
+const WIDTH = 100;
+
+/** Help for dom1 as a whole, or for one command. */
+export function help(command?: CommandRow): string {
+  return command === undefined ? general() : ofCommand(command);
+}
+
+function general(): string {
+  return [
+    'dom1 runs unmodified Xen guests on an emulated Xen platform and CPU.',
+    '',
+    'Commands:',
+    ...columns(COMMANDS.map((row) => [usage(row, false), row.summary])),
+    '',
+    'Options:',
+    ...columns([...COMMANDS.flatMap(({ options }) => options).filter(firstOfItsName), ...GLOBAL_OPTIONS].map(optionColumns)),
+    '',
+    'Exit codes:',
+    ...columns(EXIT_CODE_HELP),
+    '',
+    'NO_COLOR=1 turns colour off; DOM1_DEBUG=1 shows where in dom1 an error comes from.',
+    '',
+  ].join('\n');
+}
+
+function ofCommand(row: CommandRow): string {
+  return [
+    `Usage: dom1 ${usage(row, true)}`,
+    '',
+    `${row.summary[0]?.toUpperCase()}${row.summary.slice(1)}.`,
+    ...row.notes.flatMap((note) => ['', ...wrap(note, WIDTH)]),
+    ...(row.options.length === 0 ? [] : ['', 'Options:', ...columns(row.options.map(optionColumns))]),
+    ...(row.options.length === 0 ? [] : ['', 'Exit codes:', ...columns(EXIT_CODE_HELP)]),
+    '',
+  ].join('\n');
+}
+
+function usage(row: CommandRow, full: boolean): string {
+  return [
+    row.name,
+    ...row.arguments.map((name) => (name.startsWith('[') ? name : `<${name}>`)),
+    ...(full && row.options.length > 0 ? ['[options]'] : []),
+    ...(row.guestCommandLine ? ['[-- guest command line]'] : []),
+  ].join(' ');
+}
+
+const optionColumns = ({ name, value, help: text }: OptionRow): readonly [string, string] => [
+  `--${name}${value === undefined ? '' : ` <${value}>`}`,
+  text,
+];
+
+const firstOfItsName = (row: OptionRow, index: number, rows: readonly OptionRow[]): boolean =>
+  rows.findIndex(({ name }) => name === row.name) === index;
+
+/** Two columns, the second one wrapped. */
+function columns(rows: readonly (readonly [string, string])[]): string[] {
+  const width = Math.max(...rows.map(([left]) => left.length)) + 4;
+  return rows.flatMap(([left, right]) =>
+    wrap(right, WIDTH - width).map((line, i) => `${i === 0 ? `  ${left}`.padEnd(width) : ' '.repeat(width)}${line}`),
+  );
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}

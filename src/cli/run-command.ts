@@ -1,0 +1,66 @@
+// `dom1 run`: any kernel with a PVH entry.
+
+import type { Domain } from '../machine/domain.ts';
+import { ConsoleError } from '../machine/guest-console.ts';
+import { type Invocation, optionValue } from './arguments.ts';
+import type { Outcome } from './guest-report.ts';
+import { runSession } from './guest-session.ts';
+import type { ProgressLine } from './progress-line.ts';
+import { attachStreams } from './standard-streams.ts';
+import { attachTerminal, onTerminal, terminalParameters } from './terminal.ts';
+
+const CONSOLE = 'console=hvc0';
+
+/** Returns the exit code. */
+export function runCommand(invocation: Invocation, signal: AbortSignal, progress: ProgressLine): Promise<number> {
+  const kernel = invocation.positionals[0] as string;
+  const initrd = optionValue(invocation, 'initrd');
+  const command = optionValue(invocation, 'exec');
+  const interactive = command === undefined && onTerminal();
+  const serve = command !== undefined ? execute(command) : interactive ? serveTerminal : serveStreams;
+  const defaultLine = command !== undefined ? `${CONSOLE} quiet` : interactive ? `${CONSOLE} ${terminalParameters()}` : CONSOLE;
+  return runSession({
+    invocation,
+    config: { kernel, ...(initrd !== undefined && { initrd }), commandLine: invocation.guestCommandLine ?? defaultLine },
+    kernelName: kernel,
+    signal,
+    progress,
+    raw: interactive,
+    serve,
+  });
+}
+
+/** The guest's console on the person's terminal, until the guest ends or Ctrl-]. */
+export async function serveTerminal(domain: Domain): Promise<Outcome> {
+  process.stderr.write('dom1: Ctrl-] leaves the guest\n');
+  using terminal = attachTerminal(domain.console);
+  return await Promise.race([
+    domain.ended.then((end): Outcome => ({ kind: 'ended', end })),
+    terminal.left.then((): Outcome => ({ kind: 'left' })),
+  ]);
+}
+
+async function serveStreams(domain: Domain): Promise<Outcome> {
+  using _ = attachStreams(domain.console);
+  return { kind: 'ended', end: await domain.ended };
+}
+
+/** Runs a command in the guest's shell and prints its output. */
+function execute(command: string): (domain: Domain) => Promise<Outcome> {
+  return (domain) =>
+    beforeTheEnd(domain, async () => {
+      await domain.console.prompt();
+      const { status } = await domain.console.sh(command, { onOutput: (text) => process.stdout.write(text) });
+      return { kind: 'status', status };
+    });
+}
+
+/** The outcome of work at the console, or how the guest ended under it. */
+export async function beforeTheEnd(domain: Domain, work: () => Promise<Outcome>): Promise<Outcome> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof ConsoleError) || error.code !== 'closed') throw error;
+    return { kind: 'ended-early', end: await domain.ended };
+  }
+}

@@ -1,0 +1,282 @@
+// What both tiers emit alike: memory operands through the inline TLB, vector operands, the stack in memory, exceptions.
+// Where registers, immediates and addresses come from, and where control goes, is the tier's own.
+import { type Expr, i32, type Local, VectorConst } from '../../wasm/expr.ts';
+import type { FunctionBuilder, FunctionRef, Label } from '../../wasm/function-builder.ts';
+import { SEGMENT, STATE, TLB, VECTOR } from '../state.ts';
+import type { Emitter, FlagEmitter, OperandSize, Variant } from './emitter.ts';
+import type { Semantics } from './semantics.ts';
+
+/** The slow paths of memory. */
+export interface MemoryRuntime {
+  /** (linear i64, size i32) → host address, 0 on a fault. Reading; writing (size bit 8: the old contents are wanted too). */
+  readonly readSlow: FunctionRef;
+  readonly writeSlow: FunctionRef;
+  /** Writes the bounce buffer to where it belongs; not 0 on a fault. */
+  readonly commit: FunctionRef;
+}
+
+const BOUNCE_BYTES = 64;
+
+export abstract class OperandEmitter implements Emitter {
+  readonly f: FunctionBuilder;
+  readonly variant: Variant;
+  readonly state: Expr;
+  abstract readonly flags: FlagEmitter;
+  protected readonly semantics: Semantics;
+  readonly #base: number;
+  readonly #memory: MemoryRuntime;
+  /** Host address of a memory operand probed by `get`, for `set`. */
+  readonly #hosts = new Map<number, Expr>();
+  #retry: { label: Label; old: Expr } | undefined;
+
+  /** `base` is the vCPU's address in the shared memory. */
+  constructor(f: FunctionBuilder, base: number, semantics: Semantics, variant: Variant, memory: MemoryRuntime) {
+    this.f = f;
+    this.#base = base;
+    this.state = i32(base);
+    this.semantics = semantics;
+    this.variant = variant;
+    this.#memory = memory;
+  }
+
+  // ---- what a tier provides ------------------------------------------------------------------------------------------
+
+  abstract gpr(register: number, size: OperandSize): Expr;
+  abstract setGpr(register: number, size: OperandSize, value: Expr): void;
+  abstract linear(n: number, aligned?: boolean): Expr;
+  abstract offset(n: number): Expr;
+  abstract linearAt(segment: number | 'operand', offset: Expr, size: number, write: boolean): Expr;
+  abstract ripNext(): Expr;
+  abstract jump(rip: Expr): void;
+  abstract jumpRelative(): void;
+  abstract checkRelative(): void;
+  abstract fault(): void;
+  abstract helper(name: string): void;
+  abstract compute(name: string, argument?: number): void;
+  abstract stackPointer(): Expr;
+  abstract setStackPointer(value: Expr): void;
+  /** Immediate or branch distance `n`. */
+  protected abstract immediate(n: number): Expr;
+  /** General register operand `n`. */
+  protected abstract readRegister(n: number): Expr;
+  protected abstract writeRegister(n: number, value: Expr): void;
+  /** Where XMM or MMX register operand `n` lies: an i32 and an offset from it. */
+  protected abstract vectorRegister(n: number): { readonly at: Expr; readonly offset: number };
+  /** Address of the TLB in force, as i32. */
+  protected abstract tlb(access: 'r' | 'w'): Expr;
+  /** RSP − `by`, truncated to the stack's width. */
+  protected abstract stackBelow(by: number): Expr;
+
+  // ---- operands --------------------------------------------------------------------------------------------------------
+
+  size(n: number): OperandSize {
+    return this.operand(n).size as OperandSize;
+  }
+
+  get(n: number): Expr {
+    const { kind } = this.operand(n);
+    const size = this.size(n);
+    switch (kind) {
+      case 'imm':
+      case 'rel':
+        return this.immediate(n);
+      case 'mem': {
+        const writes = this.semantics.access[n] === 'rw';
+        const host = this.hostAddress(this.linear(n), size, writes ? 'w' : 'r');
+        this.#hosts.set(n, host);
+        const locked = writes && this.variant.lock;
+        const label = locked ? this.f.beginLoop() : undefined;
+        const old = this.f.let(host.load(size === 8 ? 'i64' : 'i32', size, 0));
+        if (label !== undefined) this.#retry = { label, old };
+        return old;
+      }
+      case 'gpr':
+        return this.readRegister(n);
+      default:
+        throw new Error(`${this.semantics.name}: operand ${n} is ${kind}, which helpers read`);
+    }
+  }
+
+  set(n: number, value: Expr): void {
+    const { kind } = this.operand(n);
+    const size = this.size(n);
+    if (kind === 'gpr') {
+      this.writeRegister(n, value);
+      return;
+    }
+    if (kind !== 'mem') throw new Error(`${this.semantics.name}: operand ${n} is ${kind}`);
+    const host = this.#hosts.get(n);
+    if (host === undefined) {
+      const kept = this.f.let(value);
+      this.#storeTo(this.linear(n), size, (at) => this.f.store(at, size, kept, 0));
+      return;
+    }
+    if (this.#retry !== undefined) {
+      const { label, old } = this.#retry;
+      this.#retry = undefined;
+      const replacement = this.f.let(narrowTo(value, size));
+      const aligned = size === 1 ? i32(1) : host.and(size - 1).eqz();
+      this.f.if(
+        aligned,
+        () => this.f.brIf(label, this.f.cmpxchg(host, size, old, replacement).ne(old)),
+        () => this.f.store(host, size, replacement, 0),
+      );
+      this.f.endLoop();
+    } else this.f.store(host, size, value, 0);
+    this.commit(host);
+  }
+
+  getVector(n: number, options: { aligned?: boolean } = {}): Expr {
+    const { kind, size } = this.operand(n);
+    if (kind === 'xmm' || kind === 'mmx') {
+      const { at, offset } = this.vectorRegister(n);
+      if (kind === 'mmx' || size === 8) return this.f.let(at.loadZero(8, offset));
+      return this.f.let(size === 4 ? at.loadZero(4, offset) : at.loadV(offset));
+    }
+    const linear = this.linear(n, options.aligned === true);
+    if (options.aligned === true) this.#requireAligned(linear);
+    const host = this.hostAddress(linear, size, this.semantics.access[n] === 'rw' ? 'w' : 'r');
+    this.#hosts.set(n, host);
+    if (size === 16) return this.f.let(host.loadV(0));
+    if (size === 8 || size === 4) return this.f.let(host.loadZero(size, 0));
+    const zero = new VectorConst(new Array<number>(16).fill(0));
+    return this.f.let(zero.simd(0x1c, 'v128', [host.load('i32', size as 1 | 2, 0)], 0));
+  }
+
+  setVector(n: number, value: Expr, options: { aligned?: boolean } = {}): void {
+    const { kind, size } = this.operand(n);
+    if (kind === 'xmm') {
+      const { at, offset } = this.vectorRegister(n);
+      this.f.storeV(at, value, offset);
+      return;
+    }
+    if (kind === 'mmx') {
+      const { at, offset } = this.vectorRegister(n);
+      this.f.store(at, 8, value.simd(0x1d, 'i64', [], 0), offset);
+      this.f.store(at, 2, i32(0xffff), offset + 8);
+      return;
+    }
+    const v = this.f.let(value);
+    const linear = this.linear(n, options.aligned === true);
+    if (options.aligned === true) this.#requireAligned(linear);
+    this.#storeTo(linear, size, (at) => {
+      if (size === 16) this.f.storeV(at, v, 0);
+      else if (size === 8) this.f.store(at, 8, v.simd(0x1d, 'i64', [], 0), 0);
+      else this.f.store(at, size as 1 | 2 | 4, v.simd(0x1b, 'i32', [], 0), 0);
+    });
+  }
+
+  // ---- the state -------------------------------------------------------------------------------------------------------
+
+  slot32(at: number): Expr {
+    return this.state.load('i32', 4, at);
+  }
+  setSlot32(at: number, value: Expr): void {
+    this.f.store(this.state, 4, value, at);
+  }
+  slot64(at: number): Expr {
+    return this.state.load('i64', 8, at);
+  }
+  setSlot64(at: number, value: Expr): void {
+    this.f.store(this.state, 8, value, at);
+  }
+
+  // ---- memory ----------------------------------------------------------------------------------------------------------
+
+  loadAt(segment: number | 'operand', offset: Expr, size: OperandSize): Expr {
+    const host = this.hostAddress(this.linearAt(segment, offset, size, false), size, 'r');
+    return this.f.let(host.load(size === 8 ? 'i64' : 'i32', size, 0));
+  }
+  storeAt(segment: number | 'operand', offset: Expr, size: OperandSize, value: Expr): void {
+    const kept = this.f.let(value);
+    this.#storeTo(this.linearAt(segment, offset, size, true), size, (at) => this.f.store(at, size, kept, 0));
+  }
+
+  hostAddress(linear: Expr, size: number, access: 'r' | 'w'): Expr {
+    const { f } = this;
+    const at = f.let(linear);
+    const host = f.local('i32');
+    const entry = this.#tlbEntry(at, access);
+    f.block((hit) => {
+      f.set(host, entry.load('i32', 4, 8).add(at.wrap()));
+      f.brIf(hit, entry.load('i64', 8, 0).eq(lastPage(at, size)));
+      // A write that starts with a read wants the old contents in the bounce buffer: bit 8.
+      const slow = access === 'r' ? this.#memory.readSlow : this.#memory.writeSlow;
+      f.set(host, f.callValue(slow, at, i32(access === 'r' ? size : size | 0x100)));
+      f.brIf(hit, host);
+      this.fault();
+    });
+    return host;
+  }
+
+  commit(host: Expr): void {
+    const bounce = this.#base + STATE.bounce;
+    this.f.if(host.sub(bounce).ltU(BOUNCE_BYTES), () => {
+      this.f.if(this.f.callValue(this.#memory.commit), () => this.fault());
+    });
+  }
+
+  push(value: Expr, size: 2 | 4 | 8): void {
+    const kept = this.f.let(value);
+    const pointer = this.f.let(this.stackBelow(size));
+    this.#storeTo(this.linearAt(SEGMENT.ss, pointer, size, true), size, (at) => this.f.store(at, size, kept, 0));
+    this.setStackPointer(pointer);
+  }
+  peek(depth: number, size: 2 | 4 | 8): Expr {
+    const pointer = this.f.let(this.stackBelow(-depth));
+    return this.loadAt(SEGMENT.ss, pointer, size);
+  }
+
+  // ---- ends ------------------------------------------------------------------------------------------------------------
+
+  endAndPoll(): void {
+    this.jump(this.ripNext());
+  }
+  raise(vector: number, errorCode?: number): void {
+    this.setSlot32(STATE.faultVector, i32(vector));
+    this.setSlot32(STATE.faultError, i32(errorCode ?? -1));
+    this.fault();
+  }
+  local(type: 'i32' | 'i64' | 'f32' | 'f64' | 'v128'): Local {
+    return this.f.local(type);
+  }
+
+  protected operand(n: number): Variant['operands'][number] {
+    const operand = this.variant.operands[n];
+    if (operand === undefined) throw new Error(`${this.semantics.name} has no operand ${n}`);
+    return operand;
+  }
+  /** Immediate `n` is the second one of the instruction. */
+  protected isSecondImmediate(n: number): boolean {
+    return this.variant.operands.slice(0, n).some((o) => o.kind === 'imm');
+  }
+
+  #tlbEntry(linear: Expr, access: 'r' | 'w'): Expr {
+    return this.f.let(this.tlb(access).add(linear.shrU(8).wrap().and((TLB.entries - 1) * TLB.entrySize)));
+  }
+  /** A store that needs no read before: the fast path writes straight to RAM. */
+  #storeTo(linear: Expr, size: number, store: (host: Expr) => void): void {
+    const { f } = this;
+    const at = f.let(linear);
+    const entry = this.#tlbEntry(at, 'w');
+    f.if(
+      entry.load('i64', 8, 0).eq(lastPage(at, size)),
+      () => store(entry.load('i32', 4, 8).add(at.wrap())),
+      () => {
+        const host = f.callValue(this.#memory.writeSlow, at, i32(size));
+        f.if(host.eqz(), () => this.fault());
+        store(host);
+        this.commit(host);
+      },
+    );
+  }
+  #requireAligned(linear: Expr): void {
+    this.f.if(linear.wrap().and(15), () => this.raise(VECTOR.gp, 0));
+  }
+}
+
+/** The value with the bits above `size` cleared (i32 operands only). */
+export const narrowTo = (value: Expr, size: number): Expr => (size === 1 ? value.and(0xff) : size === 2 ? value.and(0xffff) : value);
+
+/** The page of the last byte: equals the entry's tag only if the access does not cross into another page. */
+const lastPage = (at: Expr, size: number): Expr => (size === 1 ? at : at.add(size - 1)).and(-4096);

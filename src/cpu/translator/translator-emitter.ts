@@ -1,0 +1,169 @@
+// Semantics over "this local, this constant": the emitter of the translating tier, for one instruction of 64-bit code.
+import { type Expr, i32, i64 } from '../../wasm/expr.ts';
+import type { FunctionBuilder } from '../../wasm/function-builder.ts';
+import type { FlagEmitter, OperandSize } from '../emit/emitter.ts';
+import { WordFlags } from '../emit/flag-emitter.ts';
+import { type MemoryRuntime, narrowTo, OperandEmitter } from '../emit/operand-emitter.ts';
+import { SEG, SEGMENT, STATE, TLB } from '../state.ts';
+import { BASE_RIP, NO_REGISTER } from '../x86/decoder.ts';
+import type { LoopInstruction } from './hot-loop.ts';
+import type { RegisterLocals } from './register-locals.ts';
+import { Untranslatable } from './untranslatable.ts';
+
+/** Where control goes; the translation of the whole region knows. */
+export interface RegionEnds {
+  /** The instruction has not happened; its fault slots are set. */
+  fault(): void;
+  /** The interpreter must run this instruction, from its start. */
+  interpret(): void;
+  /** The instruction is complete. */
+  jump(rip: Expr): void;
+  /** The instruction is complete; the target may lie in the region. */
+  branch(target: bigint): void;
+}
+
+/** Slots that decide what a translation may assume. */
+const ASSUMED: ReadonlySet<number> = new Set([STATE.mmuIndex, STATE.tlbRead, STATE.tlbWrite, STATE.codeMode, STATE.cpl]);
+
+const RSP = 4;
+
+export class TranslatorEmitter extends OperandEmitter {
+  readonly flags: FlagEmitter;
+  readonly #at: LoopInstruction;
+  readonly #registers: RegisterLocals;
+  readonly #tlbs: number;
+  readonly #ends: RegionEnds;
+  /** Nesting of the code before the instruction: what is emitted at this depth always runs. */
+  readonly #depth: number;
+
+  /** `tlbs` is the address of the read TLB of the privilege the code runs with; the write TLB follows it. */
+  constructor(f: FunctionBuilder, at: LoopInstruction, base: number, tlbs: number, registers: RegisterLocals, memory: MemoryRuntime, ends: RegionEnds) {
+    super(f, base, at.handler.semantics, at.handler.variant, memory);
+    this.#at = at;
+    this.#registers = registers;
+    this.#tlbs = tlbs;
+    this.#ends = ends;
+    this.#depth = f.depth;
+    this.flags = new WordFlags(f, registers);
+  }
+
+  // ---- addresses -------------------------------------------------------------------------------------------------------
+
+  offset(_n: number): Expr {
+    const { insn, rip } = this.#at;
+    if (insn.displacementHigh !== (insn.displacement < 0 ? -1 : 0)) {
+      return i64(BigInt(insn.displacement >>> 0) | (BigInt(insn.displacementHigh >>> 0) << 32n));
+    }
+    let sum: Expr = i64(insn.displacement);
+    if (insn.base === BASE_RIP) sum = i64(rip + BigInt(insn.length + insn.displacement));
+    else if (insn.base !== NO_REGISTER) sum = this.#registers.get(insn.base, 8).add(sum);
+    if (insn.index !== NO_REGISTER) sum = sum.add(this.#registers.get(insn.index, 8).shl(insn.scale));
+    return this.f.let(insn.asize === 8 ? sum : sum.and(0xffff_ffff));
+  }
+  linear(n: number): Expr {
+    return this.linearAt('operand', this.offset(n));
+  }
+  linearAt(segment: number | 'operand', offset: Expr): Expr {
+    const which = segment === 'operand' ? this.#at.insn.segment : segment;
+    const based = which === SEGMENT.fs || which === SEGMENT.gs;
+    return this.f.let(based ? offset.add(this.slot64(STATE.seg + which * SEG.sizeof + SEG.base)) : offset);
+  }
+  protected tlb(access: 'r' | 'w'): Expr {
+    return i32(this.#tlbs + (access === 'r' ? 0 : TLB.bytes));
+  }
+
+  // ---- registers -------------------------------------------------------------------------------------------------------
+
+  gpr(register: number, size: OperandSize): Expr {
+    return this.#registers.get(register, size);
+  }
+  setGpr(register: number, size: OperandSize, value: Expr): void {
+    this.#registers.set(register, size, value);
+  }
+  stackPointer(): Expr {
+    return this.#registers.get(RSP, 8);
+  }
+  setStackPointer(value: Expr): void {
+    this.#registers.set(RSP, 8, value);
+  }
+  protected stackBelow(by: number): Expr {
+    return this.#registers.get(RSP, 8).sub(by);
+  }
+  protected readRegister(n: number): Expr {
+    const { register, high } = this.#general(n);
+    return this.#registers.get(register, this.size(n), high);
+  }
+  protected writeRegister(n: number, value: Expr): void {
+    const { register, high } = this.#general(n);
+    this.#registers.set(register, this.size(n), value, high);
+  }
+  protected vectorRegister(n: number): { at: Expr; offset: number } {
+    const number = this.#number(n);
+    const offset = this.operand(n).kind === 'xmm' ? STATE.xmm + number * 16 : STATE.x87 + (number & 7) * 16;
+    return { at: this.state, offset };
+  }
+  protected immediate(n: number): Expr {
+    const { insn } = this.#at;
+    const size = this.size(n);
+    if (this.isSecondImmediate(n)) return size === 8 ? i64(insn.immediate2) : narrowTo(i32(insn.immediate2), size);
+    if (size !== 8) return narrowTo(i32(insn.immediate), size);
+    return i64(BigInt(insn.immediate >>> 0) | (BigInt(insn.immediateHigh) << 32n));
+  }
+  override setSlot32(at: number, value: Expr): void {
+    if (ASSUMED.has(at)) throw new Untranslatable(`${this.#at.row.mnemonic} changes what the translation assumes`);
+    super.setSlot32(at, value);
+  }
+
+  // ---- ends ------------------------------------------------------------------------------------------------------------
+
+  ripNext(): Expr {
+    return i64(this.#at.rip + BigInt(this.#at.insn.length));
+  }
+  jump(rip: Expr): void {
+    this.#ends.jump(rip);
+  }
+  jumpRelative(): void {
+    const { target } = this.#at;
+    if (target === undefined) throw new Error(`${this.#at.row.mnemonic} has no target`);
+    this.#ends.branch(target);
+  }
+  /** 64-bit code has no segment limit, and a target in reach of its page is canonical. */
+  checkRelative(): void {}
+  fault(): void {
+    this.#ends.fault();
+  }
+  /**
+   * A helper does its instruction whole, so where it is only for a rare case the interpreter can run the instruction again.
+   */
+  helper(name: string): void {
+    if (this.f.depth === this.#depth) throw new Untranslatable(`${this.#at.row.mnemonic} calls the helper '${name}'`);
+    this.#ends.interpret();
+  }
+  compute(name: string): void {
+    throw new Untranslatable(`${this.#at.row.mnemonic} calls the computation '${name}'`);
+  }
+
+  /** Register number of operand `n`. */
+  #number(n: number): number {
+    const { insn, row } = this.#at;
+    const spec = row.operands[n];
+    switch (spec?.source) {
+      case 'G':
+      case 'V':
+      case 'P':
+        return insn.reg;
+      case 'Z':
+        return insn.opcodeRegister;
+      case 'fixed':
+        return spec.register;
+      default:
+        return insn.rm;
+    }
+  }
+  /** Byte registers 4..7 without REX are AH, CH, DH, BH. */
+  #general(n: number): { register: number; high: boolean } {
+    const register = this.#number(n);
+    const high = this.size(n) === 1 && this.#at.insn.rex === 0 && register >= 4 && this.#at.row.operands[n]?.source !== 'fixed';
+    return high ? { register: register - 4, high } : { register, high };
+  }
+}

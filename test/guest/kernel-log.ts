@@ -1,0 +1,16 @@
+// The lines of a kernel log that complain, but for those that real hosts of the same kernels print, too.
+
+const COMPLAINT =
+  /\bWARN|\bBUG\b|\bOops\b|Call Trace|\berror\b|\bfail|unhandled|unknown|panic|stall|lockup|timed out|Fatal|segfault|traps:|invalid/i;
+
+/** Each with its reason. */
+const EXPECTED: readonly (readonly [RegExp, string])[] = [
+  [/tsc: Fast TSC calibration failed/, 'there is no PIT; under QEMU on KVM, too (hvm-6.1, hvm-6.12)'],
+  [/PCI: Fatal: No config space access function found/, 'a PVH guest has no PCI, on real Xen either'],
+  [/RAS: Correctable Errors collector initialized/, 'no complaint; under QEMU, too'],
+];
+
+/** The lines that nothing excuses. */
+export function complaints(log: string): string[] {
+  return log.split('\n').filter((line) => COMPLAINT.test(line) && !EXPECTED.some(([pattern]) => pattern.test(line)));
+}

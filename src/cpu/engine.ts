@@ -328,6 +328,7 @@ export class WasmEngine implements VcpuEngine {
     const x = this.#context;
     const { cpu } = this;
     x.enter(record);
+    const { rip } = cpu;
     try {
       const answer = (this.#helpers[number] as Helper)(x);
       switch (answer) {
@@ -361,8 +362,20 @@ export class WasmEngine implements VcpuEngine {
       }
     } catch (fault) {
       this.#leaveFault(fault);
-      return STATUS.fault;
+      return cpu.rip === rip ? STATUS.fault : this.#faultInNewTask();
     }
+  }
+
+  /** The fault comes behind a task switch, before the new task's first instruction: SDM vol. 3, 7.3. */
+  #faultInNewTask(): number {
+    const { cpu } = this;
+    const error = cpu.i32[STATE.faultError >> 2] as number;
+    this.#deliver({ vector: cpu.get32(STATE.faultVector), kind: 'exception', ...(error !== -1 && { errorCode: error }) });
+    this.#gated = true;
+    this.#pollIfInterruptible();
+    if (!this.#shutdown) return STATUS.jump;
+    this.exit.reason = EXIT.shutdown;
+    return STATUS.exit;
   }
 
   #compute(number: number, argument: number): number {

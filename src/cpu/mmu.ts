@@ -352,6 +352,8 @@ export class Mmu implements LinearMemory {
     const first = 4096 - (low & 4095);
     const secondLow = (low + first) | 0;
     const secondHigh = secondLow === 0 ? (high + 1) | 0 : high;
+    // That the end is not canonical is found before any page is looked up.
+    if (cpu.longMode && !isCanonical(secondHigh)) return Math.max(0, this.#gpa(secondLow, secondHigh, access, index));
     const a = this.#gpa(low, high, access, index);
     if (a < 0) return 0;
     const b = this.#gpa(secondLow, cpu.longMode ? secondHigh : 0, access, index);

@@ -6,6 +6,7 @@ import { ApicPage } from '../devices/apic/apic-page.ts';
 import { Ioapic, IOAPIC_RANGE, ioapicTrace } from '../devices/apic/ioapic.ts';
 import { serveApicMmio, serveApicMsr } from '../devices/apic/lapic-exits.ts';
 import { LocalApic, lapicTrace } from '../devices/apic/lapic.ts';
+import { DEFAULT_BUS_HZ } from '../devices/apic/lapic-timer.ts';
 import { DEBUG_PORT, DebugPort } from '../devices/debug-port.ts';
 import { IoBus, ioTrace } from '../devices/io-bus.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
@@ -24,14 +25,12 @@ import { CONTROL, type MachinePlan } from './machine-plan.ts';
 import { IOAPIC_ID } from './pvh/acpi.ts';
 import { enterPvh } from './pvh/enter.ts';
 import type { PvhEntry } from './pvh/load.ts';
+import { RunBudget } from './run-budget.ts';
 import { TraceBatch, type TraceLine } from './trace-batch.ts';
 import { enableTracepoints } from './tracepoints.ts';
 
 /** Frequency of the guest's TSC in kHz: one tick a nanosecond. */
 export const TSC_KHZ = 1_000_000;
-/** Instructions between two looks at the timers: bounds, and what they are scaled from. */
-const BUDGET = { least: 2_000, most: 2_000_000, perNs: 0.05 } as const;
-
 /** What a vCPU thread is started with. Plain data but for the memory. */
 export interface VcpuThreadData {
   readonly memory: WebAssembly.Memory;
@@ -125,6 +124,7 @@ export function runVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => vo
         return lapic.page.hardwareEnabled;
       },
       tscKHz: TSC_KHZ,
+      crystalHz: DEFAULT_BUS_HZ,
       hypervisor: (leaf, subleaf) => {
         if (!isHypervisorLeaf(leaf)) return undefined;
         xenCpuid(vcpu, leaf, subleaf, words);
@@ -165,6 +165,7 @@ export function runVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => vo
     if (ns > 0) Atomics.wait(i32, requestWord, 0, ns / 1e6);
   };
 
+  const budget = new RunBudget();
   let halted = false;
   for (;;) {
     if (Atomics.load(i32, stopWord) !== 0) return end({ type: 'stopped', report: describeCrash(engine), retired: engine.retired });
@@ -193,9 +194,12 @@ export function runVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => vo
       engine.interrupt(vector);
     } else if (vector >= 0) engine.requestInterruptWindow();
 
-    const untilNs = clock.nextDeadlineNs() - nowNs();
-    const budget = Math.min(BUDGET.most, Math.max(BUDGET.least, Math.floor(untilNs * BUDGET.perNs)));
-    switch (engine.run(budget)) {
+    const startNs = nowNs();
+    const startRetired = engine.retired;
+    switch (engine.run(budget.before(clock.nextDeadlineNs() - startNs))) {
+      case EXIT.budget:
+        budget.ran(engine.retired - startRetired, nowNs() - startNs);
+        break;
       case EXIT.hlt:
         halted = true;
         // As in Xen, that is how a guest without another way powers off: a PVH Linux has none.

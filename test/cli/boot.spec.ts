@@ -68,15 +68,15 @@ describe.skipIf(parts === undefined)('dom1 with a Linux guest', () => {
         look();
       });
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      seen += text;
+      seen += text.replaceAll('\r', ''); // raw mode leaves the host's own carriage returns on
     });
     await when(/guest:~# /);
     child.stdin.write('cat\r'); // a program of its own, to see that Ctrl-C is the guest's
-    await when(/# .*cat\r\n/s);
+    await when(/# .*cat\n/);
     child.stdin.write('\x03');
-    await when(/\^C[^]*guest:~# /);
+    await when(/\^C[\s\S]*guest:~# /);
     child.stdin.write('echo $((6 * 7))ish\r');
-    await when(/\n42ish\r\n[^]*# /);
+    await when(/\n42ish\n[\s\S]*# /);
     child.stdin.write('\x1d');
     await new Promise((resolve) => child.on('close', resolve));
     expect(seen).toContain('dom1: left the guest and ended it');

@@ -9,7 +9,7 @@ import { dom1 } from './dom1.ts';
 
 let directory: string;
 const path = (name: string): string => join(directory, name);
-const REGISTERS = /rip [0-9a-f]{16} {2}rflags [0-9a-f]{8}[^]*rax [0-9a-f]{16}[^]*cr3 [0-9a-f]{16}[^]*code /;
+const REGISTERS = /rip [0-9a-f]{16} {2}rflags [0-9a-f]{8}[\s\S]*rax [0-9a-f]{16}[\s\S]*cr3 [0-9a-f]{16}[\s\S]*code /;
 
 beforeAll(() => {
   directory = mkdtempSync(join(tmpdir(), 'dom1-end-'));

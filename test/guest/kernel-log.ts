@@ -1,7 +1,7 @@
 // The lines of a kernel log that complain, but for those that real hosts of the same kernels print, too.
 
 const COMPLAINT =
-  /\bWARN|\bBUG\b|\bOops\b|Call Trace|\berror\b|\bfail|unhandled|unknown|panic|stall|lockup|timed out|Fatal|segfault|traps:|invalid/i;
+  /\bWARN|\bBUG:|\bOops\b|Call Trace|\b[Ee]rrors?\b|\b[Ff]ail(ed|ure|s)?\b|\b[Ff]atal\b|[Uu]nhandled|[Uu]nknown\b|[Pp]anic|\bstalls?\b|lockup|timed out|segfault|traps:/;
 
 /** Each with its reason. */
 const EXPECTED: readonly (readonly [RegExp, string])[] = [

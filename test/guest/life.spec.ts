@@ -105,12 +105,16 @@ async function clockDrift(
 ): Promise<number> {
   const sample = async (): Promise<{ readonly hostMs: number; readonly offsetMs: number }> => {
     let best = { hostMs: 0, offsetMs: Number.POSITIVE_INFINITY };
+    let seconds = Number.NaN;
     using _ = listen((line) => {
-      const guestMs = /^\d+\.\d{9}$/.test(line) ? Number(line) * 1000 : Number.NaN;
+      const [, unit, value] = /^time\.tv_(sec|usec): +(\d+)$/.exec(line) ?? [];
+      if (unit === 'sec') seconds = Number(value);
+      if (unit !== 'usec') return;
       const hostMs = performance.now();
-      if (hostMs - guestMs < best.offsetMs) best = { hostMs, offsetMs: hostMs - guestMs };
+      const offsetMs = hostMs - seconds * 1000 - Number(value) / 1000;
+      if (offsetMs < best.offsetMs) best = { hostMs, offsetMs };
     });
-    await sh('for i in $(seq 1 80); do date +%s.%N; done');
+    await sh('for i in $(seq 1 60); do adjtimex | grep tv_; done');
     if (best.offsetMs === Number.POSITIVE_INFINITY) throw new Error('the guest printed no time');
     return best;
   };

@@ -1,7 +1,8 @@
 // `npm run fuzz:cpu`: every row of the instruction table on the engine and on the host's own CPU.
 // Environment: FUZZ_CASES (default a million), FUZZ_SEED (default: from the clock), FUZZ_MODES (64,32,16), FUZZ_ROWS (a
 // regular expression for row names), FUZZ_SHOW (how many differences are described), FUZZ_EACH (how many of each row),
-// FUZZ_STRICT (1: compare flags too that the manual leaves undefined).
+// FUZZ_STRICT (1: compare flags too that the manual leaves undefined), FUZZ_SEQUENCES (1: two to eight instructions a case;
+// always strict, so only for a host that treats undefined flags as the engine does).
 import { ROWS } from '../../src/cpu/x86/table/rows.ts';
 import type { CpuMode } from './cpu-image.ts';
 import { EngineEmulator } from './engine-emulator.ts';
@@ -30,6 +31,7 @@ const fuzz = new RowFuzz(ROWS.filter((row) => pattern.test(rowName(row))), modes
 for (const row of fuzz.skipped) console.log(`${rowName(row)}: skipped: ${NOT_COMPARABLE.get(row.mnemonic) ?? ''}`);
 console.log(`seed ${seed}, ${count} cases, ${fuzz.rows.length} rows, modes ${modes.join(' ')}`);
 
+const sequences = env.FUZZ_SEQUENCES === '1';
 const emulator = new EngineEmulator();
 const differing = new Map<string, number>();
 const outcomes = new Map<string, number>();
@@ -40,7 +42,7 @@ const started = performance.now();
 let described = 0;
 for (let done = 0; done < count; done += PIECE) {
   const report = compareCpus({
-    native, emulator, describePerName: Number(env.FUZZ_EACH ?? 1), seed: (seed + done / PIECE) >>> 0, count: Math.min(PIECE, count - done), next: fuzz.next,
+    native, emulator, describePerName: Number(env.FUZZ_EACH ?? 1), seed: (seed + done / PIECE) >>> 0, count: Math.min(PIECE, count - done), next: sequences ? fuzz.nextSequence : fuzz.next,
     states: { unmaskOneIn: 8, alignmentCheckOneIn: 16, singleStepOneIn: 64 },
   });
   add(differing, report.differing);

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { CODE_BASE, CODE_SIZE, SELECTOR, SHARED_BASE, STACK16_ESP_HIGH } from './address-map.ts';
 import { CpuImage, FLAG, IMAGE } from './cpu-image.ts';
 import type { CpuFault, CpuMode, CpuResult } from './cpu-image.ts';
+import { describeImage } from './compare.ts';
 import { HostMemory } from './host-memory.ts';
 import type { SharedMemory } from './host-memory.ts';
 import { assembleServer } from './server-program.ts';
@@ -178,6 +179,13 @@ export class NativeCpu {
     return (image.rflags & FLAG.zf) !== 0 && (image.gpr32[0]! & 0x8000) !== 0;
   }
 
+  /** The case that runs, for error messages. */
+  #current(): string {
+    const control = this.#control;
+    const slot = this.#slots[control.getUint32(CONTROL.count, true) - control.getUint32(CONTROL.remaining, true)];
+    return slot === undefined ? 'no case' : `${Buffer.from(slot.code).toString('hex')} in ${slot.input.mode}-bit mode, ${describeImage(slot.input).slice(0, 5).join(', ')}`;
+  }
+
   /** Waits until the server has finished the batch. */
   #await(): void {
     const control = this.#control;
@@ -189,14 +197,13 @@ export class NativeCpu {
       if (done === request) return;
       const started = performance.now();
       this.#memory.wait(SHARED.control + CONTROL.done, done, PATIENCE_MS);
-      if (performance.now() - started > PATIENCE_MS / 2 && !isRunning(this.#server.pid)) throw new Error('the native process has died');
+      if (performance.now() - started > PATIENCE_MS / 2 && !isRunning(this.#server.pid)) throw new Error(`the native process has died in ${this.#current()}`);
       const left = control.getUint32(CONTROL.remaining, true);
       if (left !== remaining) {
         remaining = left;
         since = performance.now();
       } else if (performance.now() - since > STUCK_MS) {
-        const slot = this.#slots[control.getUint32(CONTROL.count, true) - left];
-        throw new Error(`the native process is stuck in ${Buffer.from(slot?.code ?? []).toString('hex')}`);
+        throw new Error(`the native process is stuck in ${this.#current()}`);
       }
     }
   }

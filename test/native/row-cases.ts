@@ -273,6 +273,8 @@ function setLow(state: CpuImage, register: number, low: number): void {
 function prepareState(what: CaseBuilder, code: Uint8Array, state: CpuImage): void {
   const { random, mode, row } = what;
   if (mode !== 16) chooseSegments(state, mode, random, what.locked);
+  // With a 16-bit stack ESP points at the native process's own memory: better not used with another segment, or as a target.
+  if (mode === 32 && (what.roles.has(RSP) || (what.rm === RSP && /^(jmp|call)$/.test(row.mnemonic)))) state.selectors[2] = SELECTOR.data;
   const window = (segment: number): number => (mode === 16 || isWindowBased(state.selectors[segment] as number) ? 0 : DATA_BASE);
   const within = (margin: number): number =>
     random.oneIn(16)

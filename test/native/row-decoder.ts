@@ -14,7 +14,7 @@ const REX_BYTES = ['al', 'cl', 'dl', 'bl', 'spl', 'bpl', 'sil', 'dil'];
 export const IMPLEMENTED_FEATURES: ReadonlySet<string> = new Set([
   'INTEL8086', 'INTEL8086_ONLY', 'INTEL186', 'INTEL286', 'INTEL386', 'INTEL486', 'X64', 'FPU', 'FPU287', 'FPU387', 'MMX', 'SSE', 'SSE2',
   'SSE3', 'SSSE3', 'SSE4_1', 'SSE4_2', 'POPCNT', 'CMOV', 'CX8', 'CMPXCHG16B', 'MOVBE', 'FXSR', 'XSAVE', 'XSAVEOPT', 'RDTSCP', 'RDRAND',
-  'CLFSH', 'CPUID', 'FSGSBASE', 'INVPCID', 'MSR', 'MULTIBYTENOP', 'PAUSE', 'PREFETCHW', 'RDPMC', 'SEP', 'SMAP', 'SYSCALL', 'TSC',
+  'CLFSH', 'CPUID', 'FSGSBASE', 'MSR', 'MULTIBYTENOP', 'PAUSE', 'PREFETCHW', 'RDPMC', 'SEP', 'SMAP', 'SYSCALL', 'TSC',
 ]);
 
 /** Where rows and iced-x86 describe the same thing differently; for `DecoderFuzzOptions.exempt`. */

@@ -38,6 +38,32 @@ export class RowFuzz {
     return caseOf(row, mode, random, this.#strict);
   };
 
+  /**
+   * Several instructions in a row, each with the operands of a case of its own: what one leaves, the next ones find. All of
+   * a mode; none that is undefined or approximate, that locks, or that goes elsewhere.
+   */
+  readonly nextSequence = (random: Random): CaseRecipe => {
+    const [, mode] = random.pick(this.#pairs);
+    const parts: CaseRecipe[] = [];
+    for (let length = 2 + random.below(7); parts.length < length; ) {
+      const [row] = random.pick(this.#pairs);
+      if (!existsIn(row, mode) || row.lock || /^(x87|iret|j|loop|call|ret|int|bound|mov$|pop .s|l.s$)/.test(row.mnemonic)) continue;
+      if (row.semantics.endsBlock || (row.mnemonic === 'mov' && row.operands.some(({ source }) => source === 'S'))) continue;
+      const part = caseOf(row, mode, random, true);
+      if (!part.code.includes(0xf0) && part.code.length < 16) parts.push(part);
+    }
+    const code = Uint8Array.from(parts.flatMap((part) => [...part.code]));
+    return {
+      name: `sequence in ${mode}-bit mode`,
+      mode,
+      code,
+      end: 'trap',
+      adjust: (state, random_) => {
+        for (const part of parts) part.adjust?.(state, random_);
+      },
+    };
+  };
+
   times(row: Row, mode: CpuMode): number {
     return this.#times.get(row)?.get(mode) ?? 0;
   }

@@ -6,6 +6,7 @@ import type { Helper, HelperContext } from '../helper-context.ts';
 import { REC } from '../interpreter/record.ts';
 import { CODE_MODE, CR0, FLAG, SEGMENT, STATE, VECTOR } from '../state.ts';
 import { deviceNotAvailable, invalidOpcode } from '../system/faults.ts';
+import { isCanonical } from '../system/system-state.ts';
 import { fxrstor, fxsave, xrstor, xsave } from '../system/xsave.ts';
 
 const FSW_ES = 0x80;
@@ -33,7 +34,17 @@ function checkOperand(x: HelperContext, size: number, write: boolean): void {
   x.mem.checkAlignment(x.linear(first, write), first);
   if (first === size && !write) return;
   probe(x, 0, first, write);
-  probe(x, size - 1, 1, write);
+  if (size === EXTENDED_BYTES) probe(x, first, size - first, write);
+  else probe(x, size - 1, 1, write);
+}
+
+/** Ten bytes are two stores: when the second one faults, the first has been done. */
+function writeExtended(x: HelperContext, bytes: Uint8Array): void {
+  x.mem.checkAlignment(x.linear(8, true), 8);
+  for (const [at, end] of [[0, 8], [8, EXTENDED_BYTES]] as const) {
+    probe(x, at, end - at, true);
+    x.mem.writeBytes(x.linear(end - at, true, at), bytes.subarray(at, end));
+  }
 }
 
 function probe(x: HelperContext, at: number, size: number, write: boolean): void {
@@ -84,8 +95,11 @@ export function fpuHelpers(): Readonly<Record<string, Helper>> {
     if (outcome & OUTCOME.store) {
       for (let i = 0; i < buffer.length; i++) buffer[i] = memory.getUint8(i);
       try {
-        checkOperand(x, operand.size, true);
-        x.writeMemoryBytes(buffer);
+        if (operand.size === EXTENDED_BYTES) writeExtended(x, buffer);
+        else {
+          checkOperand(x, operand.size, true);
+          x.writeMemoryBytes(buffer);
+        }
       } catch (fault) {
         cpu.u8.set(saved, STATE.fcw);
         throw fault;
@@ -108,14 +122,23 @@ export function fpuHelpers(): Readonly<Record<string, Helper>> {
   const wide = (x: HelperContext): boolean => x.osize === 8;
   const mask = (x: HelperContext): bigint => (BigInt(x.cpu.gpr32(2)) << 32n) | BigInt(x.cpu.gpr32(0));
   const address = (x: HelperContext, size: number, write: boolean): bigint => {
-    if (x.cpu.get32(STATE.codeMode) === CODE_MODE.code64) return x.linear(1, write);
-    // Misalignment comes before the limit, which makes a difference in SS.
-    const linear = (x.cpu.segBase(x.segment) + x.offset) & 0xffff_ffffn;
+    if (x.cpu.get32(STATE.codeMode) === CODE_MODE.code64) {
+      const at = x.linear(1, write);
+      if (!isCanonical(at)) throw new GuestFault(x.segment === SEGMENT.ss ? VECTOR.ss : VECTOR.gp, 0);
+      return at;
+    }
+    // Misalignment comes after the check of the first byte and before that of the last, which makes a difference in SS.
+    const linear = x.linear(1, write);
     if ((linear & 15n) !== 0n) {
       x.mem.checkAlignment(linear, 4);
       throw new GuestFault(VECTOR.gp, 0);
     }
-    return x.linear(size, write);
+    try {
+      return x.linear(size, write);
+    } catch (beyond) {
+      probe(x, 0, 1, write);
+      throw beyond;
+    }
   };
   const image = (size: number, write: boolean, act: (x: HelperContext, at: bigint) => void): Helper => (x) => {
     const at = address(x, size, write);

@@ -112,6 +112,7 @@ export class CodeCache {
     let record = first;
     let at = offset;
     let ended = false;
+    let previous = -1;
     const finish = (op: number, length: number, target = 0): void => {
       this.#special(record, op, at, length, target);
       record += RECORD_SIZE;
@@ -140,7 +141,10 @@ export class CodeCache {
         break;
       }
       u32[words + at] = record;
-      this.#write(record, insn, at, page);
+      const op = this.#write(record, insn, at, page);
+      const pair = this.#variants.pair(previous, op);
+      if (pair >= 0) this.#memory.view.setUint16(record - RECORD_SIZE + REC.op, pair, true);
+      previous = op;
       record += RECORD_SIZE;
       at += insn.length;
       this.decoded++;
@@ -240,7 +244,8 @@ export class CodeCache {
     view.setUint32(record + REC.immediate, target, true);
   }
 
-  #write(record: number, insn: Instruction, offset: number, page: CodePage | undefined): void {
+  /** Returns the handler number. */
+  #write(record: number, insn: Instruction, offset: number, page: CodePage | undefined): number {
     const { view } = this.#memory;
     const row = insn.row;
     if (row === undefined) throw new Error('no row');
@@ -303,6 +308,7 @@ export class CodeCache {
     else view.setUint16(record + REC.segmentBase, segmentBaseSlot(insn, long), true);
     // The x87 helper wants the ModRM byte and the opcode.
     if (row.map === 0 && (row.opcode & 0xf8) === 0xd8) view.setUint16(record + REC.reg2, (row.opcode << 8) | insn.modrm, true);
+    return op;
   }
 
   /** Mode for records outside any page. */

@@ -3,6 +3,7 @@ import type { OperandKind, Variant, VariantOperand } from '../emit/emitter.ts';
 import type { Semantics } from '../emit/semantics.ts';
 import { sizeOf, type Instruction } from '../x86/decoder.ts';
 import type { OperandSource, Row } from '../x86/row.ts';
+import { fuses } from './pairs.ts';
 import { SPECIAL_COUNT } from './record.ts';
 
 export interface Handler {
@@ -12,6 +13,8 @@ export interface Handler {
   readonly mnemonic: string;
   readonly semantics: Semantics;
   readonly variant: Variant;
+  /** Does this handler's instruction and then the one in the next record: all else here is the first one's. */
+  readonly pair?: { readonly first: number; readonly second: Handler };
 }
 
 const KIND: Readonly<Record<OperandSource, readonly [OperandKind, OperandKind]>> = {
@@ -30,6 +33,10 @@ const slot = (osize: number, asize: number, rep: number, memory: boolean, lock: 
 export class Variants {
   readonly handlers: readonly Handler[];
   readonly #slots: readonly Int16Array[];
+  /** By first << 16 | second. */
+  readonly #pairs = new Map<number, number>();
+  /** Not 0 for handlers that are second in some pair. */
+  readonly #seconds: Uint8Array;
 
   constructor(rows: readonly Row[]) {
     const handlers: Handler[] = [];
@@ -48,7 +55,23 @@ export class Variants {
       }
       return slots;
     });
+    const single = [...handlers];
+    this.#seconds = new Uint8Array(SPECIAL_COUNT + single.length);
+    for (const first of single) {
+      for (const second of single) {
+        if (!fuses(first, second)) continue;
+        const index = SPECIAL_COUNT + handlers.length;
+        handlers.push({ ...first, index, key: `${first.key} ${second.key}`, pair: { first: first.index, second } });
+        this.#pairs.set((first.index << 16) | second.index, index);
+        this.#seconds[second.index] = 1;
+      }
+    }
     this.handlers = handlers;
+  }
+
+  /** The handler that does two instructions at once, or −1. */
+  pair(first: number, second: number): number {
+    return this.#seconds[second] === 1 ? (this.#pairs.get((first << 16) | second) ?? -1) : -1;
   }
 
   /** Handler of a decoded instruction. */
@@ -66,8 +89,10 @@ export class Variants {
   }
 }
 
+/** Branch distances do not count: records have them all in one form. */
 const usesOsize = (row: Row): boolean =>
-  row.semantics.by.osize === true || row.operands.some((o) => o.size === 'v' || o.size === 'z' || o.size === 'y' || o.signExtended);
+  row.semantics.by.osize === true ||
+  row.operands.some((o) => o.source !== 'J' && (o.size === 'v' || o.size === 'z' || o.size === 'y' || o.signExtended));
 
 /** False for sizes that the mode cannot have: 64-bit ones outside 64-bit mode, 16-bit addresses inside. */
 function occurs(row: Row, osize: number, asize: number, long: boolean, byMode: boolean): boolean {
@@ -106,7 +131,7 @@ function* combinations(row: Row): Generator<Combination> {
                 return { kind, size, fixed: spec.source === 'fixed' ? spec.register : undefined };
               });
               const variant: Variant = { operands, osize, asize, rep: REPS[rep] ?? 'none', lock, long };
-              const shape = operands.map((o) => `${o.kind}${o.size}${o.fixed ?? ''}`).join();
+              const shape = operands.map((o) => (o.kind === 'rel' ? o.kind : `${o.kind}${o.size}${o.fixed ?? ''}`)).join();
               const key = [
                 name, shape, usesOsize(row) ? osize : '', by.asize ? asize : '', variant.rep, lock ? 'lock' : '', by.mode ? long : '',
               ].join('|');

@@ -31,22 +31,26 @@ export const jumpIndirect = semantics('jmpIndirect', 'r', (e) => {
   e.jump(target);
 }, { ends: true, hot: true, by: 'mode' });
 
+/** Pushes RIP; it is stored before the target is checked, but the pointer has not moved when the check fails. */
+function storeReturn(e: Emitter, size: StackSize, check: () => void): void {
+  const below = e.stackPointer().sub(size);
+  const pointer = e.f.let(e.variant.long ? below : below.and(e.slot64(STATE.stackMask)));
+  e.storeAt(SEGMENT.ss, pointer, size, narrow(e.ripNext(), size));
+  check();
+  e.setStackPointer(pointer);
+}
+
 export const callRelative = semantics('callRelative', 'r', (e) => {
   const { osize } = e.variant;
-  if (!e.variant.long) e.checkRelative();
-  e.push(narrow(e.ripNext(), osize), osize);
+  if (e.variant.long) e.push(narrow(e.ripNext(), osize), osize);
+  else storeReturn(e, osize, () => e.checkRelative());
   e.jumpRelative();
 }, { ends: true, hot: true, by: 'osize mode' });
 
 export const callIndirect = semantics('callIndirect', 'r', (e) => {
   const size = e.size(0) as StackSize;
   const target = e.f.let(wide(e.get(0), size));
-  // The return address is stored before the target is checked, but the pointer has not moved when the check fails.
-  const below = e.stackPointer().sub(size);
-  const pointer = e.f.let(e.variant.long ? below : below.and(e.slot64(STATE.stackMask)));
-  e.storeAt(SEGMENT.ss, pointer, size, narrow(e.ripNext(), size));
-  checkTarget(e, target);
-  e.setStackPointer(pointer);
+  storeReturn(e, size, () => checkTarget(e, target));
   e.jump(target);
 }, { ends: true, hot: true, by: 'mode' });
 

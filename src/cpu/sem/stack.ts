@@ -58,9 +58,8 @@ export const pushSegment = (name: string, segment: number): Semantics =>
 export const popSegment = (name: string, segment: number): Semantics =>
   semantics(name, '', (e) => {
     const { osize } = e.variant;
-    const read = osize === 4 ? 2 : osize;
-    const value = e.peek(0, read);
-    e.setSlot32(SCRATCH.selector, (read === 8 ? value.wrap() : value).and(0xffff));
+    // Only the selector's own two bytes are read.
+    e.setSlot32(SCRATCH.selector, e.peek(0, 2).and(0xffff));
     const pointer = pointerAfter(e, osize);
     const mask = e.f.let(e.slot64(STATE.stackMask));
     e.compute('loadSegment', segment);

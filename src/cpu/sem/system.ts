@@ -173,11 +173,13 @@ export const bound = semantics('bound', 'r,r', (e) => {
   const size = e.size(0) as 2 | 4;
   const { asize } = e.variant;
   const signed = (x: Expr) => (size === 2 ? x.extend16S() : x);
+  const index = e.f.let(signed(e.get(0)));
   const lower = e.get(1);
+  // An index below the lower bound is enough: the upper one is not read.
+  e.f.if(index.ltS(signed(lower)), () => e.raise(VECTOR.br));
   const next = e.f.let(e.offset(1).add(i64(size)).and(asize === 2 ? 0xffff : 0xffff_ffff));
   const upper = e.loadAt('operand', next, size);
-  const index = e.f.let(signed(e.get(0)));
-  e.f.if(index.ltS(signed(lower)).or(index.gtS(signed(upper))), () => e.raise(VECTOR.br));
+  e.f.if(index.gtS(signed(upper)), () => e.raise(VECTOR.br));
 }, { by: 'asize mode' });
 
 /** UD0, UD1, UD2: #UD by definition. */

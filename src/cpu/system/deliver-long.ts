@@ -1,6 +1,6 @@
 // Delivery through the 64-bit IDT. SDM vol. 3, 6.14.
 import { type Cpu, GuestFault } from '../cpu.ts';
-import { SEGMENT, STATE, VECTOR } from '../state.ts';
+import { CODE_MODE, SEGMENT, STATE, VECTOR } from '../state.ts';
 import { GPR } from '../../vcpu/contract.ts';
 import type { BulkMemory } from './bulk-memory.ts';
 import { Descriptor, isNull, markAccessed, readDescriptor, setFromDescriptor, SYSTEM_TYPE } from './descriptors.ts';
@@ -56,7 +56,8 @@ function pushFrame(cpu: Cpu, mem: BulkMemory, event: Event, top: bigint, inner: 
   frame.setBigUint64(at, event.next ?? cpu.rip, true);
   frame.setUint16(at + 8, cpu.selector(SEGMENT.cs), true);
   frame.setUint32(at + 16, flagsImage(cpu, event), true);
-  frame.setBigUint64(at + 24, cpu.gpr(GPR.rsp), true);
+  const wide = cpu.get32(STATE.codeMode) === CODE_MODE.code64;
+  frame.setBigUint64(at + 24, wide ? cpu.gpr(GPR.rsp) : cpu.gpr(GPR.rsp) & 0xffff_ffffn, true);
   frame.setUint16(at + 32, cpu.selector(SEGMENT.ss), true);
   try {
     mem.writeBytes(pointer, new Uint8Array(frame.buffer), inner);

@@ -219,11 +219,11 @@ describe('a page fault in the middle', () => {
   });
 
   it('of a write leaves what came before it in its round', () => {
-    const registers = { [RSI]: BigInt(AT.data), [RDI]: BigInt(AT.data + 0x4000 - 0x80), [RCX]: 0n, [R15]: 100n };
+    const registers = { [RSI]: BigInt(AT.data), [RDI]: BigInt(AT.data + 0x4000 - 0x800 - 0x80), [RCX]: 0n, [R15]: 100n };
     const setup = { code: MEMORY, registers, absent: [AT.data + 0x4000] };
     const { code, rip, gpr, end } = mixed(setup);
     expect(code).toBe(RUN.fault);
-    expect(rip).toBe(AT.code + 7);
+    expect(rip).toBe(AT.code + 0x0b);
     expect(gpr[RCX]).toBe(16n);
     expect(end).toEqual(interpreted(setup));
   });

@@ -238,7 +238,7 @@ function choose(rows: readonly Row[], modrm: number, prefix: string, p66: boolea
     if (row.modrm !== undefined && row.modrm !== modrm) continue;
     if (row.modes === (long ? 'i64' : 'o64')) continue;
     if (row.modrm === undefined && row.hasModrm && !fits(row, modrm)) continue;
-    if (row.prefix === 'any') ordinary = better(ordinary, row);
+    if (row.prefix === 'any') ordinary = row.noRepeat && (prefix === 'f3' || prefix === 'f2') ? ordinary : better(ordinary, row);
     else if (row.prefix === prefix) exact = better(exact, row);
     else if (row.prefix === '66' && p66 && prefix === '66') exact = better(exact, row);
   }

@@ -67,6 +67,8 @@ export interface Row {
   readonly operands: readonly OperandSpec[];
   readonly semantics: Semantics;
   readonly lock: boolean;
+  /** F2 and F3 make it something else, or #UD. */
+  readonly noRepeat: boolean;
   /** i64: invalid in 64-bit mode. o64: 64-bit mode only. */
   readonly modes: 'all' | 'i64' | 'o64';
   /** d64: the operand size defaults to 64 in 64-bit mode (66 still gives 16). f64: it is always 64 there. */
@@ -98,7 +100,7 @@ const MODRM = 'EGMRSCDVWUPQN';
 
 /**
  * Makes a row from the notation of the SDM's opcode tables: `'66 0f 38 17'`, `'80 /0'`, `'0f 01 =c1'` (whole ModRM byte),
- * `'50+'` (eight opcodes, register in the low bits). `options`: lock, i64, o64, d64, f64, np (no 66, F3 or F2).
+ * `'50+'` (eight opcodes, register in the low bits). `options`: lock, i64, o64, d64, f64, np (no 66, F3 or F2), nr (no F3 or F2).
  */
 export function row(encoding: string, mnemonic: string, operands: string, semantics: Semantics, options = ''): Row[] {
   const words = encoding.split(' ');
@@ -137,6 +139,7 @@ export function row(encoding: string, mnemonic: string, operands: string, semant
     operands: specs,
     semantics,
     lock: flags.includes('lock'),
+    noRepeat: flags.includes('nr'),
     modes: flags.includes('i64') ? 'i64' : flags.includes('o64') ? 'o64' : 'all',
     width: flags.includes('f64') ? 'f64' : flags.includes('d64') ? 'd64' : 'ordinary',
   };

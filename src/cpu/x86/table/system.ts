@@ -86,7 +86,7 @@ const REGISTERS: readonly Row[] = [
   ...row('f3 0f ae /1', 'rdgsbase', 'Ry', system.readBase('rdgsbase', SEGMENT.gs), 'o64'),
   ...row('f3 0f ae /2', 'wrfsbase', 'Ry', system.writeBase('wrfsbase', SEGMENT.fs), 'o64'),
   ...row('f3 0f ae /3', 'wrgsbase', 'Ry', system.writeBase('wrgsbase', SEGMENT.gs), 'o64'),
-  ...row('0f c7 /6', 'rdrand', 'Rv', system.rdrand),
+  ...row('0f c7 /6', 'rdrand', 'Rv', system.rdrand, 'nr'),
 ];
 
 const CALLS: readonly Row[] = [
@@ -94,8 +94,8 @@ const CALLS: readonly Row[] = [
   ...row('0f 07', 'sysret', '', helpers.sysret),
   ...row('0f 34', 'sysenter', '', helpers.sysenter),
   ...row('0f 35', 'sysexit', '', helpers.sysexit),
-  ...row('0f 01 =c1', 'vmcall', '', helpers.hypercall),
-  ...row('0f 01 =d9', 'vmmcall', '', helpers.hypercall),
+  ...row('0f 01 =c1', 'vmcall', '', helpers.hypercall, 'np'),
+  ...row('0f 01 =d9', 'vmmcall', '', helpers.hypercall, 'nr'),
   ...row('f4', 'hlt', '', helpers.hlt),
 ];
 

@@ -22,7 +22,7 @@ function general(): string {
     'Exit codes:',
     ...columns(EXIT_CODE_HELP),
     '',
-    'NO_COLOR=1 turns colour off; DOM1_DEBUG=1 shows where in dom1 an error comes from.',
+    'DOM1_DEBUG=1 shows where in dom1 an error comes from.',
     '',
   ].join('\n');
 }

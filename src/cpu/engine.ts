@@ -12,7 +12,7 @@ import { CodeCache } from './interpreter/code-cache.ts';
 import { generateInterpreter, type InterpreterExports, type InterpreterImports, type InterpreterModule, RUN } from './interpreter/generate.ts';
 import { STATUS } from './interpreter/interpreter-emitter.ts';
 import { REC, RECORD_SIZE, SPECIAL, SPECIAL_COUNT } from './interpreter/record.ts';
-import { Variants } from './interpreter/variants.ts';
+import { type Handler, Variants } from './interpreter/variants.ts';
 import { Mmu } from './mmu.ts';
 import { notCanonicalVector } from './not-canonical.ts';
 import { PendingIo } from './pending-io.ts';
@@ -66,6 +66,7 @@ export class WasmEngine implements VcpuEngine {
   readonly #helpers: readonly Helper[];
   readonly #computes: readonly Compute[];
   readonly #scratch: number;
+  readonly #handlers: readonly Handler[];
   readonly #names: InterpreterModule;
   #windowRequested = false;
   #nmiPending = false;
@@ -76,6 +77,7 @@ export class WasmEngine implements VcpuEngine {
     this.vcpuId = options.vcpuId;
     this.#memory = memory;
     const { decoder, variants } = instructionSet();
+    this.#handlers = variants.handlers;
     this.cpu = new Cpu(memory, vcpuRegion.at);
     this.#io = new PendingIo(this.exit);
     // The last two records of the code region serve single steps.
@@ -597,6 +599,8 @@ export class WasmEngine implements VcpuEngine {
     }
     if (limited && cpu.rip + BigInt(view.getUint8(record + REC.length) - 1) > BigInt(cpu.limit(SEGMENT.cs))) return this.#beyondLimit();
     u8.copyWithin(this.#scratch, record, record + RECORD_SIZE);
+    const { pair } = this.#handlers[view.getUint16(record + REC.op, true) - SPECIAL_COUNT] ?? {};
+    if (pair !== undefined) view.setUint16(this.#scratch + REC.op, pair.first, true);
     const stop = this.#scratch + RECORD_SIZE;
     view.setUint16(stop + REC.op, SPECIAL.stop, true);
     view.setUint16(stop + REC.offset, offset + view.getUint8(record + REC.length), true);
@@ -632,7 +636,7 @@ export class WasmEngine implements VcpuEngine {
   #notCanonicalVector(): number {
     const { cpu } = this;
     const record = cpu.get32(STATE.record);
-    const handler = instructionSet().variants.handlers[this.#memory.view.getUint16(record + REC.op, true) - SPECIAL_COUNT];
+    const handler = this.#handlers[this.#memory.view.getUint16(record + REC.op, true) - SPECIAL_COUNT];
     if (handler === undefined) throw new Error('a memory access failed outside of any instruction');
     return notCanonicalVector(cpu, record, handler);
   }

@@ -130,7 +130,9 @@ export class HelperContext {
   }
   /** Linear address of `size` bytes `at` bytes into the memory operand; checks the segment outside 64-bit mode. */
   linear(size: number, write: boolean, at = 0): bigint {
-    const offset = this.offset + BigInt(at);
+    // A 32-bit address wraps inside the operand, in 64-bit mode too.
+    const narrow = this.cpu.memory.u8[this.record + REC.addressing] === EA.slow32;
+    const offset = (this.offset + BigInt(at)) & (narrow ? 0xffff_ffffn : (MASKS[8] as bigint));
     return this.linearIn(this.segment, offset, size, write);
   }
   linearIn(segment: number, offset: bigint, size: number, write: boolean): bigint {

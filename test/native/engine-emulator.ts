@@ -17,7 +17,7 @@ const KERNEL = 0xffff_8000_0000_0000n;
 /** Offsets in the system page. */
 const SYSTEM = { gdt: 0, ldt: 0x200, tss: 0x400 } as const;
 /** Selectors and limits as Linux has them: which selectors exist decides between #GP and success. */
-const SELECTORS = { kernelCode32: 0x08, kernelCode: 0x10, kernelData: 0x18, tss: 0x40, ldt: 0x50 } as const;
+const SELECTORS = { kernelCode32: 0x08, kernelCode: 0x10, kernelData: 0x18, tss: 0x40, ldt: 0x50, cpuNumber: 0x78 } as const;
 const GDT_LIMIT = 0x7f;
 const LDT_LIMIT = LDT.length * 8 - 1;
 const CODE_CACHE_BYTES = 8 << 20;
@@ -226,6 +226,7 @@ export class EngineEmulator implements Emulator {
     put(gdt, SELECTORS.kernelCode32, descriptor(0, 0xfffff, 0x9b, 0xc));
     put(gdt, SELECTORS.kernelCode, descriptor(0, 0xfffff, 0x9b, 0xa));
     put(gdt, SELECTORS.kernelData, descriptor(0, 0xfffff, 0x93, 0xc));
+    put(gdt, SELECTORS.cpuNumber, descriptor(0, 0, 0xf5, 4));
     const system = (selector: number, address: bigint, limit: number, access: number) => {
       put(gdt, selector, descriptor(Number(address & 0xffff_ffffn), limit, access, 0));
       view.setUint32(gdt + selector + 8, Number(address >> 32n), true);

@@ -370,7 +370,7 @@ function prepareTransfer(what: CaseBuilder, code: Uint8Array, state: CpuImage): 
         const to = IMAGE.data + at + i * osize;
         if (osize === 2) view.setUint16(to, word & 0xffff, true);
         else view.setUint32(to, word >>> 0, true);
-        if (osize === 8) view.setUint32(to + 4, 0, true);
+        if (osize === 8) view.setUint32(to + 4, random.oneIn(30) ? random.u32() : 0, true);
       });
       return;
     }

@@ -7,7 +7,8 @@ import type { Undefined } from './compare.ts';
 /** D9 F0…: F2XM1, FYL2X, FPTAN, FPATAN, FYL2XP1, FSINCOS, FSIN, FCOS. SDM vol. 1, 8.3.10: one unit in the last place. */
 const TRANSCENDENTAL = new Set([0xf0, 0xf1, 0xf2, 0xf3, 0xf9, 0xfb, 0xfe, 0xff]);
 const NOTHING: Undefined = {};
-const APPROXIMATE: Undefined = { approximate: true, fsw: 0x0200 };
+/** C1 says which way it was rounded; UE and PE depend on it too. */
+const APPROXIMATE: Undefined = { approximate: true, fsw: 0x0230 };
 
 export interface Operation {
   readonly row: Row;

@@ -3,7 +3,9 @@
 import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef, Label } from '../../wasm/function-builder.ts';
 import { ModuleBuilder } from '../../wasm/module-builder.ts';
+import { type FlagStore, stateFlagStore } from '../emit/flag-emitter.ts';
 import { ATTR, CODE_MODE, SEG, STATE, TLB } from '../state.ts';
+import { ForwardedFlags } from './forwarded-flags.ts';
 import { EA, REC, RECORD_SHIFT, RECORD_SIZE, SPECIAL, SPECIAL_COUNT } from './record.ts';
 import { type Ends, InterpreterEmitter, type Runtime, STATUS } from './interpreter-emitter.ts';
 import type { Handler, Variants } from './variants.ts';
@@ -188,9 +190,17 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
                         });
                       },
                     };
+                    const emit = ({ semantics, variant }: Handler, flags?: FlagStore) =>
+                      semantics.emit(new InterpreterEmitter(f, rec, base, semantics, variant, runtime, inside, flags));
                     handlers(f, hot, rec, again, indirect, (handler) => {
-                      const e = new InterpreterEmitter(f, rec, base, handler.semantics, handler.variant, runtime, inside);
-                      handler.semantics.emit(e);
+                      if (handler.pair === undefined) {
+                        emit(handler);
+                        return;
+                      }
+                      const flags = new ForwardedFlags(f, stateFlagStore(f, state));
+                      emit(handler, flags);
+                      f.set(rec, rec.add(RECORD_SIZE));
+                      emit(handler.pair.second, flags);
                     }, {
                       [SPECIAL.resync]: () => {
                         count(0);
@@ -281,7 +291,8 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
   return { bytes: m.finish(), helpers, computes };
 }
 
-const isHot = (handler: Handler): boolean => handler.semantics.hot && !handler.variant.lock && handler.variant.osize !== 2 && handler.variant.long;
+const isHot = (handler: Handler): boolean => 
+  handler.pair !== undefined || (handler.semantics.hot && !handler.variant.lock && handler.variant.osize !== 2 && handler.variant.long);
 
 /** The nest of blocks around a br_table: handler i's code follows the i-th block's end. */
 function handlers(

@@ -2,7 +2,7 @@
 import { type Expr, i32, i64 } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef } from '../../wasm/function-builder.ts';
 import type { FlagEmitter, OperandSize, Variant } from '../emit/emitter.ts';
-import { stateFlagStore, WordFlags } from '../emit/flag-emitter.ts';
+import { type FlagStore, stateFlagStore, WordFlags } from '../emit/flag-emitter.ts';
 import { type MemoryRuntime, narrowTo, OperandEmitter } from '../emit/operand-emitter.ts';
 import type { Semantics } from '../emit/semantics.ts';
 import { SEG, SEGMENT, STATE } from '../state.ts';
@@ -52,13 +52,14 @@ export class InterpreterEmitter extends OperandEmitter {
   readonly #runtime: Runtime;
   readonly #ends: Ends;
 
-  constructor(f: FunctionBuilder, rec: Expr, base: number, semantics: Semantics, variant: Variant, runtime: Runtime, ends: Ends) {
+  /** `flags` is where the flag words go if not just to the state. */
+  constructor(f: FunctionBuilder, rec: Expr, base: number, semantics: Semantics, variant: Variant, runtime: Runtime, ends: Ends, flags?: FlagStore) {
     super(f, base, semantics, variant, runtime);
     this.#rec = rec;
     this.#base = base;
     this.#runtime = runtime;
     this.#ends = ends;
-    this.flags = new WordFlags(f, stateFlagStore(f, this.state));
+    this.flags = new WordFlags(f, flags ?? stateFlagStore(f, this.state));
   }
 
   linear(n: number, aligned = false): Expr {

@@ -8,6 +8,10 @@ import { isCanonical } from './system-state.ts';
 /** True when the segment holds 64-bit code: CS.L counts in IA-32e mode only. */
 export const isWideCode = (cpu: Cpu, code: Descriptor): boolean => cpu.longMode && code.isLong;
 
+/** Of a 64-bit offset, code of compatibility mode takes the low half. */
+export const truncated = (cpu: Cpu, code: Descriptor, offset: bigint): bigint =>
+  isWideCode(cpu, code) ? offset : offset & 0xffff_ffffn;
+
 /** @throws GuestFault #GP(0) when `offset` lies beyond the limit of `code`, or is not canonical in 64-bit code. */
 export function checkTarget(cpu: Cpu, code: Descriptor, offset: bigint): void {
   if (isWideCode(cpu, code) ? !isCanonical(offset) : offset > BigInt(code.limit)) throw generalProtection();

@@ -1,7 +1,7 @@
 // RET far, and the return to an outer level that it shares with IRET. SDM vol. 2B, RET; vol. 3, 5.8.6.
 import type { Cpu, LinearMemory } from '../cpu.ts';
 import { ATTR, SEGMENT, VECTOR } from '../state.ts';
-import { checkTarget, isWideCode, readReturnSegment, setCode } from './code-segment.ts';
+import { checkTarget, isWideCode, readReturnSegment, setCode, truncated } from './code-segment.ts';
 import { type Descriptor, isNull, markAccessed, readDescriptor, setFromDescriptor, setNull } from './descriptors.ts';
 import { generalProtection, stackFault } from './faults.ts';
 import { loadParagraph } from './segmentation.ts';
@@ -16,10 +16,10 @@ import { usesParagraphs } from './system-state.ts';
  */
 export function farReturn(cpu: Cpu, mem: LinearMemory, operandSize: number, release: number): void {
   const stack = Stack.current(cpu, mem);
-  // Processors read CS first: it decides which address a page fault reports.
-  stack.peek(operandSize, operandSize);
+  // Processors read CS first, and two bytes only: it decides which address a page fault reports.
+  const selector = Number(stack.peek(operandSize, 2));
   const offset = stack.pop(operandSize);
-  const selector = Number(stack.pop(operandSize) & 0xffffn);
+  stack.skip(operandSize);
   stack.skip(release);
   if (usesParagraphs(cpu)) {
     if (offset > BigInt(cpu.limit(SEGMENT.cs))) throw generalProtection();
@@ -31,7 +31,8 @@ export function farReturn(cpu: Cpu, mem: LinearMemory, operandSize: number, rele
   }
   const code = readReturnSegment(cpu, mem, selector);
   const level = selector & 3;
-  checkTarget(cpu, code, offset);
+  const target = truncated(cpu, code, offset);
+  checkTarget(cpu, code, target);
   if (level === cpu.cpl) {
     markAccessed(mem, code);
     setCode(cpu, code, level);
@@ -44,7 +45,7 @@ export function farReturn(cpu: Cpu, mem: LinearMemory, operandSize: number, rele
     if (stackSegment !== undefined) markAccessed(mem, stackSegment);
     enterOuter(cpu, code, stackSelector, stackSegment, pointer + BigInt(release));
   }
-  cpu.rip = offset;
+  cpu.rip = target;
   cpu.updateMode();
 }
 

@@ -2,7 +2,7 @@
 import type { Cpu, LinearMemory } from '../cpu.ts';
 import { SEGMENT, VECTOR } from '../state.ts';
 import { GPR } from '../../vcpu/contract.ts';
-import { checkSize, checkTarget, isWideCode, setCode } from './code-segment.ts';
+import { checkSize, checkTarget, isWideCode, setCode, truncated } from './code-segment.ts';
 import { type Descriptor, isNull, markAccessed, readDescriptor, setFromDescriptor, SYSTEM_TYPE } from './descriptors.ts';
 import { generalProtection, notPresent } from './faults.ts';
 import { innerStack, innerStackPointer } from './inner-stack.ts';
@@ -32,10 +32,11 @@ export function farJump(cpu: Cpu, mem: LinearMemory, selector: number, offset: b
     return;
   }
   checkDirect(cpu, descriptor);
-  checkTarget(cpu, descriptor, target);
+  const entry = truncated(cpu, descriptor, target);
+  checkTarget(cpu, descriptor, entry);
   markAccessed(mem, descriptor);
   setCode(cpu, descriptor, cpu.cpl);
-  cpu.rip = target;
+  cpu.rip = entry;
   cpu.updateMode();
 }
 
@@ -60,11 +61,12 @@ export function farCall(cpu: Cpu, mem: LinearMemory, selector: number, offset: b
   // The return address goes onto the stack as the called code will see it: flat for 64-bit code. The push comes before the
   // check of the target, which may still fail: then it stays below the stack pointer.
   const stack = pushReturn(cpu, Stack.for(cpu, mem, isWideCode(cpu, descriptor)), operandSize, next);
-  checkTarget(cpu, descriptor, target);
+  const entry = truncated(cpu, descriptor, target);
+  checkTarget(cpu, descriptor, entry);
   markAccessed(mem, descriptor);
   setCode(cpu, descriptor, cpu.cpl);
   stack.commit();
-  cpu.rip = target;
+  cpu.rip = entry;
   cpu.updateMode();
 }
 

@@ -3,7 +3,7 @@ import type { Cpu, LinearMemory } from '../cpu.ts';
 import { CR4, FLAG, SEGMENT, STATE } from '../state.ts';
 import { GPR } from '../../vcpu/contract.ts';
 import type { BulkMemory } from './bulk-memory.ts';
-import { checkTarget, readReturnSegment, setCode } from './code-segment.ts';
+import { checkTarget, readReturnSegment, setCode, truncated } from './code-segment.ts';
 import { type Descriptor, markAccessed } from './descriptors.ts';
 import { generalProtection, stackFault } from './faults.ts';
 import { enterOuter, readReturnStack } from './far-return.ts';
@@ -129,8 +129,9 @@ function returnLong(cpu: Cpu, mem: BulkMemory): void {
   mem.readBytes(pointer, new Uint8Array(bytes.buffer));
   const frame: Frame = { offset: bytes.getBigUint64(0, true), selector: bytes.getUint16(8, true), flags: bytes.getUint32(16, true) };
   const code = readReturnSegment(cpu, mem, frame.selector);
-  returnWithStack(cpu, mem, code, frame.offset, bytes.getUint16(32, true), bytes.getBigUint64(24, true));
-  finish(cpu, frame, cpl, 8);
+  const offset = truncated(cpu, code, frame.offset);
+  returnWithStack(cpu, mem, code, offset, bytes.getUint16(32, true), bytes.getBigUint64(24, true));
+  finish(cpu, { ...frame, offset }, cpl, 8);
 }
 
 function returnWithStack(cpu: Cpu, mem: LinearMemory, code: Descriptor, offset: bigint, selector: number, pointer: bigint): void {

@@ -181,7 +181,6 @@ export class Decoder {
         p += size;
       }
     }
-    if (out.lock && !(row.lock && out.memory)) return DECODE.invalid;
     let immediates = 0;
     out.immediate = 0;
     out.immediateHigh = 0;
@@ -211,6 +210,8 @@ export class Decoder {
         return DECODE.invalid;
       }
     }
+    // Last, as an instruction that is too long raises its own exception.
+    if (out.lock && !(row.lock && out.memory)) return DECODE.invalid;
     out.length = p - at;
     return DECODE.ok;
   }

@@ -2,11 +2,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { shellImage } from './guest-image.ts';
-import { type Engine, ENGINES, Machine, MEMORY_MIB, qemuVersion } from './machine.ts';
+import { ENGINES, type Engine, Machine, MEMORY_MIB, qemuVersion } from './machine.ts';
 import { describeHost, save, table } from './report.ts';
 import { median } from './statistics.ts';
 
-const { values } = parseArgs({ options: { runs: { type: 'string', default: '5' }, idle: { type: 'string', default: '10' }, timeout: { type: 'string', default: '180' } } });
+const { values } = parseArgs({
+  options: {
+    runs: { type: 'string', default: '5' },
+    idle: { type: 'string', default: '10' },
+    timeout: { type: 'string', default: '180' },
+  },
+});
 const [runs, idle, timeout] = [Number(values.runs), Number(values.idle), Number(values.timeout)];
 /** Peak memory beyond the guest's RAM that dom1 may take, in MiB. */
 const MEMORY_ALLOWANCE = 250;
@@ -52,11 +58,26 @@ const number = (value: number, digits: number): string => (Number.isFinite(value
 const of = (engine: Engine, value: (sample: Sample) => number): number => median(taken[engine].map(value));
 const line = (engine: Engine): string[] => [
   engine,
-  number(of(engine, ({ seconds }) => seconds), 2),
-  number(of(engine, ({ retired }) => (retired ?? Number.NaN) / 1e6), 0),
-  number(of(engine, ({ seconds, retired }) => (retired ?? Number.NaN) / seconds / 1e6), 0),
-  number(of(engine, ({ peakMiB }) => peakMiB), 0),
-  number(of(engine, ({ idlePercent }) => idlePercent), 1),
+  number(
+    of(engine, ({ seconds }) => seconds),
+    2,
+  ),
+  number(
+    of(engine, ({ retired }) => (retired ?? Number.NaN) / 1e6),
+    0,
+  ),
+  number(
+    of(engine, ({ seconds, retired }) => (retired ?? Number.NaN) / seconds / 1e6),
+    0,
+  ),
+  number(
+    of(engine, ({ peakMiB }) => peakMiB),
+    0,
+  ),
+  number(
+    of(engine, ({ idlePercent }) => idlePercent),
+    1,
+  ),
 ];
 const peak = Math.max(...taken.dom1.map(({ peakMiB }) => peakMiB));
 const text = [

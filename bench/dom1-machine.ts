@@ -1,16 +1,16 @@
 // Runs one guest until it ends: node dom1-machine.js <kernel> <initrd> <MiB> <command line>. The console goes to standard
-// output, each piece of it after \x01, the instructions run so far, and \x02.
+// output, each piece of it after @@R, the instructions run so far, and @.
 import { createDomain } from '../src/index.ts';
 
 const [kernel = '', initrd = '', mib = '', commandLine = ''] = process.argv.slice(2);
 const domain = await createDomain({
-  kernel: kernel,
+  kernel,
   initrd,
   memory: Number(mib) * 2 ** 20,
   commandLine,
 });
 domain.console.onOutput((bytes) => {
-  process.stdout.write(`\x01${domain.retired}\x02`);
+  process.stdout.write(`@@R${domain.retired}@`);
   process.stdout.write(bytes);
 });
 domain.run();

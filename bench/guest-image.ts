@@ -50,7 +50,8 @@ function compile(directory: string, name: string, ...options: string[]): Uint8Ar
 
 /** PID 1 of the guest. A row's lines on the console are @@B and its name, what it prints, @@E with its name and exit status. */
 function script(rows: readonly Row[], scale: number, limit: number): string {
-  const run = ({ name, command }: Row): string => `echo "@@B ${name}"\ntimeout -s KILL ${limit} sh -c '${command(scale)}'\necho "@@E ${name} $?"\n`;
+  const run = ({ name, command }: Row): string =>
+    `echo "@@B ${name}"\ntimeout -s KILL ${limit} sh -c '${command(scale)}'\necho "@@E ${name} $?"\n`;
   return `#!/bin/sh
 export PATH=/sbin:/bin
 mount -t proc proc /proc

@@ -49,8 +49,29 @@ export class Machine implements Disposable {
   constructor(engine: Engine, { image, commandLine = '', timeoutMs }: MachineOptions) {
     this.engine = engine;
     const kernelLine = `console=${engine === 'dom1' ? 'hvc0' : 'ttyS0'} ${QUIET} ${commandLine}`.trim();
-    const dom1 = [new URL('./dom1-machine.js', import.meta.url).pathname, image.kernel, image.initrd, `${MEMORY_MIB}`, kernelLine];
-    const qemu = ['-accel', 'tcg', '-cpu', 'max', '-m', `${MEMORY_MIB}`, '-nographic', '-no-reboot', '-kernel', image.kernel, '-initrd', image.initrd, '-append', kernelLine];
+    const dom1 = [
+      new URL('./dom1-machine.js', import.meta.url).pathname,
+      image.kernel,
+      image.initrd,
+      `${MEMORY_MIB}`,
+      kernelLine,
+    ];
+    const qemu = [
+      '-accel',
+      'tcg',
+      '-cpu',
+      'max',
+      '-m',
+      `${MEMORY_MIB}`,
+      '-nographic',
+      '-no-reboot',
+      '-kernel',
+      image.kernel,
+      '-initrd',
+      image.initrd,
+      '-append',
+      kernelLine,
+    ];
     this.#process =
       engine === 'dom1'
         ? spawn(process.execPath, dom1, { stdio: ['ignore', 'pipe', 'pipe'] })
@@ -112,7 +133,7 @@ export class Machine implements Disposable {
 
   /** Takes what dom1-machine.ts puts in: before each piece of output, the instructions run until then. */
   #read(line: string, ms: number): Line {
-    const text = line.replaceAll(/\x01(\d+)\x02/g, (_, retired) => {
+    const text = line.replaceAll(/@@R(\d+)@/g, (_, retired) => {
       this.#retired = Number(retired);
       return '';
     });

@@ -1,6 +1,6 @@
 // Prints a table, and keeps it with its data under bench/results/.
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, release, type } from 'node:os';
+import { cpus, loadavg, type } from 'node:os';
 
 export interface Host {
   readonly cpu: string;
@@ -14,7 +14,7 @@ export interface Host {
 export const describeHost = (): Host => ({
   cpu: (cpus()[0]?.model ?? 'unknown CPU').replace(/\s+/g, ' ').trim(),
   cores: cpus().length,
-  system: `${type()} ${release()}`,
+  system: type(),
   node: process.version,
   load: loadavg()[0] as number,
 });
@@ -33,7 +33,11 @@ export function save(kind: string, host: Host, title: string, text: string, data
   const directory = new URL('../../results/', import.meta.url);
   mkdirSync(directory, { recursive: true });
   const date = new Date().toISOString().slice(0, 10);
-  const cpu = host.cpu.toLowerCase().replaceAll(/\(r\)|\(tm\)|cpu|processor/g, '').replaceAll(/[^a-z0-9]+/g, '-').replaceAll(/^-|-$/g, '');
+  const cpu = host.cpu
+    .toLowerCase()
+    .replaceAll(/\(r\)|\(tm\)|cpu|processor/g, '')
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .replaceAll(/^-|-$/g, '');
   const base = `${date}-${cpu}-${kind}`;
   const where = `${host.cpu}, ${host.cores} cores, ${host.system}, Node ${host.node}, load average at the start ${host.load.toFixed(1)}`;
   writeFileSync(new URL(`${base}.md`, directory), `# ${title}, ${date}\n\n${where}.\n\n${text}\n`);

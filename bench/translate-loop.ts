@@ -1,6 +1,6 @@
 // MIPS of hot loops on the interpreter and as one translated WebAssembly function, in turns: npm run bench:translate -- [--ms n] [--runs n]
 import { parseArgs } from 'node:util';
-import { RUN } from '../src/cpu/interpreter/generate.ts';
+import { RUN } from '../src/cpu/interpreter/run-function.ts';
 import { LongModeEngine } from '../src/cpu/translator/fixtures/long-mode-engine.ts';
 import { machineCode } from '../src/cpu/translator/fixtures/machine-code.ts';
 import { translated } from '../src/cpu/translator/fixtures/translated-loop.ts';

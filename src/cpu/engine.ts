@@ -9,8 +9,9 @@ import { Cpu, GuestFault } from './cpu.ts';
 import { type Helper, HelperContext } from './helper-context.ts';
 import { type EngineServices, makeHelpers } from './helpers.ts';
 import { CodeCache } from './interpreter/code-cache.ts';
-import { generateInterpreter, type InterpreterExports, type InterpreterImports, type InterpreterModule, RUN } from './interpreter/generate.ts';
+import { generateInterpreter, type InterpreterExports, type InterpreterImports, type InterpreterModule } from './interpreter/generate.ts';
 import { STATUS } from './interpreter/interpreter-emitter.ts';
+import { RUN } from './interpreter/run-function.ts';
 import { REC, RECORD_SIZE, SPECIAL, SPECIAL_COUNT } from './interpreter/record.ts';
 import { type Handler, Variants } from './interpreter/variants.ts';
 import { Mmu } from './mmu.ts';
@@ -128,7 +129,7 @@ export class WasmEngine implements VcpuEngine {
     resetRegisters(this.cpu);
     this.cpu.updateMode();
     this.mmu.flush(true);
-    this.#io.clear();
+    this.#io.reset();
     this.#shutdown = false;
     this.#trap = 0;
     this.#heldHits = 0;
@@ -166,6 +167,7 @@ export class WasmEngine implements VcpuEngine {
         }
         if (this.#nmiPending && shadow !== SHADOW.movSs && !nmiBlocked(cpu)) {
           this.#nmiPending = false;
+          this.#endResume();
           this.#deliver({ vector: VECTOR.nmi, kind: 'nmi' });
           continue;
         }
@@ -213,11 +215,19 @@ export class WasmEngine implements VcpuEngine {
     return this.#trap === 0 && !this.#io.active && !this.#io.waiting;
   }
   interrupt(vector: number): void {
+    this.#endResume();
     this.#deliver({ vector, kind: 'interrupt' });
   }
   nmi(): void {
     this.#nmiPending = true;
   }
+  /** Without breakpoints RF is not followed from instruction to instruction: it is over unless a repeated one pauses here. */
+  #endResume(): void {
+    const { cpu } = this;
+    if (this.#breakpoints.armed || cpu.rip === this.#repeatRip) return;
+    cpu.set32(STATE.eflags, cpu.get32(STATE.eflags) & ~FLAG.rf);
+  }
+  #repeatRip = -1n;
   requestInterruptWindow(): void {
     this.#windowRequested = true;
     this.cpu.i32[STATE.interruptPending >> 2] = 1;
@@ -284,7 +294,16 @@ export class WasmEngine implements VcpuEngine {
   }
   setControl(register: 'cr0' | 'cr3' | 'cr4' | 'efer', value: bigint): void {
     if (register === 'efer') this.cpu.set64(STATE.efer, value);
-    else writeControl(this.cpu, this.mmu, register === 'cr0' ? 0 : register === 'cr3' ? 3 : 4, value);
+    else {
+      // The machine may do so whatever level the guest runs at.
+      const { cpl } = this.cpu;
+      this.cpu.set32(STATE.cpl, 0);
+      try {
+        writeControl(this.cpu, this.mmu, register === 'cr0' ? 0 : register === 'cr3' ? 3 : 4, value);
+      } finally {
+        this.cpu.set32(STATE.cpl, cpl);
+      }
+    }
     this.cpu.updateMode();
   }
   control(register: 'cr0' | 'cr2' | 'cr3' | 'cr4' | 'efer'): bigint {
@@ -341,7 +360,8 @@ export class WasmEngine implements VcpuEngine {
         case 'again':
           this.#repeated = true;
           // Whatever comes between two iterations finds RF set: SDM vol. 3, 17.3.1.1.
-          if (this.#stepping || cpu.i32[STATE.request >> 2] !== 0) cpu.set32(STATE.eflags, cpu.get32(STATE.eflags) | FLAG.rf);
+          cpu.set32(STATE.eflags, cpu.get32(STATE.eflags) | FLAG.rf);
+          this.#repeatRip = cpu.rip;
           return STATUS.jump;
         case 'jump':
           this.#pollIfInterruptible();
@@ -400,7 +420,7 @@ export class WasmEngine implements VcpuEngine {
   #pollIfInterruptible(): void {
     const { cpu } = this;
     const nmi = this.#nmiPending && !nmiBlocked(cpu);
-    if (nmi || cpu.i32[STATE.interruptPending >> 2] !== 0 || this.#mustStep(cpu.get32(STATE.shadow))) {
+    if (nmi || cpu.i32[STATE.interruptPending >> 2] !== 0 || this.#mustStep(this.#currentShadow())) {
       Atomics.or(cpu.i32, STATE.request >> 2, REQUEST.interrupt);
     } else cpu.set32(STATE.eflags, cpu.get32(STATE.eflags) & ~FLAG.rf);
   }
@@ -487,8 +507,6 @@ export class WasmEngine implements VcpuEngine {
 
   // ---- stepping ----------------------------------------------------------------------------------------------------------------
 
-  /** One instruction at a time is running: TF, breakpoints, a shadow, a replay, the end of the code segment. */
-  #stepping = false;
   /** DR6 bits of a debug trap to be taken before the next instruction. */
   #trap = 0;
   /** Data breakpoints met by a MOV SS or POP SS: the trap waits for the instruction after it. SDM vol. 3, 6.8.3. */
@@ -507,6 +525,7 @@ export class WasmEngine implements VcpuEngine {
     return 0;
   }
 
+  /** One instruction at a time: TF, breakpoints, a shadow, a replay, the end of the code segment. */
   #mustStep(shadow: number): boolean {
     const tf = (this.cpu.get32(STATE.eflags) & FLAG.tf) !== 0;
     return tf || shadow !== 0 || this.#io.active || this.#breakpoints.armed || this.#nearLimit();
@@ -516,7 +535,6 @@ export class WasmEngine implements VcpuEngine {
   #prepareRun(shadow: number): boolean {
     const { cpu } = this;
     const stepping = this.#mustStep(shadow);
-    this.#stepping = stepping;
     cpu.set32(STATE.stepping, stepping ? 1 : 0);
     // Without breakpoints nothing heeds RF.
     if (!stepping) cpu.set32(STATE.eflags, cpu.get32(STATE.eflags) & ~FLAG.rf);
@@ -599,8 +617,7 @@ export class WasmEngine implements VcpuEngine {
     }
     if (limited && cpu.rip + BigInt(view.getUint8(record + REC.length) - 1) > BigInt(cpu.limit(SEGMENT.cs))) return this.#beyondLimit();
     u8.copyWithin(this.#scratch, record, record + RECORD_SIZE);
-    const { pair } = this.#handlers[view.getUint16(record + REC.op, true) - SPECIAL_COUNT] ?? {};
-    if (pair !== undefined) view.setUint16(this.#scratch + REC.op, pair.first, true);
+    view.setUint16(this.#scratch + REC.op, instructionSet().variants.single(view.getUint16(record + REC.op, true)), true);
     const stop = this.#scratch + RECORD_SIZE;
     view.setUint16(stop + REC.op, SPECIAL.stop, true);
     view.setUint16(stop + REC.offset, offset + view.getUint8(record + REC.length), true);

@@ -130,9 +130,10 @@ export class HelperContext {
   }
   /** Linear address of `size` bytes `at` bytes into the memory operand; checks the segment outside 64-bit mode. */
   linear(size: number, write: boolean, at = 0): bigint {
-    // A 32-bit address wraps inside the operand, in 64-bit mode too.
-    const narrow = this.cpu.memory.u8[this.record + REC.addressing] === EA.slow32;
-    const offset = (this.offset + BigInt(at)) & (narrow ? 0xffff_ffffn : (MASKS[8] as bigint));
+    // The address wraps inside the operand: at its own width, in 64-bit mode too.
+    const kind = this.cpu.memory.u8[this.record + REC.addressing];
+    const width = kind === EA.slow16 ? 2 : kind === EA.slow32 ? 4 : 8;
+    const offset = (this.offset + BigInt(at)) & (MASKS[width] as bigint);
     return this.linearIn(this.segment, offset, size, write);
   }
   linearIn(segment: number, offset: bigint, size: number, write: boolean): bigint {

@@ -4,6 +4,7 @@ import type { Gfn, Gpa } from '../abi/types.ts';
 import { type GuestMemory, P2M, pageOf } from '../memory/guest-memory.ts';
 import { type Cpu, GuestFault, type LinearMemory } from './cpu.ts';
 import type { CodeCache } from './interpreter/code-cache.ts';
+import { LargePages } from './large-pages.ts';
 import type { PendingIo } from './pending-io.ts';
 import { CR0, CR4, EFER, MMU_INDEX, PF, PRIVATE_VECTOR, STATE, TLB, VECTOR } from './state.ts';
 
@@ -31,15 +32,16 @@ export class Mmu implements LinearMemory {
   readonly #fills = new Uint32Array(2048);
   #filled = 0;
   #overflow = false;
-  /** Some TLB entry stems from a page larger than 4 KiB: INVLPG must then drop everything. */
-  #large = false;
+  /** Which large pages TLB entries stem from: INVLPG within one of them must drop all of its entries. */
+  readonly #large = new LargePages();
   /** A page whose data must never enter the TLB (data breakpoints): see watch(). */
   #watched: readonly number[] = [];
 
   // Results of a walk.
   #physical = 0; // page frame address of the 4 KiB piece
   #global = false;
-  #isLarge = false;
+  /** Address bits within the page: 12, 21, 22 or 30. */
+  #pageBits = 12;
   /** Bytes of the last access that went to the bounce buffer, for `commit`. */
   #commitSize = 0;
   #commitLow = 0;
@@ -84,20 +86,26 @@ export class Mmu implements LinearMemory {
     const low = this.#commitLow;
     const inPage = Math.min(size, 4096 - (low & 4095));
     const index = cpu.get32(STATE.mmuIndex);
-    for (let done = 0; done < size; ) {
-      const count = done === 0 ? inPage : size - done;
-      const at = low + done;
-      const gpa = this.#gpa(at | 0, (this.#commitHigh + (at >= TWO32 ? 1 : 0)) | 0, WRITE, index);
-      if (gpa < 0) return 1;
-      const host = this.#writable(gpa, count);
-      const from = STATE.bounce + done;
-      if (host !== 0) this.#memory.u8.set(cpu.u8.subarray(from, from + count), host);
-      else if (!this.#memory.isRam(Math.floor(gpa / 4096) as Gfn)) {
-        if (!this.#io.write(gpa, count, cpu.view, from)) return this.#exit();
-      }
-      done += count;
-    }
+    const first = this.#gpa(low | 0, this.#commitHigh, WRITE, index);
+    if (first < 0) return 1;
+    const next = low + inPage;
+    const second = inPage === size ? -1 : this.#gpa(next | 0, (this.#commitHigh + (next >= TWO32 ? 1 : 0)) | 0, WRITE, index);
+    if (inPage < size && second < 0) return 1;
+    // Devices first: until they have answered the instruction runs again, and must find memory as it was.
+    if (!this.#writeDevice(first, inPage, 0) || (second >= 0 && !this.#writeDevice(second, size - inPage, inPage))) return this.#exit();
+    this.#writeMemory(first, inPage, 0);
+    if (second >= 0) this.#writeMemory(second, size - inPage, inPage);
     return 0;
+  }
+
+  /** Bytes of the bounce buffer from `at` on, to a page piece if it is no memory. False when the machine must act first. */
+  #writeDevice(gpa: number, count: number, at: number): boolean {
+    return this.#memory.isRam(Math.floor(gpa / 4096) as Gfn) || this.#io.write(gpa, count, this.#cpu.view, STATE.bounce + at);
+  }
+  /** The same if it is memory; read-only pages stay as they are. */
+  #writeMemory(gpa: number, count: number, at: number): void {
+    const host = this.#writable(gpa, count);
+    if (host !== 0) this.#memory.u8.set(this.#cpu.u8.subarray(STATE.bounce + at, STATE.bounce + at + count), host);
   }
 
   /** Execute-TLB miss for STATE.slowAddress: the entry table of the page, 0 on a fault. */
@@ -190,6 +198,15 @@ export class Mmu implements LinearMemory {
     this.#reachOrThrow(linear, size, WRITE, supervisor);
   }
 
+  /** Checks that all bytes, at most a page of them, could be read, without asking a device for any. Throws GuestFault. */
+  probeRead(linear: bigint, size: number, supervisor: boolean): void {
+    const index = this.#index(supervisor);
+    const lastPage = (linear + BigInt(size - 1)) & ~0xfffn;
+    for (const at of lastPage > linear ? [linear, lastPage] : [linear]) {
+      if (this.#gpa(Number(at & 0xffff_ffffn) | 0, Number((at >> 32n) & 0xffff_ffffn) | 0, READ, index) < 0) throw this.#thrown();
+    }
+  }
+
   /** Reads or writes any number of bytes with CPL's own rights. Throws GuestFault. */
   readBytes(linear: bigint, into: Uint8Array, supervisor = false): void {
     for (let done = 0; done < into.length; ) {
@@ -246,15 +263,15 @@ export class Mmu implements LinearMemory {
     }
     this.#filled = 0;
     this.#overflow = false;
-    if (includeGlobal) this.#large = false;
+    if (includeGlobal) this.#large.clear();
   }
 
   invalidatePage(linear: bigint): void {
-    if (this.#large) {
+    const low = Number(linear & 0xffff_ffffn);
+    if (this.#large.mayHold(low, Number((linear >> 32n) & 0xffff_ffffn))) {
       this.flush(true);
       return;
     }
-    const low = Number(linear & 0xffff_ffffn);
     const { u32 } = this.#memory;
     for (let array = 0; array < 9; array++) {
       const at = (this.#cpu.base + TLB.at + array * TLB.bytes + ((low >>> 12) & (TLB.entries - 1)) * TLB.entrySize) >> 2;
@@ -408,7 +425,7 @@ export class Mmu implements LinearMemory {
     u32[word + 1] = high;
     u32[word + 2] = addend;
     u32[word + 3] = this.#global ? 1 : 0;
-    if (this.#isLarge) this.#large = true;
+    if (this.#pageBits !== 12) this.#large.add(low, high, this.#pageBits);
     if (this.#global) return;
     if (this.#filled === this.#fills.length) this.#overflow = true;
     else this.#fills[this.#filled++] = at;
@@ -466,7 +483,7 @@ export class Mmu implements LinearMemory {
     this.walks++;
     const cpu = this.#cpu;
     this.#global = false;
-    this.#isLarge = false;
+    this.#pageBits = 12;
     if ((cpu.cr0 & CR0.pg) === 0) {
       if (high !== 0) return NOT_CANONICAL;
       this.#physical = (low & ~4095) >>> 0;
@@ -533,7 +550,7 @@ export class Mmu implements LinearMemory {
         if (level === 1) {
           this.#physical = ((entry & ~4095) >>> 0) + (entryHigh & 0xff) * TWO32;
         } else {
-          this.#isLarge = true;
+          this.#pageBits = !wide ? 22 : level === 2 ? 21 : 30;
           if (!wide) {
             // 4 MiB page; bits 13..20 are address bits 32..39 (PSE-36). SDM vol. 3, table 4-4.
             if (entry & (1 << 21)) return fail(PF.present | PF.reserved);

@@ -1,9 +1,10 @@
 // Which exception a non-canonical address is: #SS(0) for the stack, #GP(0) for all else. SDM vol. 1, 3.3.7.1; vol. 3, 6.15.
+
+import { GPR } from '../vcpu/contract.ts';
 import type { Cpu } from './cpu.ts';
 import { REC } from './interpreter/record.ts';
 import type { Handler } from './interpreter/variants.ts';
 import { SEGMENT, STATE, VECTOR } from './state.ts';
-import { GPR } from '../vcpu/contract.ts';
 
 /** Instructions of 64-bit mode whose generated code reaches the stack by itself. */
 const STACK: ReadonlySet<string> = new Set(['push', 'pop', 'pushf', 'popf', 'call', 'ret', 'enter', 'leave']);

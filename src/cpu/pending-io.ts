@@ -57,6 +57,11 @@ export class PendingIo {
     this.#done.length = 0;
     this.#position = 0;
   }
+  /** Forgets everything: the CPU was reset. */
+  reset(): void {
+    this.clear();
+    this.#waiting = false;
+  }
   /** Takes the machine's answer from the exit. */
   complete(): void {
     if (!this.#waiting) return;

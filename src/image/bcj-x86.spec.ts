@@ -12,7 +12,9 @@ const undone = (code: Uint8Array, startOffset?: number): Uint8Array => {
 
 describe('the x86 branch filter, undone', () => {
   it('makes the operand of CALL and JMP relative to the next instruction', () => {
-    expect(undone(bytes(0x90, 0xe8, 0x26, 0, 0, 0, 0xe9, 0x10, 0, 0, 0))).toEqual(bytes(0x90, 0xe8, 0x20, 0, 0, 0, 0xe9, 0x05, 0, 0, 0));
+    expect(undone(bytes(0x90, 0xe8, 0x26, 0, 0, 0, 0xe9, 0x10, 0, 0, 0))).toEqual(
+      bytes(0x90, 0xe8, 0x20, 0, 0, 0, 0xe9, 0x05, 0, 0, 0),
+    );
   });
   it('counts from the start offset', () => {
     expect(undone(bytes(0xe8, 0x05, 0x10, 0, 0), 0x1000)).toEqual(bytes(0xe8, 0, 0, 0, 0));
@@ -43,12 +45,19 @@ describe('the x86 branch filter, undone', () => {
 
 // The packer of xz-utils is the oracle: whatever it makes of data dense in what the rules are about must come back.
 const packed = (data: Uint8Array, start: number): Uint8Array =>
-  new Uint8Array(spawnSync('xz', ['-c', '--check=crc32', `--x86=start=${start}`, '--lzma2=preset=0'], { input: data, maxBuffer: 2 ** 26 }).stdout);
+  new Uint8Array(
+    spawnSync('xz', ['-c', '--check=crc32', `--x86=start=${start}`, '--lzma2=preset=0'], { input: data, maxBuffer: 2 ** 26 })
+      .stdout,
+  );
 const hasXz = spawnSync('xz', ['--version']).status === 0;
 if (!hasXz) console.warn('xz-utils is not installed: the x86 branch filter is not compared with it');
 
 describe.skipIf(!hasXz)('against xz --x86', () => {
-  const dense = fc.oneof(fc.constantFrom(0xe8, 0xe9, 0x00, 0xff), fc.constantFrom(0xe8, 0xe9, 0x00, 0xff, 0x01, 0xfe), fc.nat(255));
+  const dense = fc.oneof(
+    fc.constantFrom(0xe8, 0xe9, 0x00, 0xff),
+    fc.constantFrom(0xe8, 0xe9, 0x00, 0xff, 0x01, 0xfe),
+    fc.nat(255),
+  );
   // Many short cases in a row: one process packs them all.
   const cases = fc.array(fc.array(dense, { minLength: 1, maxLength: 40 }), { minLength: 200, maxLength: 400 });
   const startOffset = fc.constantFrom(0, 1, 0x1000, 0xff_fff0, 0x100_0000, 0x7fff_ff00, 0xffff_ff00);

@@ -34,7 +34,9 @@ export function undoBcjX86(code: Uint8Array, startOffset = 0): void {
     const overlaps = distance < FAR;
     /** How many bytes of our operand lie in the operand of the candidate before; its top byte is the last of them. */
     const shared = OPERAND_BYTES - distance;
-    const taken = isNear(code[at + OPERAND_BYTES] as number) && !(overlaps && (at - passedBefore < FAR || isNear(code[at + shared] as number)));
+    const taken =
+      isNear(code[at + OPERAND_BYTES] as number) &&
+      !(overlaps && (at - passedBefore < FAR || isNear(code[at + shared] as number)));
     if (!taken) {
       passedBefore = passed;
       passed = at;

@@ -27,7 +27,11 @@ export class LzmaDecoder {
   constructor(dictionary: number, maximum: number, what: string) {
     if (dictionary > MAX_DICTIONARY) {
       const mib = Math.ceil(dictionary / 2 ** 20);
-      throw new ImageError('unsupported-compression', `${what} needs an LZMA dictionary of ${mib} MiB`, 'pack it again with a smaller one');
+      throw new ImageError(
+        'unsupported-compression',
+        `${what} needs an LZMA dictionary of ${mib} MiB`,
+        'pack it again with a smaller one',
+      );
     }
     this.#what = what;
     this.#dictionary = Math.max(dictionary, LEAST_DICTIONARY);

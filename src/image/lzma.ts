@@ -6,7 +6,8 @@ import { LzmaDecoder, MAX_CHUNK } from './lzma-decoder.ts';
 /** A .lzma file has no magic: these are the usual properties (lc 3, lp 0, pb 2) and a dictionary of whole 64 KiB. */
 export const LZMA_MAGIC = [0x5d, 0x00, 0x00] as const;
 const LZMA_HEADER = 13;
-const UNKNOWN_SIZE = 0xffff_ffff_ffff_ffff;
+/** All ones, as BoundedReader.u64 rounds it. */
+const UNKNOWN_SIZE = 2 ** 64;
 
 /** Unpacks a .lzma file, in pieces. A piece is valid until the next is asked for. Throws ImageError. */
 export function* unpackLzma(bytes: Uint8Array, what: string): Generator<Uint8Array> {

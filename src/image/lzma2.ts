@@ -26,11 +26,14 @@ export function measureLzma2(file: BoundedReader, start: number): Lzma2Extent {
 
 const u16be = (file: BoundedReader, at: number): number => (file.u8(at) << 8) | file.u8(at + 1);
 const headerSize = (control: number): number => (control >= 0xc0 ? 6 : control >= 0x80 ? 5 : 3);
-const unpackedSize = (file: BoundedReader, at: number, control: number): number => (control >= 0x80 ? (control & 0x1f) << 16 : 0) + u16be(file, at + 1) + 1;
-const packedSize = (file: BoundedReader, at: number, control: number): number => u16be(file, control >= 0x80 ? at + 3 : at + 1) + 1;
+const unpackedSize = (file: BoundedReader, at: number, control: number): number =>
+  (control >= 0x80 ? (control & 0x1f) << 16 : 0) + u16be(file, at + 1) + 1;
+const packedSize = (file: BoundedReader, at: number, control: number): number =>
+  u16be(file, control >= 0x80 ? at + 3 : at + 1) + 1;
 
 /** The dictionary size that LZMA2's one property byte stands for. */
-export const lzma2Dictionary = (property: number): number => (property >= 40 ? 2 ** 32 - 1 : (2 | (property & 1)) * 2 ** ((property >> 1) + 11));
+export const lzma2Dictionary = (property: number): number =>
+  property >= 40 ? 2 ** 32 - 1 : (2 | (property & 1)) * 2 ** ((property >> 1) + 11);
 
 /** Unpacks LZMA2 data, chunk by chunk. A chunk is valid until the next is asked for. */
 export function* unpackLzma2(data: Uint8Array, dictionary: number, unpacked: number, what: string): Generator<Uint8Array> {

@@ -3,7 +3,7 @@ import type { Gfn, HostAddress } from '../../src/abi/types.ts';
 import type { Cpu } from '../../src/cpu/cpu.ts';
 import { VCPU_BYTES, WasmEngine } from '../../src/cpu/engine.ts';
 import { CR0, CR4, EFER, FLAG, SEGMENT, STATE } from '../../src/cpu/state.ts';
-import { gate, segment, SIZE } from '../../src/cpu/system/fixtures/flat-machine.ts';
+import { gate, SIZE, segment } from '../../src/cpu/system/fixtures/flat-machine.ts';
 import { ArenaPlanner, allocateArena } from '../../src/memory/arena.ts';
 import { GuestMemory, P2M_BYTES, pageOf } from '../../src/memory/guest-memory.ts';
 import { EXIT, type ExitReason } from '../../src/vcpu/contract.ts';
@@ -78,11 +78,12 @@ export class BenchMachine {
   ticks = 1000n;
   taskPriority = 0;
 
-  constructor() {
+  /** @param codeBytes size of the cache of decoded code */
+  constructor(codeBytes: number = 4 << 20) {
     const planner = new ArenaPlanner();
     const p2m = planner.reserve(P2M_BYTES);
     const vcpuRegion = planner.reserve(VCPU_BYTES);
-    const codeRegion = planner.reserve(4 << 20);
+    const codeRegion = planner.reserve(codeBytes);
     const ram = planner.reserve(AT.end);
     const wasmMemory = allocateArena(planner.size);
     const buffer = wasmMemory.buffer as unknown as SharedArrayBuffer;
@@ -112,13 +113,12 @@ export class BenchMachine {
     this.engine.code.flush();
     this.engine.reset();
     this.code('f4');
-    this.#handlers();
+    this.#kept(`handlers ${mode}`, AT.handlers, 256 * HANDLER_BYTES, () => this.#handlers());
     if (mode === 'real') this.#real(options);
     else this.#protected(mode, level, options);
     this.cpu.rip = mode === 'real' ? 0n : BigInt(AT.code);
     this.cpu.rflags = 2 | flags;
     this.cpu.updateMode();
-    this.engine.flushTlb();
     this.#registers = this.cpu.u8.slice(0, REGISTER_BYTES);
     return this;
   }
@@ -199,9 +199,9 @@ export class BenchMachine {
     return this;
   }
 
-  /** Virtual-8086 mode under the tables of `flat`: CS:IP at AT.code, SS:SP at AT.userStack, DS=ES=AT.data. */
-  v86(iopl: number, options: BenchOptions = {}): this {
-    this.start('flat', { ...options, level: 3 });
+  /** Virtual-8086 mode under the tables of `flat` or `paged`: CS:IP at AT.code, SS:SP at AT.userStack, DS=ES=AT.data. */
+  v86(iopl: number, options: BenchOptions = {}, mode: 'flat' | 'paged' = 'flat'): this {
+    this.start(mode, { ...options, level: 3 });
     const { cpu } = this;
     const load = (which: number, linear: number) => cpu.setSegment(which, linear >> 4, 0xf3, 0xffff, BigInt(linear));
     for (const which of [SEGMENT.es, SEGMENT.ds, SEGMENT.fs, SEGMENT.gs]) load(which, AT.data);
@@ -237,13 +237,25 @@ export class BenchMachine {
     return { exit, vector, error, rip, cs, flags, rsp: outer ? next() : undefined, ss: outer ? Number(next()) : undefined };
   }
 
+  /** Builds a piece of memory once, and copies it from then on. */
+  #kept(name: string, at: number, size: number, build: () => void): void {
+    const known = this.#pieces.get(name);
+    if (known !== undefined) {
+      this.ram.set(known, at);
+      return;
+    }
+    build();
+    this.#pieces.set(name, this.ram.slice(at, at + size));
+  }
+  readonly #pieces = new Map<string, Uint8Array>();
+
   /** HLT; then, should the machine go on, a return over the error code. */
   #handlers(): void {
     const pop = this.#wide ? '4883c408' : '83c404';
     const back = this.#wide ? '48cf' : 'cf';
     for (let vector = 0; vector < 256; vector++) {
       const error = this.mode !== 'real' && WITH_ERROR.includes(vector);
-      this.code(`f4 ${error ? pop : ''} ${back}`, AT.handlers + vector * HANDLER_BYTES);
+      this.ram.set(bytesOf(`f4 ${error ? pop : ''} ${back}`), AT.handlers + vector * HANDLER_BYTES);
     }
   }
 
@@ -265,7 +277,9 @@ export class BenchMachine {
     cpu.u16[(STATE.gdtr + 8) >> 1] = GDT_LIMIT;
     cpu.set64(STATE.idtr, BigInt(AT.idt));
     cpu.u16[(STATE.idtr + 8) >> 1] = 256 * (wide ? 16 : 8) - 1;
-    for (let vector = 0; vector < 256; vector++) this.vector(vector, USER_VECTORS.includes(vector) ? { access: 0xee } : {});
+    this.#kept(`IDT ${wide}`, AT.idt, 256 * 16, () => {
+      for (let vector = 0; vector < 256; vector++) this.vector(vector, USER_VECTORS.includes(vector) ? { access: 0xee } : {});
+    });
     if (wide) {
       this.put64(AT.tss + 4, BigInt(AT.kernelStack));
       this.put64(AT.tss + 0x24, BigInt(AT.otherStack));

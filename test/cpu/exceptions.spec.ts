@@ -201,6 +201,53 @@ describe('a faulting instruction has changed nothing', () => {
   });
 });
 
+describe('stacks that are no addresses (6.14)', () => {
+  it.each([
+    ['RSP0', 4, 0],
+    ['IST1', 0x24, 1],
+  ] as const)('a non-canonical %s is #SS(0)', (_name, field, ist) => {
+    m.start('long', { level: 3 }).code('0f0b');
+    m.put64(AT.tss + field, EDGE);
+    m.put64(AT.tss + 0x2c, BigInt(AT.otherStack));
+    m.vector(VECTOR.ud, { ist });
+    m.vector(VECTOR.ss, { ist: 2 });
+    expect(m.run()).toMatchObject({ vector: VECTOR.ss, error: 1, rip: HERE });
+  });
+  it('a TSS that is too short for them is #TS', () => {
+    m.start('long', { level: 3 }).code('0f0b');
+    m.put64(AT.tss + 0x24, BigInt(AT.otherStack));
+    m.load(7, 0x38, 0x8b, 0x2a, BigInt(AT.tss));
+    m.vector(VECTOR.ud, { ist: 1 });
+    m.vector(VECTOR.ts);
+    expect(m.run()).toMatchObject({ vector: VECTOR.ts, error: 0x39, rip: HERE });
+  });
+});
+
+describe('alignment (6.15, #AC)', () => {
+  const AC = { level: 3, cr0: CR0.am, flags: FLAG.ac } as const;
+  it.each([
+    ['word', '668b4601', true], ['dword', '8b4602', true], ['dword, aligned', '8b4604', false], ['byte', '8a4601', false], ['store', '894601', true],
+    ['read-modify-write', '014601', true], ['16 bytes that need no alignment', '0f104601', false],
+  ] as const)('%s', (_name, code, expected) => {
+    for (const mode of ['flat', 'long'] as const) {
+      m.start(mode, { ...AC, cr4: CR4.osfxsr }).code(`${code} cd80`).set([rsi, BigInt(AT.data)]);
+      const stop = m.run();
+      if (expected) expect(stop).toMatchObject({ vector: VECTOR.ac, error: 0, rip: HERE });
+      else expect(stop.vector).toBe(DONE);
+    }
+  });
+  it('only with CR0.AM, EFLAGS.AC and at level 3', () => {
+    for (const options of [{ ...AC, cr0: 0 }, { ...AC, flags: 0 }, { ...AC, level: 0 }] as const) {
+      m.start('long', options).code('8b4601 cd80').set([rsi, BigInt(AT.data)]);
+      expect(m.run().vector).toBe(DONE);
+    }
+  });
+  it('a page fault of the same access comes after it', () => {
+    m.start('long', AC).code('8b4601').set([rsi, MISSING]);
+    expect(m.run().vector).toBe(VECTOR.ac);
+  });
+});
+
 describe('double and triple faults (SDM vol. 3, table 6-5)', () => {
   const NOT_PRESENT = { access: 0x0e };
   /** Leads somewhere, but not into the GDT. */

@@ -1,7 +1,7 @@
 // JMP far, CALL far, RET far: to segments, through call gates, between modes. SDM vol. 3, 5.8; vol. 2, JMP, CALL, RET.
 import { beforeAll, describe, expect, it } from 'vitest';
 import { SEGMENT, STATE, VECTOR } from '../../src/cpu/state.ts';
-import { gate, segment, SIZE } from '../../src/cpu/system/fixtures/flat-machine.ts';
+import { gate, SIZE, segment } from '../../src/cpu/system/fixtures/flat-machine.ts';
 import { EXIT, GPR } from '../../src/vcpu/contract.ts';
 import { AT, BenchMachine, type BenchMode, le, SELECTOR as S } from './bench-machine.ts';
 

@@ -1,7 +1,7 @@
 // IRET in every mode: what it loads, what it may not change, what it refuses. SDM vol. 2A, IRET; vol. 3, 6.12 and 6.14.3.
 import { beforeAll, describe, expect, it } from 'vitest';
 import { FLAG, SEGMENT, STATE, VECTOR } from '../../src/cpu/state.ts';
-import { segment, SIZE } from '../../src/cpu/system/fixtures/flat-machine.ts';
+import { SIZE, segment } from '../../src/cpu/system/fixtures/flat-machine.ts';
 import { GPR } from '../../src/vcpu/contract.ts';
 import { AT, BenchMachine, type BenchMode, DONE, SELECTOR as S } from './bench-machine.ts';
 

@@ -1,6 +1,7 @@
 // Paging: rights, accessed and dirty bits, error codes, and when cached translations end. SDM vol. 3, chapter 4.
 import { beforeAll, describe, expect, it } from 'vitest';
 import { CR0, CR4, EFER, FLAG } from '../../src/cpu/state.ts';
+import { EXIT } from '../../src/vcpu/contract.ts';
 import { AT, BenchMachine, type BenchMode, DONE, le } from './bench-machine.ts';
 import { PTE } from './page-tables.ts';
 
@@ -264,6 +265,12 @@ describe('cached translations (SDM vol. 3, 4.10)', () => {
     m.code(`8b06 48bf${le(m.tables.entryAt(0x4000_0000n, 2), 8)} c70700000000 0f01be00100000 8b1e f4`).set([RSI, 0x4000_0000n + BigInt(AT.data)]);
     expect(m.run()).toMatchObject({ vector: PF, error: 0 });
   });
+  it('INVLPG of a non-canonical address does nothing', () => {
+    prepare();
+    m.code('0f013f 8b06 f4').set([7, 1n << 50n], [RSI, PAGE_AT]);
+    expect(m.run().vector).toBe(-1);
+    expect(m.gpr(0)).toBe(0xaaaan);
+  });
   it('with PCIDs, bit 63 of a CR3 load spares the translations of that PCID', () => {
     prepare(P | W, CR4.pcide);
     // mov rdx,rax; mov rax,cr3; bts rax,63; mov cr3,rax; mov rax,cr3; mov rcx,rax; mov rax,rdx
@@ -354,6 +361,75 @@ describe('accesses across a page border', () => {
     m.code('8b06 f4').set([RSI, 0xffff_fffen]);
     m.run();
     expect(m.gpr(0)).toBe(0x5678_1234n);
+  });
+});
+
+describe('physical addresses beyond 4 GiB', () => {
+  it.each([
+    ['PSE-36: bits 13 to 20 of a 4-MiB page', 'paged', 2, 3n << 13n, 0x3_0002_0000],
+    ['PAE', 'pae', 1, 0x9_0002_0000n, 0x9_0002_0000],
+    ['long mode', 'long', 1, 0xff_0002_0000n, 0xff_0002_0000],
+    ['a 1-GiB page', 'long', 3, 0x40_0000_0000n, 0x40_0002_0000],
+  ] as const)('%s', (_name, mode, level, address, gpa) => {
+    m.start(mode, { cr4: CR4.pse });
+    const at = 0x4000_0000n;
+    m.tables.map(at + (level === 1 ? BigInt(AT.data) : 0n), 0, P | W | address, level);
+    m.code('8b06').set([RSI, at + BigInt(AT.data)]);
+    expect(m.run().exit).toBe(EXIT.mmio);
+    expect(m.engine.exit.gpa).toBe(gpa);
+  });
+});
+
+describe('page-directory-pointer entries of PAE paging (4.4.1)', () => {
+  it('are loaded with CR3 and not read again before the next load', () => {
+    m.start('pae');
+    m.tables.map(0x4000_0000n, AT.data, P | W);
+    const entry = m.tables.root + 8;
+    // mov dword [entry],0; mov eax,[rsi]; mov eax,cr3; mov cr3,eax; mov eax,[rsi]
+    m.code(`c705${le(entry)}00000000 8b06 0f20d8 0f22d8 8b06`).set([RSI, 0x4000_0000n]);
+    m.put64(entry, m.get64(entry));
+    expect(m.run()).toMatchObject({ vector: PF, error: 0, rip: BigInt(AT.code + 18) });
+  });
+  it.each([1, 2, 5, 6, 7, 8, 40, 63])('reserved bit %i is #GP at MOV CR3', (bit) => {
+    m.start('pae').code('0f20d8 0f22d8');
+    m.put64(m.tables.root + 8, m.get64(m.tables.root + 8) | (1n << BigInt(bit)));
+    expect(m.run()).toMatchObject({ vector: 13, error: 0, rip: BigInt(AT.code + 3) });
+  });
+  it('an absent one may hold anything', () => {
+    m.start('pae').code('0f20d8 0f22d8 f4');
+    m.put64(m.tables.root + 8, 0xffff_ffff_ffff_fffen);
+    expect(m.run().vector).toBe(-1);
+  });
+});
+
+describe('access from outside (GuestCaller)', () => {
+  beforeAll(() => {
+    m.start('long', { cr0: CR0.wp, level: 3 });
+    m.tables.map(PAGE_AT, AT.data, P | W);
+    m.tables.map(PAGE_AT + 0x1000n, AT.data + 0x3000, P);
+  });
+  it('translates without touching accessed bits', () => {
+    expect([m.engine.translate(PAGE_AT + 5n), m.engine.translate(PAGE_AT + 0x2000n), m.engine.translate(1n << 50n)]).toEqual([AT.data + 5, -1, -1]);
+    expect(m.tables.entry(PAGE_AT) & A).toBe(0n);
+  });
+  it('reads across pages with the rights of level 0, and refuses what is missing', () => {
+    m.ram.set([1, 2], AT.data + 0xffe);
+    m.ram.set([3, 4], AT.data + 0x3000);
+    const into = new Uint8Array(4);
+    expect(m.engine.readVirtual(PAGE_AT + 0xffen, into)).toBe(true);
+    expect([...into]).toEqual([1, 2, 3, 4]);
+    expect(m.engine.readVirtual(PAGE_AT + 0x1ffen, into)).toBe(false);
+  });
+  it('the machine may set control registers while level 3 runs, within the rules', () => {
+    m.engine.setControl('cr3', BigInt(m.tables.root));
+    expect(m.engine.cpl).toBe(3);
+    expect(() => m.engine.setControl('cr4', 0n)).toThrow();
+    expect(m.engine.cpl).toBe(3);
+  });
+  it('writes set the dirty bit, and respect read-only pages', () => {
+    expect(m.engine.writeVirtual(PAGE_AT, Uint8Array.of(9))).toBe(true);
+    expect([m.ram[AT.data], m.tables.entry(PAGE_AT) & D]).toEqual([9, D]);
+    expect(m.engine.writeVirtual(PAGE_AT + 0x1000n, Uint8Array.of(9))).toBe(false);
   });
 });
 

@@ -1,7 +1,7 @@
 // Segments: limits, types, privileges and what loads them. SDM vol. 3, chapters 3 and 5.
 import { beforeAll, describe, expect, it } from 'vitest';
 import { CR4, SEGMENT, STATE, VECTOR } from '../../src/cpu/state.ts';
-import { segment, SIZE } from '../../src/cpu/system/fixtures/flat-machine.ts';
+import { SIZE, segment } from '../../src/cpu/system/fixtures/flat-machine.ts';
 import { GPR } from '../../src/vcpu/contract.ts';
 import { AT, BenchMachine, DONE, le, SELECTOR as S } from './bench-machine.ts';
 

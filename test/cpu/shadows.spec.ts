@@ -109,6 +109,23 @@ describe('traps', () => {
   });
 });
 
+describe('between two iterations of a repeated instruction', () => {
+  it('RF is set in the frame, and the instruction goes on after it', () => {
+    start('long', 'f3ac ebfe', FLAG.if); // rep lodsb, which pauses now and then; l: jmp l
+    m.set([GPR.rcx, 5000n], [GPR.rsi, BigInt(AT.data)]);
+    m.run(1);
+    const left = m.gpr(GPR.rcx);
+    expect(left).toBeGreaterThan(0n);
+    m.engine.interrupt(0x40);
+    const stop = m.run();
+    expect([stop.vector, stop.rip, stop.flags & FLAG.rf, m.gpr(GPR.rcx)]).toEqual([0x40, BigInt(AT.code), FLAG.rf, left]);
+    m.run(10_000);
+    expect(m.gpr(GPR.rcx)).toBe(0n);
+    m.engine.interrupt(0x40);
+    expect(m.run().flags & FLAG.rf).toBe(0);
+  });
+});
+
 describe('NMI', () => {
   it('waits for the instruction after MOV SS', () => {
     start('flat', '8ed0 90 90 f4');

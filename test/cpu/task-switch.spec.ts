@@ -1,7 +1,7 @@
 // Hardware tasks: JMP, CALL, interrupts and IRET through TSSs. SDM vol. 3, chapter 7.
 import { beforeAll, describe, expect, it } from 'vitest';
 import { CR0, FLAG, SEGMENT, STATE, VECTOR } from '../../src/cpu/state.ts';
-import { gate, segment, SIZE } from '../../src/cpu/system/fixtures/flat-machine.ts';
+import { gate, SIZE, segment } from '../../src/cpu/system/fixtures/flat-machine.ts';
 import { GPR } from '../../src/vcpu/contract.ts';
 import { AT, BenchMachine, type BenchMode, type BenchOptions, le, SELECTOR as S } from './bench-machine.ts';
 import { PageTables, PTE } from './page-tables.ts';

@@ -25,8 +25,8 @@ describe.skipIf(parts === undefined)('a guest', () => {
     expect((await terminal.sh('echo "größe: $((6 * 7))"', { timeout: 10_000 })).output).toBe('größe: 42\n');
     const long = Array.from({ length: 400 }, (_, i) => `w${i}`).join(' ');
     expect((await terminal.sh(`echo ${long}`, { timeout: 10_000 })).output).toBe(`${long}\n`);
-    const { output } = await terminal.sh('seq 1 30000', { timeout: 30_000 });
-    expect(output.length).toBe(168_894);
+    const { output } = await terminal.sh('seq 1 5000', { timeout: 30_000 });
+    expect(output.length).toBe(23_893);
     await expect(terminal.sh('sleep 60', { timeout: 200 })).rejects.toMatchObject({ code: 'timeout' });
     terminal.write('\x03'); // Ctrl-C
     await terminal.prompt({ timeout: 10_000 });
@@ -96,8 +96,8 @@ describe.skipIf(parts === undefined)('a guest', () => {
 });
 
 /**
- * How much the guest's clock gained on the host's, in milliseconds. The guest prints its time some dozens of times at both
- * ends; what comes soonest after it was printed says most.
+ * How much the guest's monotonic clock gained on the host's, in milliseconds. The guest prints its time some hundreds of times
+ * at both ends; what comes soonest after it was read says most.
  */
 async function clockDrift(
   listen: (onLine: (line: string) => void) => Disposable,
@@ -105,16 +105,12 @@ async function clockDrift(
 ): Promise<number> {
   const sample = async (): Promise<{ readonly hostMs: number; readonly offsetMs: number }> => {
     let best = { hostMs: 0, offsetMs: Number.POSITIVE_INFINITY };
-    let seconds = Number.NaN;
     using _ = listen((line) => {
-      const [, unit, value] = /^time\.tv_(sec|usec): +(\d+)$/.exec(line) ?? [];
-      if (unit === 'sec') seconds = Number(value);
-      if (unit !== 'usec') return;
+      const [, ns] = /^now at (\d+) nsecs$/.exec(line) ?? [];
       const hostMs = performance.now();
-      const offsetMs = hostMs - seconds * 1000 - Number(value) / 1000;
-      if (offsetMs < best.offsetMs) best = { hostMs, offsetMs };
+      if (ns !== undefined && hostMs - Number(ns) / 1e6 < best.offsetMs) best = { hostMs, offsetMs: hostMs - Number(ns) / 1e6 };
     });
-    await sh('for i in $(seq 1 60); do adjtimex | grep tv_; done');
+    await sh('for i in $(seq 1 400); do { read a; read a; read a; } < /proc/timer_list; echo $a; done');
     if (best.offsetMs === Number.POSITIVE_INFINITY) throw new Error('the guest printed no time');
     return best;
   };

@@ -272,9 +272,7 @@ function setLow(state: CpuImage, register: number, low: number): void {
 /** Makes the random state one in which the case mostly reaches memory that is there. */
 function prepareState(what: CaseBuilder, code: Uint8Array, state: CpuImage): void {
   const { random, mode, row } = what;
-  if (mode !== 16) chooseSegments(state, mode, random, what.locked);
-  // With a 16-bit stack ESP points at the native process's own memory: better not used with another segment, or as a target.
-  if (mode === 32 && (what.roles.has(RSP) || (what.rm === RSP && /^(jmp|call)$/.test(row.mnemonic)))) state.selectors[2] = SELECTOR.data;
+  if (mode !== 16) chooseSegments(state, mode, random, what);
   const window = (segment: number): number => (mode === 16 || isWindowBased(state.selectors[segment] as number) ? 0 : DATA_BASE);
   const within = (margin: number): number =>
     random.oneIn(16)
@@ -292,6 +290,10 @@ function prepareState(what: CaseBuilder, code: Uint8Array, state: CpuImage): voi
     if (!random.oneIn(8)) setLow(state, 7, window(0) + within(512));
     if (what.repeated && !random.oneIn(16)) setLow(state, 1, random.oneIn(8) ? random.below(2000) : random.below(24));
   }
+  // Frames across either end of the window.
+  if (/^(push|pop)a$|^(iret|retf|enter|leave)$/.test(row.mnemonic) && mode !== 16 && (state.selectors[2] as number) === SELECTOR.data && random.oneIn(8)) {
+    setLow(state, RSP, DATA_BASE + random.pick([0, DATA_SIZE]) + random.below(96) - 48);
+  }
   if (row.mnemonic === 'xlat') setLow(state, 3, window(3) + within(300));
   if (/^mask/.test(row.mnemonic)) setLow(state, 7, window(3) + within(32));
   if (row.mnemonic === 'leave' || row.mnemonic === 'enter') setLow(state, 5, window(2) + within(512));
@@ -306,7 +308,7 @@ function isWindowBased(selector: number): boolean {
 }
 
 /** Segments other than flat ones, now and then; FS and GS mostly something usable. */
-function chooseSegments(state: CpuImage, mode: CpuMode, random: Random, locked: boolean): void {
+function chooseSegments(state: CpuImage, mode: CpuMode, random: Random, { locked, roles, rm, row }: CaseBuilder): void {
   const { data, data16, tight, expandDown, readOnly, expandDown16 } = SELECTOR;
   if (mode === 64) {
     if (random.oneIn(4)) {
@@ -319,7 +321,9 @@ function chooseSegments(state: CpuImage, mode: CpuMode, random: Random, locked: 
   for (const which of [4, 5]) state.selectors[which] = random.pick(any);
   for (const which of [0, 3]) if (random.oneIn(6)) state.selectors[which] = random.pick(any);
   if (random.oneIn(12)) {
-    state.selectors[2] = random.pick([data16, tight, expandDown, expandDown16]);
+    // With a 16-bit stack ESP points at the native process's own memory: not to be used with another segment, or as a target.
+    const narrow = !roles.has(RSP) && !(rm === RSP && /^(jmp|call)$/.test(row.mnemonic));
+    state.selectors[2] = random.pick(narrow ? [data16, tight, expandDown, expandDown16] : [tight, expandDown]);
     setLow(state, RSP, 0x800 + random.below(0x1000));
   }
 }

@@ -1,5 +1,6 @@
 // Chooses rows and modes for random cases, evenly, and counts them.
 import type { Row } from '../../src/cpu/x86/row.ts';
+import { DATA_BASE, SELECTOR } from './address-map.ts';
 import type { CpuMode } from './cpu-image.ts';
 import type { CaseRecipe } from './fuzz-cpu.ts';
 import type { Random } from './random.ts';
@@ -60,6 +61,11 @@ export class RowFuzz {
       end: 'trap',
       adjust: (state, random_) => {
         for (const part of parts) part.adjust?.(state, random_);
+        // ESP of a 16-bit stack points at the native process's own memory: it must not get anywhere as an address.
+        const stack = state.selectors[2];
+        if (mode !== 32 || (stack !== SELECTOR.data16 && stack !== SELECTOR.expandDown16)) return;
+        state.selectors[2] = SELECTOR.data;
+        state.gpr32[8] = DATA_BASE + 0x1000;
       },
     };
   };

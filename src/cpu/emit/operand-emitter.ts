@@ -24,13 +24,16 @@ export abstract class OperandEmitter implements Emitter {
   abstract readonly flags: FlagEmitter;
   protected readonly semantics: Semantics;
   readonly #base: number;
-  readonly #memory: MemoryRuntime;
+  readonly #memory: MemoryRuntime | undefined;
   /** Host address of a memory operand probed by `get`, for `set`. */
   readonly #hosts = new Map<number, Expr>();
   #retry: { label: Label; old: Expr } | undefined;
 
-  /** `base` is the vCPU's address in the shared memory. */
-  constructor(f: FunctionBuilder, base: number, semantics: Semantics, variant: Variant, memory: MemoryRuntime) {
+  /**
+   * `base` is the vCPU's address in the shared memory. Without `memory` the code has fast paths only: what misses the TLB is
+   * `giveUp`.
+   */
+  constructor(f: FunctionBuilder, base: number, semantics: Semantics, variant: Variant, memory: MemoryRuntime | undefined) {
     this.f = f;
     this.#base = base;
     this.state = i32(base);
@@ -55,6 +58,10 @@ export abstract class OperandEmitter implements Emitter {
   abstract compute(name: string, argument?: number): void;
   abstract stackPointer(): Expr;
   abstract setStackPointer(value: Expr): void;
+  /** Leaves the instruction, which has done nothing yet that may not be done twice, to code that has slow paths. */
+  protected giveUp(): void {
+    throw new Error(`${this.semantics.name}: no slow paths and nobody to leave it to`);
+  }
   /** Immediate or branch distance `n`. */
   protected abstract immediate(n: number): Expr;
   /** General register operand `n`. */
@@ -195,13 +202,18 @@ export abstract class OperandEmitter implements Emitter {
   hostAddress(linear: Expr, size: number, access: 'r' | 'w'): Expr {
     const { f } = this;
     const at = f.let(linear);
-    const host = f.local('i32');
     const entry = this.#tlbEntry(at, access);
+    const memory = this.#memory;
+    if (memory === undefined) {
+      f.if(entry.load('i64', 8, 0).ne(lastPage(at, size)), () => this.giveUp());
+      return f.let(entry.load('i32', 4, 8).add(at.wrap()));
+    }
+    const host = f.local('i32');
     f.block((hit) => {
       f.set(host, entry.load('i32', 4, 8).add(at.wrap()));
       f.brIf(hit, entry.load('i64', 8, 0).eq(lastPage(at, size)));
       // A write that starts with a read wants the old contents in the bounce buffer: bit 8.
-      const slow = access === 'r' ? this.#memory.readSlow : this.#memory.writeSlow;
+      const slow = access === 'r' ? memory.readSlow : memory.writeSlow;
       f.set(host, f.callValue(slow, at, i32(access === 'r' ? size : size | 0x100)));
       f.brIf(hit, host);
       this.fault();
@@ -210,9 +222,11 @@ export abstract class OperandEmitter implements Emitter {
   }
 
   commit(host: Expr): void {
+    const memory = this.#memory;
+    if (memory === undefined) return; // the TLB never leads to the bounce buffer
     const bounce = this.#base + STATE.bounce;
     this.f.if(host.sub(bounce).ltU(BOUNCE_BYTES), () => {
-      this.f.if(this.f.callValue(this.#memory.commit), () => this.fault());
+      this.f.if(this.f.callValue(memory.commit), () => this.fault());
     });
   }
 
@@ -259,11 +273,17 @@ export abstract class OperandEmitter implements Emitter {
     const { f } = this;
     const at = f.let(linear);
     const entry = this.#tlbEntry(at, 'w');
+    const memory = this.#memory;
+    if (memory === undefined) {
+      f.if(entry.load('i64', 8, 0).ne(lastPage(at, size)), () => this.giveUp());
+      store(entry.load('i32', 4, 8).add(at.wrap()));
+      return;
+    }
     f.if(
       entry.load('i64', 8, 0).eq(lastPage(at, size)),
       () => store(entry.load('i32', 4, 8).add(at.wrap())),
       () => {
-        const host = f.callValue(this.#memory.writeSlow, at, i32(size));
+        const host = f.callValue(memory.writeSlow, at, i32(size));
         f.if(host.eqz(), () => this.fault());
         store(host);
         this.commit(host);

@@ -50,7 +50,7 @@ function writeExtended(x: HelperContext, bytes: Uint8Array): void {
 function probe(x: HelperContext, at: number, size: number, write: boolean): void {
   const linear = x.linear(size, write, at);
   if (write) x.mem.probeWrite(linear, size, false);
-  else x.mem.readBytes(linear, new Uint8Array(size));
+  else x.mem.probeRead(linear, size, false);
 }
 
 /** Makes the x87 helper of one vCPU: the unit keeps scratch space, so it is made once. */
@@ -127,12 +127,11 @@ export function fpuHelpers(): Readonly<Record<string, Helper>> {
       if (!isCanonical(at)) throw new GuestFault(x.segment === SEGMENT.ss ? VECTOR.ss : VECTOR.gp, 0);
       return at;
     }
-    // Misalignment comes after the check of the first byte and before that of the last, which makes a difference in SS.
-    const linear = x.linear(1, write);
-    if ((linear & 15n) !== 0n) {
-      x.mem.checkAlignment(linear, 4);
-      throw new GuestFault(VECTOR.gp, 0);
-    }
+    // The order of processors: the limit at the first four bytes, #AC, whether the segment is writable, #GP for other
+    // misalignment, the limit at the last byte.
+    x.mem.checkAlignment(x.linear(4, false), 4);
+    const linear = x.linear(4, write);
+    if ((linear & 15n) !== 0n) throw new GuestFault(VECTOR.gp, 0);
     try {
       return x.linear(size, write);
     } catch (beyond) {

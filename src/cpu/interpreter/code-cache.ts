@@ -5,12 +5,14 @@ import type { Region } from '../../memory/arena.ts';
 import { P2M, type GuestMemory } from '../../memory/guest-memory.ts';
 import { CODE_MODE, SEG, SEGMENT, STATE } from '../state.ts';
 import { BASE_RIP, DECODE, type Decoder, Instruction, NO_REGISTER } from '../x86/decoder.ts';
-import { EA, REC, RECORD_SIZE, SPECIAL } from './record.ts';
+import { EA, REC, RECORD_SIZE, SPECIAL, SPECIAL_COUNT } from './record.ts';
 import type { Variants } from './variants.ts';
 
 const TABLE_BYTES = 4096 * 4;
 /** Most instructions decoded at a time. */
 const BLOCK_LIMIT = 64;
+/** Records of known code that are repeated where a block runs into it. */
+const REPEATED = 8;
 /** A store invalidates decoded code only within its chunk of this many bytes. */
 const CHUNK_SHIFT = 7;
 
@@ -94,7 +96,7 @@ export class CodeCache {
   decode(table: number, offset: number): number {
     let page = this.#byTable.get(table);
     if (page === undefined) throw new Error('decode: the entry table is gone');
-    if (this.#next + (BLOCK_LIMIT + 2) * RECORD_SIZE > this.#region.at + this.#region.size) {
+    if (this.#next + (BLOCK_LIMIT + REPEATED + 2) * RECORD_SIZE > this.#region.at + this.#region.size) {
       const { gfn, host, mode } = page;
       this.flush();
       page = this.#byTable.get(this.table(gfn, host, mode)) as CodePage;
@@ -129,7 +131,8 @@ export class CodeCache {
       }
       const known = u32[words + at] as number;
       if (known !== 0) {
-        finish(SPECIAL.goto, 0, known);
+        this.#join(previous, this.#variants.single(this.#memory.view.getUint16(known + REC.op, true)), record);
+        record = this.#repeat(known, record);
         break;
       }
       const status = this.#decoder.decode(u8, host + at, end, mode, insn);
@@ -142,8 +145,7 @@ export class CodeCache {
       }
       u32[words + at] = record;
       const op = this.#write(record, insn, at, page);
-      const pair = this.#variants.pair(previous, op);
-      if (pair >= 0) this.#memory.view.setUint16(record - RECORD_SIZE + REC.op, pair, true);
+      this.#join(previous, op, record);
       previous = op;
       record += RECORD_SIZE;
       at += insn.length;
@@ -154,6 +156,32 @@ export class CodeCache {
     page.records.push(first, record);
     for (let chunk = offset >> CHUNK_SHIFT; chunk <= (Math.min(at, 4096) - 1) >> CHUNK_SHIFT; chunk++) page.chunks |= 1 << chunk;
     return first;
+  }
+
+  /**
+   * Goes on with code that is decoded already: a few of its records again, then a `goto`. Code falls into loops and joins far
+   * more often than it is decoded, and each `goto` is a dispatch. Returns the address after the last record.
+   */
+  #repeat(known: number, record: number): number {
+    const { u8, view } = this.#memory;
+    let from = known;
+    let to = record;
+    for (let count = 0; count < REPEATED; count++) {
+      u8.copyWithin(to, from, from + RECORD_SIZE);
+      if (view.getUint16(from + REC.op, true) < SPECIAL_COUNT) return to + RECORD_SIZE; // a copied end works as it is
+      from += RECORD_SIZE;
+      to += RECORD_SIZE;
+    }
+    const last = to - RECORD_SIZE + REC.op;
+    view.setUint16(last, this.#variants.single(view.getUint16(last, true)), true);
+    this.#special(to, SPECIAL.goto, view.getUint16(from + REC.offset, true), 0, from);
+    return to + RECORD_SIZE;
+  }
+
+  /** The record before `record` does both instructions, if there is a handler for that. */
+  #join(previous: number, op: number, record: number): void {
+    const pair = this.#variants.pair(previous, op);
+    if (pair >= 0) this.#memory.view.setUint16(record - RECORD_SIZE + REC.op, pair, true);
   }
 
   /** Decodes one instruction from `bytes` into a record at `record`, as if it lay at `offset` of a page. Returns DECODE. */

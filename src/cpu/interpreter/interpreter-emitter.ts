@@ -32,6 +32,11 @@ export interface Ends {
   take(record: Expr): void;
   /** A STATUS value from a helper. */
   status(status: Expr): void;
+  /**
+   * Runs the instruction again in the function of its own. Where this is given, the handler calls nothing: a call anywhere in
+   * the loop would keep the loop's variables out of registers.
+   */
+  readonly cold?: () => void;
 }
 
 /** What a helper, or a handler in a function of its own, answers. */
@@ -51,14 +56,18 @@ export class InterpreterEmitter extends OperandEmitter {
   readonly #base: number;
   readonly #runtime: Runtime;
   readonly #ends: Ends;
+  /** Record fields of register operands that are in locals on every path. */
+  readonly #slots = new Map<number, Expr>();
+  readonly #depth: number;
 
   /** `flags` is where the flag words go if not just to the state. */
   constructor(f: FunctionBuilder, rec: Expr, base: number, semantics: Semantics, variant: Variant, runtime: Runtime, ends: Ends, flags?: FlagStore) {
-    super(f, base, semantics, variant, runtime);
+    super(f, base, semantics, variant, ends.cold === undefined ? runtime : undefined);
     this.#rec = rec;
     this.#base = base;
     this.#runtime = runtime;
     this.#ends = ends;
+    this.#depth = f.depth;
     this.flags = new WordFlags(f, flags ?? stateFlagStore(f, this.state));
   }
 
@@ -84,6 +93,10 @@ export class InterpreterEmitter extends OperandEmitter {
         );
         f.br(done);
       });
+      if (this.#ends.cold !== undefined) {
+        this.giveUp();
+        return;
+      }
       const found = f.callValue(this.#runtime.addressSlow, this.#rec, i32(size | (write ? 0x100 : 0) | (aligned ? 0x200 : 0)));
       f.set(linear, found);
       if (access !== 'a') f.if(found.eq(-1), () => this.fault());
@@ -220,10 +233,22 @@ export class InterpreterEmitter extends OperandEmitter {
   fault(): void {
     this.#ends.fault();
   }
+  protected override giveUp(): void {
+    if (this.#ends.cold === undefined) super.giveUp();
+    else this.#ends.cold();
+  }
   helper(name: string): void {
+    if (this.#ends.cold !== undefined) {
+      this.giveUp();
+      return;
+    }
     this.#ends.status(this.f.callValue(this.#runtime.helper, this.#rec, i32(this.#runtime.helperNumber(name))));
   }
   compute(name: string, argument = 0): void {
+    if (this.#ends.cold !== undefined) {
+      this.giveUp();
+      return;
+    }
     const failed = this.f.callValue(this.#runtime.compute, i32(this.#runtime.computeNumber(name)), i32(argument));
     this.f.if(failed, () => this.fault());
   }
@@ -236,12 +261,16 @@ export class InterpreterEmitter extends OperandEmitter {
   /** Which of reg0, reg1, reg2 holds operand `n`: register operands are numbered in order of appearance. */
   #register(n: number): Expr {
     if (this.operand(n).fixed !== undefined) return this.state;
+    const known = this.#slots.get(n);
+    if (known !== undefined) return known;
     let nth = 0;
     for (let i = 0; i < n; i++) {
       const { kind, fixed } = this.operand(i);
       if (kind !== 'mem' && kind !== 'imm' && kind !== 'rel' && fixed === undefined) nth++;
     }
-    return this.f.let(this.#rec.load('i32', 2, REC.reg0 + nth * 2));
+    const slot = this.f.let(this.#rec.load('i32', 2, REC.reg0 + nth * 2));
+    if (this.f.depth === this.#depth) this.#slots.set(n, slot);
+    return slot;
   }
   #registerBase(n: number): number {
     const { fixed } = this.operand(n);

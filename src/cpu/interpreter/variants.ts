@@ -69,6 +69,11 @@ export class Variants {
     this.handlers = handlers;
   }
 
+  /** Number of the handler that does only the first instruction of what handler `op` does. */
+  single(op: number): number {
+    return this.handlers[op - SPECIAL_COUNT]?.pair?.first ?? op;
+  }
+
   /** The handler that does two instructions at once, or −1. */
   pair(first: number, second: number): number {
     return this.#seconds[second] === 1 ? (this.#pairs.get((first << 16) | second) ?? -1) : -1;

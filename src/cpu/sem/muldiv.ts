@@ -85,17 +85,28 @@ function signedProduct(e: Emitter, a: Expr, b: Expr, size: OperandSize): { low: 
   return { low, high: f.let(low.shrU(size * 8)), overflow: f.let(low.ne(signedAt(low, size))) };
 }
 
+/** As `signedProduct` where the high half is only wanted for the overflow: rarely, as most factors have 32 bits. */
+function lowProduct(e: Emitter, a: Expr, b: Expr, size: OperandSize): { low: Expr; overflow: Expr } {
+  if (size !== 8) return signedProduct(e, a, b, size);
+  const { f } = e;
+  const low = f.let(a.mul(b));
+  const overflow = f.local('i32');
+  f.set(overflow, low.ltS(0));
+  f.if(a.or(b).shrU(32).ne(0), () => f.set(overflow, highSigned(e, a, b).ne(low.shrS(63))));
+  return { low, overflow };
+}
+
 export const imul2 = semantics('imul2', 'rw,r', (e) => {
   const size = e.size(0);
   const b = e.get(1);
-  const { low, overflow } = signedProduct(e, e.get(0), b, size);
+  const { low, overflow } = lowProduct(e, e.get(0), b, size);
   e.set(0, low);
   setFlags(e, low, size, overflow);
 }, { hot: true });
 
 export const imul3 = semantics('imul3', 'w,r,r', (e) => {
   const size = e.size(0);
-  const { low, overflow } = signedProduct(e, e.get(1), source(e, 2), size);
+  const { low, overflow } = lowProduct(e, e.get(1), source(e, 2), size);
   e.set(0, low);
   setFlags(e, low, size, overflow);
 }, { hot: true });

@@ -83,15 +83,14 @@ export const pusha = semantics('pusha', '', (e) => {
   e.setStackPointer(at(8));
 }, { by: 'osize mode' });
 
-/** The stored SP is skipped. */
+/** The stored SP is read and dropped. As in processors, a fault halfway leaves the registers loaded that far; SP stays. */
 export const popa = semantics('popa', '', (e) => {
   const size = e.variant.osize as StackSize;
-  const values = Array.from({ length: 8 }, (_, n) => e.peek(n * size, size));
-  const pointer = pointerAfter(e, 8 * size);
-  values.forEach((value, n) => {
+  for (let n = 0; n < 8; n++) {
+    const value = e.peek(n * size, size);
     if (7 - n !== RSP) e.setGpr(7 - n, size, value);
-  });
-  e.setStackPointer(pointer);
+  }
+  e.setStackPointer(pointerAfter(e, 8 * size));
 }, { by: 'osize mode' });
 
 export const leave = semantics('leave', '', (e) => {

@@ -55,26 +55,19 @@ export function pcmpxstrx(cpu: Cpu, argument: number): number {
   return 0;
 }
 
+/** In loops by hand: this is the inner loop of strlen, strchr and their like. */
 function text({ view }: Cpu, at: number, immediate: number, length: bigint | undefined): Text {
   const count = immediate & 1 ? 8 : 16;
-  const elements = Array.from({ length: count }, (_, i) => {
-    switch (immediate & 3) {
-      case 0:
-        return view.getUint8(at + i);
-      case 1:
-        return view.getUint16(at + 2 * i, true);
-      case 2:
-        return view.getInt8(at + i);
-      default:
-        return view.getInt16(at + 2 * i, true);
-    }
-  });
+  const signed = (immediate & 2) !== 0;
+  const elements: number[] = [];
+  if (count === 16) for (let i = 0; i < 16; i++) elements.push(signed ? view.getInt8(at + i) : view.getUint8(at + i));
+  else for (let i = 0; i < 16; i += 2) elements.push(signed ? view.getInt16(at + i, true) : view.getUint16(at + i, true));
   if (length === undefined) {
     const end = elements.indexOf(0);
     return { elements, length: end < 0 ? count : end };
   }
-  const signed = BigInt.asIntN(64, length);
-  const magnitude = signed < 0n ? -signed : signed;
+  const whole = BigInt.asIntN(64, length);
+  const magnitude = whole < 0n ? -whole : whole;
   return { elements, length: magnitude > BigInt(count) ? count : Number(magnitude) };
 }
 
@@ -90,8 +83,11 @@ function holds(how: number, first: Text, second: Text, count: number, j: number)
   const b = second.elements;
   const value = b[j] as number;
   switch (how) {
-    case AGGREGATION.equalAny:
-      return j < second.length && a.slice(0, first.length).includes(value);
+    case AGGREGATION.equalAny: {
+      if (j >= second.length) return false;
+      for (let i = 0; i < first.length; i++) if (a[i] === value) return true;
+      return false;
+    }
     case AGGREGATION.ranges: {
       if (j >= second.length) return false;
       for (let i = 0; i + 1 < first.length; i += 2) if (value >= (a[i] as number) && value <= (a[i + 1] as number)) return true;

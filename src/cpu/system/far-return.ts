@@ -1,5 +1,6 @@
 // RET far, and the return to an outer level that it shares with IRET. SDM vol. 2B, RET; vol. 3, 5.8.6.
 import type { Cpu, LinearMemory } from '../cpu.ts';
+import { GPR } from '../../vcpu/contract.ts';
 import { ATTR, SEGMENT, VECTOR } from '../state.ts';
 import { checkTarget, isWideCode, readReturnSegment, setCode, truncated } from './code-segment.ts';
 import { type Descriptor, isNull, markAccessed, readDescriptor, setFromDescriptor, setNull } from './descriptors.ts';
@@ -20,9 +21,9 @@ export function farReturn(cpu: Cpu, mem: LinearMemory, operandSize: number, rele
   const selector = Number(stack.peek(operandSize, 2));
   const offset = stack.pop(operandSize);
   stack.skip(operandSize);
-  stack.skip(release);
   if (usesParagraphs(cpu)) {
     if (offset > BigInt(cpu.limit(SEGMENT.cs))) throw generalProtection();
+    stack.skip(release);
     stack.commit();
     loadParagraph(cpu, SEGMENT.cs, selector);
     cpu.rip = offset;
@@ -36,8 +37,12 @@ export function farReturn(cpu: Cpu, mem: LinearMemory, operandSize: number, rele
   if (level === cpu.cpl) {
     markAccessed(mem, code);
     setCode(cpu, code, level);
+    // Parameters are dropped from the stack as the code returned to sees it.
     stack.commit();
+    const mask = stackMaskFor(isWideCode(cpu, code), cpu.attributes(SEGMENT.ss));
+    setStackPointer(cpu, cpu.gpr(GPR.rsp) + BigInt(release), mask);
   } else {
+    stack.skip(release);
     const pointer = stack.pop(operandSize);
     const stackSelector = Number(stack.pop(operandSize) & 0xffffn);
     const stackSegment = readReturnStack(cpu, mem, stackSelector, code);

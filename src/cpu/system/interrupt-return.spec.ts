@@ -37,16 +37,15 @@ describe('IRETQ (SDM vol. 2A, IRET)', () => {
     expect([m.cpu.rip, m.cpu.gpr(GPR.rsp), m.cpu.selector(SEGMENT.ss), m.cpu.cpl]).toEqual([0x6000n, 0x7000n, 0, 0]);
   });
 
-  it('returns to compatibility mode', () => {
-    const m = bench([0x6000n, SELECTOR.userCode, 2, 0x7000n, SELECTOR.userData]);
+  it('returns to compatibility mode, which takes the low half of RIP', () => {
+    const m = bench([(1n << 32n) | 0x6000n, SELECTOR.userCode, 2, 0x7000n, SELECTOR.userData]);
     interruptReturn(m.cpu, m.mem, 8, NEXT);
-    expect([m.cpu.get32(STATE.codeMode), m.cpu.get64(STATE.stackMask)]).toEqual([1, 0xffff_ffffn]);
+    expect([m.cpu.get32(STATE.codeMode), m.cpu.get64(STATE.stackMask), m.cpu.rip]).toEqual([1, 0xffff_ffffn, 0x6000n]);
   });
 
   it.each([
     ['non-canonical RIP', [1n << 47n, SELECTOR.userCode64, 2, 0n, SELECTOR.userData], [VECTOR.gp, 0]],
     ['null SS at CPL 3', [0n, SELECTOR.userCode64, 2, 0n, 3], [VECTOR.gp, 0]],
-    ['RIP beyond a compatibility segment', [1n << 32n, SELECTOR.userCode, 2, 0n, SELECTOR.userData], [VECTOR.gp, 0]],
     ['null CS', [0n, 0, 2, 0n, 0], [VECTOR.gp, 0]],
     ['SS of another level', [0n, SELECTOR.userCode64, 2, 0n, SELECTOR.kernelData], [VECTOR.gp, SELECTOR.kernelData]],
   ] as const)('refuses %s, and unblocks NMIs all the same', (_name, frame, result) => {

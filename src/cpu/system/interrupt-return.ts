@@ -38,11 +38,11 @@ interface Frame {
 }
 
 function popFrame(stack: Stack, size: number): Frame {
-  // Processors read the flags first: it decides which address a page fault reports.
-  stack.peek(2 * size, size);
+  // The order of processors: it decides which address a page fault reports.
+  const flags = Number(stack.peek(2 * size, size) & 0xffff_ffffn);
+  const selector = Number(stack.peek(size, size) & 0xffffn);
   const offset = stack.pop(size);
-  const selector = Number(stack.pop(size) & 0xffffn);
-  const flags = Number(stack.pop(size) & 0xffff_ffffn);
+  stack.skip(2 * size);
   return { offset, selector, flags };
 }
 
@@ -123,15 +123,16 @@ function returnLong(cpu: Cpu, mem: BulkMemory): void {
   const { cpl } = cpu;
   const pointer = cpu.gpr(GPR.rsp);
   if (!isCanonical(pointer) || !isCanonical(pointer + BigInt(LONG_FRAME_BYTES - 1))) throw stackFault();
-  const bytes = new DataView(new ArrayBuffer(LONG_FRAME_BYTES));
-  // The flags first, as in `popFrame`.
-  mem.read(pointer + 16n, 8, false);
-  mem.readBytes(pointer, new Uint8Array(bytes.buffer));
-  const frame: Frame = { offset: bytes.getBigUint64(0, true), selector: bytes.getUint16(8, true), flags: bytes.getUint32(16, true) };
-  const code = readReturnSegment(cpu, mem, frame.selector);
-  const offset = truncated(cpu, code, frame.offset);
-  returnWithStack(cpu, mem, code, offset, bytes.getUint16(32, true), bytes.getBigUint64(24, true));
-  finish(cpu, { ...frame, offset }, cpl, 8);
+  const word = (n: bigint) => mem.read(pointer + 8n * n, 8, false);
+  // The order of processors: CS is checked before RSP and SS are read.
+  const flags = Number(word(2n) & 0xffff_ffffn);
+  const selector = Number(word(1n) & 0xffffn);
+  const whole = word(0n);
+  const code = readReturnSegment(cpu, mem, selector);
+  const offset = truncated(cpu, code, whole);
+  const stackPointer = word(3n);
+  returnWithStack(cpu, mem, code, offset, Number(word(4n) & 0xffffn), stackPointer);
+  finish(cpu, { offset, selector, flags }, cpl, 8);
 }
 
 function returnWithStack(cpu: Cpu, mem: LinearMemory, code: Descriptor, offset: bigint, selector: number, pointer: bigint): void {

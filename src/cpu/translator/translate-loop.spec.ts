@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Gpa } from '../../abi/types.ts';
 import { EXIT } from '../../vcpu/contract.ts';
-import { RUN } from '../interpreter/generate.ts';
+import { RUN } from '../interpreter/run-function.ts';
 import { FLAG, REQUEST, STATE } from '../state.ts';
 import { AT, LongModeEngine } from './fixtures/long-mode-engine.ts';
 import { machineCode } from './fixtures/machine-code.ts';

@@ -7,7 +7,7 @@ import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef, Label } from '../../wasm/function-builder.ts';
 import { ModuleBuilder } from '../../wasm/module-builder.ts';
 import type { MemoryRuntime } from '../emit/operand-emitter.ts';
-import { RUN } from '../interpreter/generate.ts';
+import { RUN } from '../interpreter/run-function.ts';
 import { STATE, TLB } from '../state.ts';
 import type { HotLoop } from './hot-loop.ts';
 import { RegisterLocals, RegisterUse } from './register-locals.ts';

@@ -187,7 +187,7 @@ describe('planPvh', () => {
     expect(planPvh(configOf({ ramBytes: RAM_LIMIT })).ramBytes).toBe(RAM_LIMIT);
     const error = errorOf(() => planPvh(configOf({ ramBytes: RAM_LIMIT + 4096 })));
     expect(error.code).toBe('memory-too-large');
-    expect(error.hint).toBe('give at most 4032 MiB');
+    expect(error.hint).toBe('give at most 3840 MiB');
   });
 
   it('refuses no memory and parts of pages', () => {

@@ -11,8 +11,11 @@ export interface MemmapEntry extends GpaRange {
   readonly type: MemmapType;
 }
 
-/** RAM begins at 0 and ends here at the latest: above lie the ACPI tables, the APICs and the special pages. */
-export const RAM_LIMIT = 0xfc00_0000;
+/**
+ * RAM begins at 0 and ends here at the latest. Above lie the ACPI tables, the APICs and the special pages, and the hole that
+ * Linux looks for to place grant frames; and the monitor's own data must fit beside it in 32-bit WebAssembly memory.
+ */
+export const RAM_LIMIT = 0xf000_0000;
 /** libxl keeps a page for its own AML before the tables; ours needs none, the tables stay where they are. */
 export const ACPI_TABLES_GPA: Gpa = 0xfc00_1000 as Gpa;
 export const IOAPIC_PAGE_GPA: Gpa = 0xfec0_0000 as Gpa;

@@ -36,4 +36,9 @@ mips(chosen[0] as Loop); // the run function tiers up
 for (let run = 0; run < runs; run++) for (const loop of chosen) samples.get(loop)?.push(mips(loop));
 const figures = chosen.map((loop) => median(samples.get(loop) as number[]));
 const mean = Math.exp(figures.reduce((sum, x) => sum + Math.log(x), 0) / figures.length);
-console.log(table(['loop', 'MIPS'], [...chosen.map(({ name }, i) => [name, (figures[i] as number).toFixed(0)]), ['geometric mean', mean.toFixed(0)]]));
+console.log(
+  table(
+    ['loop', 'MIPS'],
+    [...chosen.map(({ name }, i) => [name, (figures[i] as number).toFixed(0)]), ['geometric mean', mean.toFixed(0)]],
+  ),
+);

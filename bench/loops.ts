@@ -9,7 +9,9 @@ export interface Loop {
 const loop = (name: string, listing: string): Loop => ({ name, code: machineCode(listing) });
 
 export const LOOPS: readonly Loop[] = [
-  loop('ALU on registers', `
+  loop(
+    'ALU on registers',
+    `
     41 bf ff ff ff 7f ; 00 mov r15d,0x7fffffff
     48 01 d8 ; 06 add rax,rbx
     48 31 c2 ; 09 xor rdx,rax
@@ -23,8 +25,11 @@ export const LOOPS: readonly Loop[] = [
     41 ff cf ; 27 dec r15d
     75 da ; 2a jne 0x6
     f4 ; 2c hlt
-  `),
-  loop('loads and stores', `
+  `,
+  ),
+  loop(
+    'loads and stores',
+    `
     41 bf ff ff ff 7f ; 00 mov r15d,0x7fffffff
     bd 00 00 02 00 ; 06 mov ebp,0x20000
     48 8b 45 00 ; 0b mov rax,q[rbp+0x0]
@@ -39,8 +44,11 @@ export const LOOPS: readonly Loop[] = [
     41 ff cf ; 2e dec r15d
     75 d8 ; 31 jne 0xb
     f4 ; 33 hlt
-  `),
-  loop('call and return', `
+  `,
+  ),
+  loop(
+    'call and return',
+    `
     41 bf ff ff ff 7f ; 00 mov r15d,0x7fffffff
     e8 0b 00 00 00 ; 06 call 0x16
     e8 06 00 00 00 ; 0b call 0x16
@@ -49,8 +57,11 @@ export const LOOPS: readonly Loop[] = [
     f4 ; 15 hlt
     48 8d 40 01 ; 16 lea rax,[rax+0x1]
     c3 ; 1a ret
-  `),
-  loop('push and pop', `
+  `,
+  ),
+  loop(
+    'push and pop',
+    `
     41 bf ff ff ff 7f ; 00 mov r15d,0x7fffffff
     53 ; 06 push rbx
     55 ; 07 push rbp
@@ -61,8 +72,11 @@ export const LOOPS: readonly Loop[] = [
     41 ff cf ; 0e dec r15d
     75 f3 ; 11 jne 0x6
     f4 ; 13 hlt
-  `),
-  loop('branches not taken', `
+  `,
+  ),
+  loop(
+    'branches not taken',
+    `
     41 bf ff ff ff 7f ; 00 mov r15d,0x7fffffff
     85 c0 ; 06 test eax,eax
     78 14 ; 08 js 0x1e
@@ -75,8 +89,11 @@ export const LOOPS: readonly Loop[] = [
     41 ff cf ; 19 dec r15d
     75 e8 ; 1c jne 0x6
     f4 ; 1e hlt
-  `),
-  loop('branches taken', `
+  `,
+  ),
+  loop(
+    'branches taken',
+    `
     41 bf ff ff ff 7f ; 00 mov r15d,0x7fffffff
     85 c0 ; 06 test eax,eax
     79 01 ; 08 jns 0xb
@@ -92,8 +109,11 @@ export const LOOPS: readonly Loop[] = [
     41 ff cf ; 1a dec r15d
     75 e7 ; 1d jne 0x6
     f4 ; 1f hlt
-  `),
-  loop('indirect jumps', `
+  `,
+  ),
+  loop(
+    'indirect jumps',
+    `
     41 bf ff ff ff 7f ; 00 mov r15d,0x7fffffff
     48 8d 05 0a 00 00 00 ; 06 lea rax,[rip+0xa]
     48 8d 1d 06 00 00 00 ; 0d lea rbx,[rip+0x6]
@@ -104,8 +124,11 @@ export const LOOPS: readonly Loop[] = [
     41 ff cf ; 1a dec r15d
     75 f5 ; 1d jne 0x14
     f4 ; 1f hlt
-  `),
-  loop('rep movsb, 64 bytes', `
+  `,
+  ),
+  loop(
+    'rep movsb, 64 bytes',
+    `
     41 bf ff ff ff 7f ; 00 mov r15d,0x7fffffff
     be 00 00 02 00 ; 06 mov esi,0x20000
     bf 00 10 02 00 ; 0b mov edi,0x21000
@@ -114,8 +137,11 @@ export const LOOPS: readonly Loop[] = [
     41 ff cf ; 17 dec r15d
     75 ea ; 1a jne 0x6
     f4 ; 1c hlt
-  `),
-  loop('sse', `
+  `,
+  ),
+  loop(
+    'sse',
+    `
     41 bf ff ff ff 7f ; 00 mov r15d,0x7fffffff
     bd 00 00 02 00 ; 06 mov ebp,0x20000
     0f 10 45 00 ; 0b movups xmm0,x[rbp+0x0]
@@ -129,8 +155,11 @@ export const LOOPS: readonly Loop[] = [
     41 ff cf ; 2d dec r15d
     75 d9 ; 30 jne 0xb
     f4 ; 32 hlt
-  `),
-  loop('mixed', `
+  `,
+  ),
+  loop(
+    'mixed',
+    `
     41 bf ff ff ff 7f ; 00 mov r15d,0x7fffffff
     bd 00 00 02 00 ; 06 mov ebp,0x20000
     e8 25 00 00 00 ; 0b call 0x35
@@ -160,5 +189,6 @@ export const LOOPS: readonly Loop[] = [
     41 5c ; 58 pop r12
     5b ; 5a pop rbx
     c3 ; 5b ret
-  `),
+  `,
+  ),
 ];

@@ -9,7 +9,7 @@ import { geometricMean, median } from './statistics.ts';
 const { values } = parseArgs({
   options: {
     runs: { type: 'string', default: '3' },
-    scale: { type: 'string', default: '0.1' },
+    scale: { type: 'string', default: '0.3' },
     limit: { type: 'string', default: '60' },
     rows: { type: 'string' },
     only: { type: 'string' },

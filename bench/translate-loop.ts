@@ -20,7 +20,10 @@ interface HotLoop {
 }
 
 const LOOPS: readonly HotLoop[] = [
-  { name: 'ALU on registers', head: 0x6, code: machineCode(`
+  {
+    name: 'ALU on registers',
+    head: 0x6,
+    code: machineCode(`
     41 bf ff ff ff 7f ; 00 mov r15d,0x7fffffff
     48 01 d8 ; 06 add rax,rbx
     48 31 c2 ; 09 xor rdx,rax
@@ -34,8 +37,12 @@ const LOOPS: readonly HotLoop[] = [
     41 ff cf ; 27 dec r15d
     75 da ; 2a jne 0x6
     f4 ; 2c hlt
-  `) },
-  { name: 'loads and stores', head: 0xb, code: machineCode(`
+  `),
+  },
+  {
+    name: 'loads and stores',
+    head: 0xb,
+    code: machineCode(`
     41 bf ff ff ff 7f ; 00 mov r15d,0x7fffffff
     bd 00 00 02 00 ; 06 mov ebp,0x20000
     48 8b 45 00 ; 0b mov rax,q[rbp+0x0]
@@ -50,8 +57,12 @@ const LOOPS: readonly HotLoop[] = [
     41 ff cf ; 2e dec r15d
     75 d8 ; 31 jne 0xb
     f4 ; 33 hlt
-  `) },
-  { name: 'unpredictable branches inside', head: 0x0, code: machineCode(`
+  `),
+  },
+  {
+    name: 'unpredictable branches inside',
+    head: 0x0,
+    code: machineCode(`
     48 89 c3 ; 00 mov rbx,rax
     69 c0 6d 4e c6 41 ; 03 imul eax,eax,0x41c64e6d
     05 39 30 00 00 ; 09 add eax,0x3039
@@ -72,8 +83,12 @@ const LOOPS: readonly HotLoop[] = [
     49 ff cf ; 37 dec r15
     75 c4 ; 3a jne 0x0
     f4 ; 3c hlt
-  `) },
-  { name: 'copy and sum an array', head: 0xa, code: machineCode(`
+  `),
+  },
+  {
+    name: 'copy and sum an array',
+    head: 0xa,
+    code: machineCode(`
     bd 00 00 02 00 ; 00 mov ebp,0x20000
     bf 00 40 02 00 ; 05 mov edi,0x24000
     48 8b 44 cd 00 ; 0a mov rax,q[rbp+rcx*8+0x0]
@@ -84,8 +99,12 @@ const LOOPS: readonly HotLoop[] = [
     49 ff cf ; 1f dec r15
     75 e6 ; 22 jne 0xa
     f4 ; 24 hlt
-  `) },
-  { name: 'SSE integers', head: 0x5, code: machineCode(`
+  `),
+  },
+  {
+    name: 'SSE integers',
+    head: 0x5,
+    code: machineCode(`
     bd 00 00 02 00 ; 00 mov ebp,0x20000
     f3 0f 6f 44 0d 00 ; 05 movdqu xmm0,x[rbp+rcx*1+0x0]
     66 0f fe c1 ; 0b paddd xmm0,xmm1
@@ -96,7 +115,8 @@ const LOOPS: readonly HotLoop[] = [
     49 ff cf ; 25 dec r15
     75 db ; 28 jne 0x5
     f4 ; 2a hlt
-  `) },
+  `),
+  },
 ];
 
 const machine = new LongModeEngine();
@@ -149,6 +169,13 @@ const rows = LOOPS.map((loop) => {
   }
   const [slow, fast] = [median(interpreted), median(compiled.map(({ mips }) => mips))];
   const compile = median(compiled.map(({ compileMs }) => compileMs));
-  return [loop.name, slow.toFixed(0), fast.toFixed(0), (fast / slow).toFixed(1), String(compiled[0]?.bytes ?? 0), compile.toFixed(1)];
+  return [
+    loop.name,
+    slow.toFixed(0),
+    fast.toFixed(0),
+    (fast / slow).toFixed(1),
+    String(compiled[0]?.bytes ?? 0),
+    compile.toFixed(1),
+  ];
 });
 console.log(table(['loop', 'interpreter', 'translated', 'ratio', 'bytes of module', 'translate + compile ms'], rows));

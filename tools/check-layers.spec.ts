@@ -20,7 +20,10 @@ afterEach(() => {
 
 describe('the layer check', () => {
   it('accepts imports that point downwards or stay in the folder', () => {
-    const root = tree({ 'machine/a.ts': "import { b } from '../xen/b.ts';", 'xen/b.ts': "import './c.ts'; import { c } from './c.ts';" });
+    const root = tree({
+      'machine/a.ts': "import { b } from '../xen/b.ts';",
+      'xen/b.ts': "import './c.ts'; import { c } from './c.ts';",
+    });
     expect(checkLayers(root)).toEqual([]);
   });
 

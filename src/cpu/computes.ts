@@ -18,16 +18,20 @@ const selector = (cpu: Cpu, at: number = SCRATCH.selector): number => cpu.get32(
 
 export function makeComputes(cpu: Cpu, mem: Mmu, ticks: TickSource, policy: CpuidPolicy): Readonly<Record<string, Compute>> {
   const random = new Uint32Array(2);
-  const query = (find: (selector: number) => number | undefined): Compute => () => {
-    const value = find(selector(cpu));
-    cpu.set32(SCRATCH.a, value === undefined ? 0 : 1);
-    cpu.set32(SCRATCH.b, value ?? 0);
-    return 0;
-  };
-  const store = (value: () => number | bigint): Compute => () => {
-    cpu.set32(SCRATCH.a, Number(BigInt(value()) & 0xffff_ffffn));
-    return 0;
-  };
+  const query =
+    (find: (selector: number) => number | undefined): Compute =>
+    () => {
+      const value = find(selector(cpu));
+      cpu.set32(SCRATCH.a, value === undefined ? 0 : 1);
+      cpu.set32(SCRATCH.b, value ?? 0);
+      return 0;
+    };
+  const store =
+    (value: () => number | bigint): Compute =>
+    () => {
+      cpu.set32(SCRATCH.a, Number(BigInt(value()) & 0xffff_ffffn));
+      return 0;
+    };
   return {
     fp: (operation) => fpOperation(cpu, operation),
     pcmpxstrx: (operands) => pcmpxstrx(cpu, operands),

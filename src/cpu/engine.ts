@@ -3,27 +3,32 @@ import type { Gfn } from '../abi/types.ts';
 import type { Region } from '../memory/arena.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { EXIT, type Exit, type ExitReason, type Segment, type SegmentName, type VcpuEngine } from '../vcpu/contract.ts';
-import { type Compute, makeComputes } from './computes.ts';
 import { Breakpoints } from './breakpoints.ts';
+import { type Compute, makeComputes } from './computes.ts';
 import { Cpu, GuestFault } from './cpu.ts';
 import { type Helper, HelperContext } from './helper-context.ts';
 import { type EngineServices, makeHelpers } from './helpers.ts';
 import { CodeCache } from './interpreter/code-cache.ts';
-import { generateInterpreter, type InterpreterExports, type InterpreterImports, type InterpreterModule } from './interpreter/generate.ts';
+import {
+  generateInterpreter,
+  type InterpreterExports,
+  type InterpreterImports,
+  type InterpreterModule,
+} from './interpreter/generate.ts';
 import { STATUS } from './interpreter/interpreter-emitter.ts';
-import { RUN } from './interpreter/run-function.ts';
 import { REC, RECORD_SIZE, SPECIAL, SPECIAL_COUNT } from './interpreter/record.ts';
+import { RUN } from './interpreter/run-function.ts';
 import { type Handler, Variants } from './interpreter/variants.ts';
 import { Mmu } from './mmu.ts';
 import { notCanonicalVector } from './not-canonical.ts';
 import { PendingIo } from './pending-io.ts';
 import { ATTR, CODE_MODE, FLAG, PRIVATE_VECTOR, REQUEST, SEG, SEGMENT, SHADOW, STATE, VCPU_BYTES, VECTOR } from './state.ts';
-import { deliver } from './system/exceptions.ts';
+import { writeControl } from './system/control-registers.ts';
 import type { Event } from './system/event.ts';
+import { deliver } from './system/exceptions.ts';
 import { resetRegisters } from './system/reset.ts';
 import { checkSegment, fetchRoom } from './system/segment-check.ts';
 import { nmiBlocked, SYSTEM_STATE } from './system/system-state.ts';
-import { writeControl } from './system/control-registers.ts';
 import { Decoder } from './x86/decoder.ts';
 import { ROWS } from './x86/table/rows.ts';
 
@@ -285,7 +290,12 @@ export class WasmEngine implements VcpuEngine {
   segment(name: SegmentName): Segment {
     const which = SEGMENT[name];
     const { cpu } = this;
-    return { selector: cpu.selector(which), base: cpu.segBase(which), limit: cpu.limit(which), attributes: cpu.attributes(which) };
+    return {
+      selector: cpu.selector(which),
+      base: cpu.segBase(which),
+      limit: cpu.limit(which),
+      attributes: cpu.attributes(which),
+    };
   }
   setSegment(name: SegmentName, segment: Segment): void {
     this.cpu.setSegment(SEGMENT[name], segment.selector, segment.attributes, segment.limit, segment.base);
@@ -615,7 +625,8 @@ export class WasmEngine implements VcpuEngine {
         if (record === 0) return 0;
       } else break;
     }
-    if (limited && cpu.rip + BigInt(view.getUint8(record + REC.length) - 1) > BigInt(cpu.limit(SEGMENT.cs))) return this.#beyondLimit();
+    if (limited && cpu.rip + BigInt(view.getUint8(record + REC.length) - 1) > BigInt(cpu.limit(SEGMENT.cs)))
+      return this.#beyondLimit();
     u8.copyWithin(this.#scratch, record, record + RECORD_SIZE);
     view.setUint16(this.#scratch + REC.op, instructionSet().variants.single(view.getUint16(record + REC.op, true)), true);
     const stop = this.#scratch + RECORD_SIZE;

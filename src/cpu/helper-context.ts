@@ -1,7 +1,8 @@
 // A decoded instruction as a TypeScript helper sees it: operands read from the record, memory reached through the MMU.
-import type { VariantOperand } from './emit/emitter.ts';
-import type { Cpu } from './cpu.ts';
+
 import type { Exit } from '../vcpu/contract.ts';
+import type { Cpu } from './cpu.ts';
+import type { VariantOperand } from './emit/emitter.ts';
 import { EA, REC, SPECIAL_COUNT } from './interpreter/record.ts';
 import type { Handler } from './interpreter/variants.ts';
 import type { Mmu } from './mmu.ts';
@@ -94,7 +95,9 @@ export class HelperContext {
     if (kind === 'imm') return this.immediate & (MASKS[size] as bigint);
     const at = fixed === undefined ? this.registerField(n) : STATE.gpr + fixed * 8;
     const { view } = this.cpu;
-    return size === 8 ? view.getBigUint64(at, true) : BigInt(size === 4 ? view.getUint32(at, true) : size === 2 ? view.getUint16(at, true) : view.getUint8(at));
+    return size === 8
+      ? view.getBigUint64(at, true)
+      : BigInt(size === 4 ? view.getUint32(at, true) : size === 2 ? view.getUint16(at, true) : view.getUint8(at));
   }
   /** Writes operand `n`; 32-bit registers are zero-extended. */
   write(n: number, value: bigint): void {
@@ -120,7 +123,10 @@ export class HelperContext {
     const kind = view.getUint8(record + REC.addressing);
     if (kind === EA.absolute) return view.getBigUint64(record + REC.immediate, true);
     const slot = (field: number) => this.cpu.get64(view.getUint16(record + field, true));
-    let sum = slot(REC.base) + (slot(REC.index) << BigInt(view.getUint8(record + REC.scale))) + BigInt(view.getInt32(record + REC.displacement, true));
+    let sum =
+      slot(REC.base) +
+      (slot(REC.index) << BigInt(view.getUint8(record + REC.scale))) +
+      BigInt(view.getInt32(record + REC.displacement, true));
     if (kind === EA.ripWide) sum += BigInt(view.getUint16(record + REC.offset, true) + this.length);
     return sum & (kind === EA.slow16 ? 0xffffn : kind === EA.slow32 ? 0xffff_ffffn : (MASKS[8] as bigint));
   }

@@ -92,7 +92,8 @@ export class Mmu implements LinearMemory {
     const second = inPage === size ? -1 : this.#gpa(next | 0, (this.#commitHigh + (next >= TWO32 ? 1 : 0)) | 0, WRITE, index);
     if (inPage < size && second < 0) return 1;
     // Devices first: until they have answered the instruction runs again, and must find memory as it was.
-    if (!this.#writeDevice(first, inPage, 0) || (second >= 0 && !this.#writeDevice(second, size - inPage, inPage))) return this.#exit();
+    if (!this.#writeDevice(first, inPage, 0) || (second >= 0 && !this.#writeDevice(second, size - inPage, inPage)))
+      return this.#exit();
     this.#writeMemory(first, inPage, 0);
     if (second >= 0) this.#writeMemory(second, size - inPage, inPage);
     return 0;
@@ -412,7 +413,8 @@ export class Mmu implements LinearMemory {
   }
 
   #checkWatch(low: number, high: number, size: number, write: boolean): void {
-    if (this.#watched.includes(low >>> 12) || this.#watched.includes((low + size - 1) >>> 12)) this.onWatched(low, high, size, write);
+    if (this.#watched.includes(low >>> 12) || this.#watched.includes((low + size - 1) >>> 12))
+      this.onWatched(low, high, size, write);
   }
 
   // ---- TLB --------------------------------------------------------------------------------------------------------------
@@ -493,7 +495,8 @@ export class Mmu implements LinearMemory {
     const { efer } = cpu;
     const user = index === MMU_INDEX.user;
     const nxe = (efer & EFER.nxe) !== 0;
-    const code = (access === WRITE ? PF.write : 0) | (user ? PF.user : 0) | (access === EXECUTE && (nxe || cr4 & CR4.smep) ? PF.fetch : 0);
+    const code =
+      (access === WRITE ? PF.write : 0) | (user ? PF.user : 0) | (access === EXECUTE && (nxe || cr4 & CR4.smep) ? PF.fetch : 0);
     const fail = (bits: number) => code | bits | FAILED;
     if (cpu.longMode) {
       const top = (high | 0) >> 15;
@@ -525,7 +528,13 @@ export class Mmu implements LinearMemory {
       let entryHigh = 0;
       if (wide) {
         const nth =
-          level === 4 ? (high >>> 7) & 511 : level === 3 ? ((low >>> 30) | (high << 2)) & 511 : level === 2 ? (low >>> 21) & 511 : (low >>> 12) & 511;
+          level === 4
+            ? (high >>> 7) & 511
+            : level === 3
+              ? ((low >>> 30) | (high << 2)) & 511
+              : level === 2
+                ? (low >>> 21) & 511
+                : (low >>> 12) & 511;
         word = this.#memory.host((table + nth * 8) as Gpa) >>> 2;
         if (word === 0) return fail(0);
         entryHigh = entries[word + 1] as number;

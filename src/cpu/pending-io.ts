@@ -82,7 +82,8 @@ export class PendingIo {
       }
       this.#position++;
       if (!write) {
-        for (let i = 0; i < piece; i++) view.setUint8(buffer + done + i, ((i < 4 ? known.low : known.high) >>> ((i & 3) * 8)) & 0xff);
+        for (let i = 0; i < piece; i++)
+          view.setUint8(buffer + done + i, ((i < 4 ? known.low : known.high) >>> ((i & 3) * 8)) & 0xff);
       }
       done += piece;
     }

@@ -187,20 +187,80 @@ export const TLB = {
 
 /** RFLAGS bits. SDM vol. 1, 3.4.3. */
 export const FLAG = {
-  cf: 1 << 0, pf: 1 << 2, af: 1 << 4, zf: 1 << 6, sf: 1 << 7, tf: 1 << 8, if: 1 << 9, df: 1 << 10, of: 1 << 11,
-  iopl: 3 << 12, nt: 1 << 14, rf: 1 << 16, vm: 1 << 17, ac: 1 << 18, vif: 1 << 19, vip: 1 << 20, id: 1 << 21,
+  cf: 1 << 0,
+  pf: 1 << 2,
+  af: 1 << 4,
+  zf: 1 << 6,
+  sf: 1 << 7,
+  tf: 1 << 8,
+  if: 1 << 9,
+  df: 1 << 10,
+  of: 1 << 11,
+  iopl: 3 << 12,
+  nt: 1 << 14,
+  rf: 1 << 16,
+  vm: 1 << 17,
+  ac: 1 << 18,
+  vif: 1 << 19,
+  vip: 1 << 20,
+  id: 1 << 21,
   arithmetic: 0x8d5,
 } as const;
-export const CR0 = { pe: 1, mp: 2, em: 4, ts: 8, et: 16, ne: 32, wp: 1 << 16, am: 1 << 18, nw: 1 << 29, cd: 1 << 30, pg: 1 << 31 } as const;
+export const CR0 = {
+  pe: 1,
+  mp: 2,
+  em: 4,
+  ts: 8,
+  et: 16,
+  ne: 32,
+  wp: 1 << 16,
+  am: 1 << 18,
+  nw: 1 << 29,
+  cd: 1 << 30,
+  pg: 1 << 31,
+} as const;
 export const CR4 = {
-  vme: 1, pvi: 2, tsd: 4, de: 8, pse: 16, pae: 32, mce: 64, pge: 128, pce: 256, osfxsr: 512, osxmmexcpt: 1024, umip: 2048,
-  la57: 1 << 12, fsgsbase: 1 << 16, pcide: 1 << 17, osxsave: 1 << 18, smep: 1 << 20, smap: 1 << 21,
+  vme: 1,
+  pvi: 2,
+  tsd: 4,
+  de: 8,
+  pse: 16,
+  pae: 32,
+  mce: 64,
+  pge: 128,
+  pce: 256,
+  osfxsr: 512,
+  osxmmexcpt: 1024,
+  umip: 2048,
+  la57: 1 << 12,
+  fsgsbase: 1 << 16,
+  pcide: 1 << 17,
+  osxsave: 1 << 18,
+  smep: 1 << 20,
+  smap: 1 << 21,
 } as const;
 export const EFER = { sce: 1, lme: 1 << 8, lma: 1 << 10, nxe: 1 << 11 } as const;
 
 /** Exception vectors. SDM vol. 3, table 6-1. */
 export const VECTOR = {
-  de: 0, db: 1, nmi: 2, bp: 3, of: 4, br: 5, ud: 6, nm: 7, df: 8, ts: 10, np: 11, ss: 12, gp: 13, pf: 14, mf: 16, ac: 17, mc: 18, xm: 19,
+  de: 0,
+  db: 1,
+  nmi: 2,
+  bp: 3,
+  of: 4,
+  br: 5,
+  ud: 6,
+  nm: 7,
+  df: 8,
+  ts: 10,
+  np: 11,
+  ss: 12,
+  gp: 13,
+  pf: 14,
+  mf: 16,
+  ac: 17,
+  mc: 18,
+  xm: 19,
 } as const;
 /** Fault vectors that are no exceptions. */
 export const PRIVATE_VECTOR = {

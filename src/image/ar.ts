@@ -12,7 +12,8 @@ export interface ArMember {
 
 /** Reads all members; data are views of `bytes`. Throws ImageError: 'not-an-archive', 'truncated', 'corrupt'. */
 export function readAr(bytes: Uint8Array, what = 'the ar archive'): ArMember[] {
-  if (!startsWith(bytes, MAGIC)) throw new ImageError('not-an-archive', `${what} is not an ar archive`, 'give a file that begins with "!<arch>"');
+  if (!startsWith(bytes, MAGIC))
+    throw new ImageError('not-an-archive', `${what} is not an ar archive`, 'give a file that begins with "!<arch>"');
   const file = new BoundedReader(bytes, what);
   const members: ArMember[] = [];
   for (let at: number = MAGIC.length; at < file.length; ) {

@@ -34,7 +34,8 @@ export async function readAll(chunks: Chunks, maxBytes: number, what: string, si
   let length = 0;
   for await (const chunk of chunks) {
     const end = length + chunk.length;
-    if (end > maxBytes) throw new ImageError('too-large', `${what} unpacks to more than ${maxBytes} bytes`, 'check that it is the file you meant');
+    if (end > maxBytes)
+      throw new ImageError('too-large', `${what} unpacks to more than ${maxBytes} bytes`, 'check that it is the file you meant');
     if (end > out.length) {
       const grown = new Uint8Array(Math.min(maxBytes, Math.max(end, out.length * 2)));
       grown.set(out.subarray(0, length));

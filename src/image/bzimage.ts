@@ -6,7 +6,15 @@ import { isElf } from './elf.ts';
 import { corrupt, ImageError, truncated } from './image-error.ts';
 
 /** Offsets in the boot sector. */
-const HEADER = { setupSects: 0x1f1, syssize: 0x1f4, magic: 0x202, version: 0x206, kernelVersion: 0x20e, payloadOffset: 0x248, payloadLength: 0x24c } as const;
+const HEADER = {
+  setupSects: 0x1f1,
+  syssize: 0x1f4,
+  magic: 0x202,
+  version: 0x206,
+  kernelVersion: 0x20e,
+  payloadOffset: 0x248,
+  payloadLength: 0x24c,
+} as const;
 const HDRS = [0x48, 0x64, 0x72, 0x53] as const;
 const SECTOR = 512;
 /** payload_offset and payload_length came with boot protocol 2.08 (Linux 2.6.26). */
@@ -27,12 +35,17 @@ export const isBzImage = (bytes: Uint8Array): boolean => startsWith(bytes, HDRS,
 
 /** Reads the header and finds the payload. Throws ImageError: 'not-a-kernel', 'unsupported' (too old), 'truncated'. */
 export function readBzImage(bytes: Uint8Array): BzImage {
-  if (!isBzImage(bytes)) throw new ImageError('not-a-kernel', 'the file is not a bzImage', 'give an x86 kernel, as vmlinux or bzImage');
+  if (!isBzImage(bytes))
+    throw new ImageError('not-a-kernel', 'the file is not a bzImage', 'give an x86 kernel, as vmlinux or bzImage');
   const file = new BoundedReader(bytes, 'the bzImage');
   const protocol = file.u16(HEADER.version);
   if (protocol < PAYLOAD_PROTOCOL) {
     const text = `${protocol >> 8}.${(protocol & 0xff).toString().padStart(2, '0')}`;
-    throw new ImageError('unsupported', `the bzImage has boot protocol ${text}, without a payload`, 'give its vmlinux, or Linux 4.11 or later');
+    throw new ImageError(
+      'unsupported',
+      `the bzImage has boot protocol ${text}, without a payload`,
+      'give its vmlinux, or Linux 4.11 or later',
+    );
   }
   const protectedMode = ((file.u8(HEADER.setupSects) || 4) + 1) * SECTOR; // 0 means 4, for the oldest loaders
   const whole = protectedMode + file.u32(HEADER.syssize) * 16;
@@ -40,7 +53,8 @@ export function readBzImage(bytes: Uint8Array): BzImage {
   if (bytes.length + 15 < whole) throw truncated('the bzImage', whole, bytes.length);
   const payload = file.slice(protectedMode + file.u32(HEADER.payloadOffset), file.u32(HEADER.payloadLength));
   const versionAt = file.u16(HEADER.kernelVersion);
-  const version = versionAt === 0 ? '' : file.ascii(versionAt + SECTOR, Math.min(256, Math.max(0, bytes.length - versionAt - SECTOR)));
+  const version =
+    versionAt === 0 ? '' : file.ascii(versionAt + SECTOR, Math.min(256, Math.max(0, bytes.length - versionAt - SECTOR)));
   return { protocol, version, payload };
 }
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { cpioCharDevice, cpioDirectory, type CpioEntry, cpioFile, cpioLink, readCpio, writeCpio } from './cpio.ts';
+import { type CpioEntry, cpioCharDevice, cpioDirectory, cpioFile, cpioLink, readCpio, writeCpio } from './cpio.ts';
 import { damaged } from './fixtures/damage.ts';
 import { ImageError } from './image-error.ts';
 
@@ -15,15 +15,34 @@ const entries: readonly CpioEntry[] = [
 describe('writeCpio', () => {
   it('writes the header the kernel documents', () => {
     const text = new TextDecoder('latin1').decode(writeCpio([cpioFile('a', 'xyz', 0o644)]));
-    const fields = ['00000001', '000081a4', '00000000', '00000000', '00000001', '00000000', '00000003', '00000000', '00000000', '00000000', '00000000', '00000002', '00000000'];
+    const fields = [
+      '00000001',
+      '000081a4',
+      '00000000',
+      '00000000',
+      '00000001',
+      '00000000',
+      '00000003',
+      '00000000',
+      '00000000',
+      '00000000',
+      '00000000',
+      '00000002',
+      '00000000',
+    ];
     expect(text.slice(0, 116)).toBe(`070701${fields.join('')}a\0xyz\0`);
     expect(text.slice(116)).toContain('TRAILER!!!');
   });
 
   it('pads everything to 4 bytes', () => {
-    fc.assert(fc.property(fc.array(fc.tuple(fc.string({ minLength: 1, maxLength: 9 }), fc.uint8Array({ maxLength: 9 })), { maxLength: 4 }), (files) => {
-      expect(writeCpio(files.map(([path, data]) => cpioFile(path, data))).length % 4).toBe(0);
-    }));
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.string({ minLength: 1, maxLength: 9 }), fc.uint8Array({ maxLength: 9 })), { maxLength: 4 }),
+        (files) => {
+          expect(writeCpio(files.map(([path, data]) => cpioFile(path, data))).length % 4).toBe(0);
+        },
+      ),
+    );
   });
 });
 
@@ -42,12 +61,15 @@ describe('readCpio', () => {
   });
 
   it('meets damage with an ImageError or with entries, nothing else', () => {
-    fc.assert(fc.property(damaged(writeCpio(entries)), (bytes) => {
-      try {
-        expect(readCpio(bytes)).toBeInstanceOf(Array);
-      } catch (error) {
-        expect(error).toBeInstanceOf(ImageError);
-      }
-    }), { numRuns: 300 });
+    fc.assert(
+      fc.property(damaged(writeCpio(entries)), (bytes) => {
+        try {
+          expect(readCpio(bytes)).toBeInstanceOf(Array);
+        } catch (error) {
+          expect(error).toBeInstanceOf(ImageError);
+        }
+      }),
+      { numRuns: 300 },
+    );
   });
 });

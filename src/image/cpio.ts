@@ -3,7 +3,16 @@ import { BoundedReader, latin1 } from './bounded-reader.ts';
 import { corrupt, ImageError } from './image-error.ts';
 
 /** File type bits of a mode, as in stat(2). */
-export const FILE_TYPE = { mask: 0o170000, fifo: 0o010000, char: 0o020000, dir: 0o040000, block: 0o060000, file: 0o100000, link: 0o120000, socket: 0o140000 } as const;
+export const FILE_TYPE = {
+  mask: 0o170000,
+  fifo: 0o010000,
+  char: 0o020000,
+  dir: 0o040000,
+  block: 0o060000,
+  file: 0o100000,
+  link: 0o120000,
+  socket: 0o140000,
+} as const;
 
 export interface CpioEntry {
   /** Without a leading slash. */
@@ -27,15 +36,30 @@ const align4 = (n: number): number => (n + 3) & ~3;
 const utf8 = new TextEncoder();
 
 export const cpioDirectory = (path: string, mode = 0o755): CpioEntry => ({ path, mode: FILE_TYPE.dir | mode, data: NONE });
-export const cpioFile = (path: string, data: Uint8Array | string, mode = 0o644): CpioEntry =>
-  ({ path, mode: FILE_TYPE.file | mode, data: typeof data === 'string' ? utf8.encode(data) : data });
-export const cpioLink = (path: string, target: string): CpioEntry => ({ path, mode: FILE_TYPE.link | 0o777, data: utf8.encode(target) });
-export const cpioCharDevice = (path: string, major: number, minor: number, mode = 0o600): CpioEntry =>
-  ({ path, mode: FILE_TYPE.char | mode, data: NONE, device: [major, minor] });
+export const cpioFile = (path: string, data: Uint8Array | string, mode = 0o644): CpioEntry => ({
+  path,
+  mode: FILE_TYPE.file | mode,
+  data: typeof data === 'string' ? utf8.encode(data) : data,
+});
+export const cpioLink = (path: string, target: string): CpioEntry => ({
+  path,
+  mode: FILE_TYPE.link | 0o777,
+  data: utf8.encode(target),
+});
+export const cpioCharDevice = (path: string, major: number, minor: number, mode = 0o600): CpioEntry => ({
+  path,
+  mode: FILE_TYPE.char | mode,
+  data: NONE,
+  device: [major, minor],
+});
 
 /** Writes an archive, in the order given: directories must precede what is in them. */
 export function writeCpio(entries: readonly CpioEntry[]): Uint8Array {
-  const records = [...entries, { path: TRAILER, mode: 0, data: NONE }].map((entry, i) => ({ entry, name: utf8.encode(entry.path), inode: i + 1 }));
+  const records = [...entries, { path: TRAILER, mode: 0, data: NONE }].map((entry, i) => ({
+    entry,
+    name: utf8.encode(entry.path),
+    inode: i + 1,
+  }));
   const total = records.reduce((sum, { entry, name }) => align4(sum + HEADER + name.length + 1) + align4(entry.data.length), 0);
   const out = new Uint8Array(total);
   let at = 0;
@@ -59,7 +83,12 @@ export function readCpio(bytes: Uint8Array): CpioEntry[] {
   for (let at = 0; ; ) {
     const magic = file.ascii(at, 6);
     if (magic !== '070701' && magic !== '070702') {
-      if (at === 0) throw new ImageError('not-an-archive', 'the file is not a cpio archive in newc format', 'give an uncompressed newc archive, as `cpio -o -H newc` writes it');
+      if (at === 0)
+        throw new ImageError(
+          'not-an-archive',
+          'the file is not a cpio archive in newc format',
+          'give an uncompressed newc archive, as `cpio -o -H newc` writes it',
+        );
       throw corrupt('cpio archive', `no entry header at offset ${at}`);
     }
     const start = at;
@@ -70,7 +99,8 @@ export function readCpio(bytes: Uint8Array): CpioEntry[] {
       return Number.parseInt(text, 16);
     };
     const nameSize = field(11);
-    if (nameSize < 1 || nameSize > 4096) throw corrupt('cpio archive', `the entry at offset ${start} has a name of ${nameSize} bytes`);
+    if (nameSize < 1 || nameSize > 4096)
+      throw corrupt('cpio archive', `the entry at offset ${start} has a name of ${nameSize} bytes`);
     const path = new TextDecoder().decode(file.slice(start + HEADER, nameSize - 1));
     if (path === TRAILER) return entries;
     const dataAt = align4(start + HEADER + nameSize);

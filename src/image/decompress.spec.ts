@@ -12,7 +12,11 @@ const files: Readonly<Record<string, Uint8Array>> = {
   gzip: gzipSync(code),
   ...Object.fromEntries(Object.entries(PACKED).map(([name, text]) => [name, new Uint8Array(Buffer.from(text, 'base64'))])),
 };
-const failure = (bytes: Uint8Array, options = {}): Promise<unknown> => decompress(bytes, 'the file', options).then(() => 'it unpacked', (error: unknown) => error);
+const failure = (bytes: Uint8Array, options = {}): Promise<unknown> =>
+  decompress(bytes, 'the file', options).then(
+    () => 'it unpacked',
+    (error: unknown) => error,
+  );
 
 describe.each(Object.entries(files))('%s', (name, packed) => {
   it('is told by its magic', () => {
@@ -35,22 +39,33 @@ describe.each(Object.entries(files))('%s', (name, packed) => {
     for (let length = 6; length < packed.length; length += Math.ceil(packed.length / 40)) {
       // A legacy LZ4 frame has no end marker: cut at a block's end it is whole.
       if (name === 'lz4' && length < 8) continue;
-      expect(await failure(packed.slice(0, length)), `cut to ${length} bytes`).toMatchObject({ name: 'ImageError', message: expect.stringMatching(/truncated|too early|corrupt/) });
+      expect(await failure(packed.slice(0, length)), `cut to ${length} bytes`).toMatchObject({
+        name: 'ImageError',
+        message: expect.stringMatching(/truncated|too early|corrupt/),
+      });
     }
   });
 
   it('meets damage with an ImageError or with bytes, nothing else', async () => {
-    await fc.assert(fc.asyncProperty(damaged(packed), async (bytes) => {
-      const result = await decompress(bytes, 'the file', { maxBytes: 1 << 22 }).catch((error: unknown) => error);
-      expect(result instanceof ImageError || result instanceof Uint8Array, String(result)).toBe(true);
-    }), { numRuns: 150 });
+    await fc.assert(
+      fc.asyncProperty(damaged(packed), async (bytes) => {
+        const result = await decompress(bytes, 'the file', { maxBytes: 1 << 22 }).catch((error: unknown) => error);
+        expect(result instanceof ImageError || result instanceof Uint8Array, String(result)).toBe(true);
+      }),
+      { numRuns: 150 },
+    );
   });
 });
 
 describe('decompress', () => {
   it('names a compression it does not know', async () => {
-    expect(await failure(new TextEncoder().encode('BZh9…'))).toMatchObject({ code: 'unsupported-compression', message: expect.stringContaining('compressed with bzip2') });
-    expect(await failure(new Uint8Array([0x04, 0x22, 0x4d, 0x18]))).toMatchObject({ message: expect.stringContaining('lz4-frame') });
+    expect(await failure(new TextEncoder().encode('BZh9…'))).toMatchObject({
+      code: 'unsupported-compression',
+      message: expect.stringContaining('compressed with bzip2'),
+    });
+    expect(await failure(new Uint8Array([0x04, 0x22, 0x4d, 0x18]))).toMatchObject({
+      message: expect.stringContaining('lz4-frame'),
+    });
     expect(await failure(new Uint8Array(0))).toMatchObject({ message: expect.stringContaining('begins with nothing') });
   });
 

@@ -31,7 +31,8 @@ export interface UnpackOptions {
 }
 
 /** The compression whose magic the bytes begin with, if any. */
-export const compressionOf = (bytes: Uint8Array): Compression | undefined => MAGICS.find(([, magic]) => startsWith(bytes, magic))?.[0];
+export const compressionOf = (bytes: Uint8Array): Compression | undefined =>
+  MAGICS.find(([, magic]) => startsWith(bytes, magic))?.[0];
 
 /**
  * Unpacks a compressed file, chunk by chunk. A chunk is valid only until the next is asked for.
@@ -43,17 +44,30 @@ export function unpack(bytes: Uint8Array, what: string, options: UnpackOptions =
   const compression = compressionOf(bytes);
   const maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES;
   switch (compression) {
-    case 'gzip': return unpackGzip(bytes, what);
-    case 'xz': return unpackXz(bytes, what, maxBytes);
-    case 'lzma': return unpackLzma(bytes, what);
-    case 'lz4': return unpackLz4Legacy(bytes);
-    case 'zstd': return unpackZstd(bytes, what, { size: options.size, maxBytes });
+    case 'gzip':
+      return unpackGzip(bytes, what);
+    case 'xz':
+      return unpackXz(bytes, what, maxBytes);
+    case 'lzma':
+      return unpackLzma(bytes, what);
+    case 'lz4':
+      return unpackLz4Legacy(bytes);
+    case 'zstd':
+      return unpackZstd(bytes, what, { size: options.size, maxBytes });
     case undefined: {
       const first = [...bytes.subarray(0, 4)].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
-      throw new ImageError('unsupported-compression', `${what} is in no known compression (it begins with ${first || 'nothing'})`, 'use gzip, xz, lzma, lz4 or zstd');
+      throw new ImageError(
+        'unsupported-compression',
+        `${what} is in no known compression (it begins with ${first || 'nothing'})`,
+        'use gzip, xz, lzma, lz4 or zstd',
+      );
     }
     default:
-      throw new ImageError('unsupported-compression', `${what} is compressed with ${compression}, which dom1 cannot unpack`, 'use gzip, xz, lzma, lz4 (legacy) or zstd');
+      throw new ImageError(
+        'unsupported-compression',
+        `${what} is compressed with ${compression}, which dom1 cannot unpack`,
+        'use gzip, xz, lzma, lz4 (legacy) or zstd',
+      );
   }
 }
 

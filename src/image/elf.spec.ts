@@ -5,7 +5,14 @@ import { buildElf, pvhNote } from './fixtures/build-elf.ts';
 const data = new Uint8Array([1, 2, 3, 4]);
 
 describe.each([32, 64] as const)('a %i-bit ELF file', (bits) => {
-  const elf = buildElf({ bits, segments: [{ paddr: 0x10_0000, data, memSize: 0x2000 }, { paddr: 0x20_0000, data: new Uint8Array(0), memSize: 16 }], notes: [pvhNote(0x10_0002)] });
+  const elf = buildElf({
+    bits,
+    segments: [
+      { paddr: 0x10_0000, data, memSize: 0x2000 },
+      { paddr: 0x20_0000, data: new Uint8Array(0), memSize: 16 },
+    ],
+    notes: [pvhNote(0x10_0002)],
+  });
 
   it('gives its loadable segments by physical address', () => {
     expect(readElf(elf).segments).toEqual([
@@ -28,7 +35,10 @@ describe.each([32, 64] as const)('a %i-bit ELF file', (bits) => {
   });
 
   it('gives sections by name', () => {
-    const sections = [{ name: '.modinfo', data }, { name: '.text', data: new Uint8Array(0) }];
+    const sections = [
+      { name: '.modinfo', data },
+      { name: '.text', data: new Uint8Array(0) },
+    ];
     expect(readElfSections(buildElf({ bits, sections })).slice(1, 3)).toEqual(sections);
   });
 
@@ -37,7 +47,9 @@ describe.each([32, 64] as const)('a %i-bit ELF file', (bits) => {
   });
 
   it('is corrupt when a segment has more bytes in the file than in memory', () => {
-    expect(() => readElf(buildElf({ bits, segments: [{ paddr: 0, data, memSize: 2 }] }))).toThrow(/corrupt: a segment has 4 bytes in the file and 2 in memory/);
+    expect(() => readElf(buildElf({ bits, segments: [{ paddr: 0, data, memSize: 2 }] }))).toThrow(
+      /corrupt: a segment has 4 bytes in the file and 2 in memory/,
+    );
   });
 });
 
@@ -56,6 +68,8 @@ describe('readElf', () => {
   });
 
   it('refuses a note whose name is too long to be one', () => {
-    expect(() => readElf(buildElf({ notes: [{ name: 'x'.repeat(300), type: 1, descriptor: data }] }))).toThrow(/a note's name is 301 bytes/);
+    expect(() => readElf(buildElf({ notes: [{ name: 'x'.repeat(300), type: 1, descriptor: data }] }))).toThrow(
+      /a note's name is 301 bytes/,
+    );
   });
 });

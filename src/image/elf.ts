@@ -51,19 +51,27 @@ interface Header {
   readonly sectionHeaders: Table;
   readonly namesIndex: number;
 }
-interface Table { readonly offset: number; readonly entrySize: number; readonly count: number }
+interface Table {
+  readonly offset: number;
+  readonly entrySize: number;
+  readonly count: number;
+}
 
 /** Reads headers, segments and notes. Throws ImageError: 'not-a-kernel', 'unsupported' (other machine), 'truncated', 'corrupt'. */
 export function readElf(bytes: Uint8Array, what = 'the ELF file'): ElfFile {
   const file = new BoundedReader(bytes, what);
   const header = readHeader(file);
   const programs = readProgramHeaders(file, header);
-  const segments = programs.filter(({ type, memSize }) => type === PT.load && memSize > 0).map((p): ElfSegment => {
-    if (p.fileSize > p.memSize) throw corrupt(what, `a segment has ${p.fileSize} bytes in the file and ${p.memSize} in memory`);
-    if (p.paddr + p.memSize > MAX_PADDR) throw corrupt(what, `a segment is at physical address 0x${p.paddr.toString(16)}`);
-    return { paddr: p.paddr, data: file.slice(p.offset, p.fileSize), memSize: p.memSize };
-  });
-  let notes = programs.filter(({ type }) => type === PT.note).flatMap((p) => readNotes(file.slice(p.offset, p.fileSize), p.align, what));
+  const segments = programs
+    .filter(({ type, memSize }) => type === PT.load && memSize > 0)
+    .map((p): ElfSegment => {
+      if (p.fileSize > p.memSize) throw corrupt(what, `a segment has ${p.fileSize} bytes in the file and ${p.memSize} in memory`);
+      if (p.paddr + p.memSize > MAX_PADDR) throw corrupt(what, `a segment is at physical address 0x${p.paddr.toString(16)}`);
+      return { paddr: p.paddr, data: file.slice(p.offset, p.fileSize), memSize: p.memSize };
+    });
+  let notes = programs
+    .filter(({ type }) => type === PT.note)
+    .flatMap((p) => readNotes(file.slice(p.offset, p.fileSize), p.align, what));
   if (notes.length === 0) {
     notes = readSectionHeaders(file, header)
       .filter(({ type }) => type === SHT.note)
@@ -87,19 +95,25 @@ export function readElfSections(bytes: Uint8Array, what = 'the ELF file'): ElfSe
 }
 
 function readHeader(file: BoundedReader): Header {
-  if (!isElf(file.bytes)) throw new ImageError('not-a-kernel', `${file.what} is not an ELF file`, 'give an x86 kernel, as vmlinux or bzImage');
+  if (!isElf(file.bytes))
+    throw new ImageError('not-a-kernel', `${file.what} is not an ELF file`, 'give an x86 kernel, as vmlinux or bzImage');
   const width = file.u8(4);
   if (width !== CLASS.elf32 && width !== CLASS.elf64) throw corrupt(file.what, `its class is ${width}`);
   const machine = file.u8(5) === LITTLE_ENDIAN ? file.u16(18) : -1;
-  if (machine !== MACHINE.i386 && machine !== MACHINE.x86_64) throw new ImageError('unsupported', `${file.what} is for another processor`, 'give one built for x86');
+  if (machine !== MACHINE.i386 && machine !== MACHINE.x86_64)
+    throw new ImageError('unsupported', `${file.what} is for another processor`, 'give one built for x86');
   return width === CLASS.elf64
     ? {
-        bits: 64, entry: file.u64(24), namesIndex: file.u16(62),
+        bits: 64,
+        entry: file.u64(24),
+        namesIndex: file.u16(62),
         programHeaders: { offset: file.u64(32), entrySize: file.u16(54), count: file.u16(56) },
         sectionHeaders: { offset: file.u64(40), entrySize: file.u16(58), count: file.u16(60) },
       }
     : {
-        bits: 32, entry: file.u32(24), namesIndex: file.u16(50),
+        bits: 32,
+        entry: file.u32(24),
+        namesIndex: file.u16(50),
         programHeaders: { offset: file.u32(28), entrySize: file.u16(42), count: file.u16(44) },
         sectionHeaders: { offset: file.u32(32), entrySize: file.u16(46), count: file.u16(48) },
       };
@@ -116,15 +130,43 @@ function entries(file: BoundedReader, table: Table, minimum: number): number[] {
 function readProgramHeaders(file: BoundedReader, { bits, programHeaders }: Header) {
   return entries(file, programHeaders, bits === 64 ? 56 : 32).map((at) =>
     bits === 64
-      ? { type: file.u32(at), offset: file.u64(at + 8), paddr: file.u64(at + 24), fileSize: file.u64(at + 32), memSize: file.u64(at + 40), align: file.u64(at + 48) }
-      : { type: file.u32(at), offset: file.u32(at + 4), paddr: file.u32(at + 12), fileSize: file.u32(at + 16), memSize: file.u32(at + 20), align: file.u32(at + 28) });
+      ? {
+          type: file.u32(at),
+          offset: file.u64(at + 8),
+          paddr: file.u64(at + 24),
+          fileSize: file.u64(at + 32),
+          memSize: file.u64(at + 40),
+          align: file.u64(at + 48),
+        }
+      : {
+          type: file.u32(at),
+          offset: file.u32(at + 4),
+          paddr: file.u32(at + 12),
+          fileSize: file.u32(at + 16),
+          memSize: file.u32(at + 20),
+          align: file.u32(at + 28),
+        },
+  );
 }
 
 function readSectionHeaders(file: BoundedReader, { bits, sectionHeaders }: Header) {
   return entries(file, sectionHeaders, bits === 64 ? 64 : 40).map((at) =>
     bits === 64
-      ? { name: file.u32(at), type: file.u32(at + 4), offset: file.u64(at + 24), size: file.u64(at + 32), align: file.u64(at + 48) }
-      : { name: file.u32(at), type: file.u32(at + 4), offset: file.u32(at + 16), size: file.u32(at + 20), align: file.u32(at + 32) });
+      ? {
+          name: file.u32(at),
+          type: file.u32(at + 4),
+          offset: file.u64(at + 24),
+          size: file.u64(at + 32),
+          align: file.u64(at + 48),
+        }
+      : {
+          name: file.u32(at),
+          type: file.u32(at + 4),
+          offset: file.u32(at + 16),
+          size: file.u32(at + 20),
+          align: file.u32(at + 32),
+        },
+  );
 }
 
 /** Notes are padded to 4 bytes, also in ELF64, unless their segment says 8 (GNU property notes do). */
@@ -138,7 +180,11 @@ function readNotes(bytes: Uint8Array, alignment: number, what: string): ElfNote[
     const descriptorSize = file.u32(at + 4);
     const descriptorAt = at + align(12 + nameSize);
     if (nameSize > 256) throw corrupt(what, `a note's name is ${nameSize} bytes long`);
-    notes.push({ name: file.ascii(at + 12, nameSize), type: file.u32(at + 8), descriptor: file.slice(descriptorAt, descriptorSize) });
+    notes.push({
+      name: file.ascii(at + 12, nameSize),
+      type: file.u32(at + 8),
+      descriptor: file.slice(descriptorAt, descriptorSize),
+    });
     at = descriptorAt + align(descriptorSize);
   }
   return notes;

@@ -34,4 +34,9 @@ export const truncated = (what: string, needs: number, has: number): ImageError 
 
 /** The error for a file whose contents contradict themselves. */
 export const corrupt = (what: string, why: string, cause?: unknown): ImageError =>
-  new ImageError('corrupt', `${what} is corrupt: ${why}`, 'fetch or copy the file again', cause === undefined ? undefined : { cause });
+  new ImageError(
+    'corrupt',
+    `${what} is corrupt: ${why}`,
+    'fetch or copy the file again',
+    cause === undefined ? undefined : { cause },
+  );

@@ -62,9 +62,14 @@ function pvhKernel(elf: ElfFile, from: Pick<KernelImage, 'format' | 'compression
   const { segments, notes, bits } = elf;
   if (segments.length === 0) throw new ImageError('not-a-kernel', 'the ELF file has nothing to load', NEXT_STEP);
   const entry = pvhEntry(notes);
-  if (!segments.some((s) => entry >= s.paddr && entry < s.paddr + s.memSize)) throw corrupt('the kernel', `its PVH entry 0x${entry.toString(16)} is outside its segments`);
+  if (!segments.some((s) => entry >= s.paddr && entry < s.paddr + s.memSize))
+    throw corrupt('the kernel', `its PVH entry 0x${entry.toString(16)} is outside its segments`);
   return {
-    ...from, bits, entry, segments, notes,
+    ...from,
+    bits,
+    entry,
+    segments,
+    notes,
     start: Math.min(...segments.map((s) => s.paddr)),
     end: Math.max(...segments.map((s) => s.paddr + s.memSize)),
   };
@@ -73,11 +78,16 @@ function pvhKernel(elf: ElfFile, from: Pick<KernelImage, 'format' | 'compression
 function pvhEntry(notes: readonly ElfNote[]): number {
   const note = notes.find(({ name, type }) => name === 'Xen' && type === XEN_ELFNOTE_PHYS32_ENTRY);
   if (note === undefined) {
-    throw new ImageError('no-pvh-entry', 'the kernel has no PVH entry (ELF note "Xen" 18)', 'use one built with CONFIG_PVH, or CONFIG_XEN_PVH, such as Debian\'s linux-image-cloud-amd64');
+    throw new ImageError(
+      'no-pvh-entry',
+      'the kernel has no PVH entry (ELF note "Xen" 18)',
+      "use one built with CONFIG_PVH, or CONFIG_XEN_PVH, such as Debian's linux-image-cloud-amd64",
+    );
   }
   const { descriptor } = note;
   const view = new DataView(descriptor.buffer, descriptor.byteOffset, descriptor.byteLength);
-  if (descriptor.length !== 4 && descriptor.length !== 8) throw corrupt('the kernel', `its PVH entry note holds ${descriptor.length} bytes, not 4 or 8`);
+  if (descriptor.length !== 4 && descriptor.length !== 8)
+    throw corrupt('the kernel', `its PVH entry note holds ${descriptor.length} bytes, not 4 or 8`);
   if (descriptor.length === 8 && view.getUint32(4, true) !== 0) throw corrupt('the kernel', 'its PVH entry is not below 4 GiB');
   return view.getUint32(0, true);
 }

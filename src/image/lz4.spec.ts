@@ -9,7 +9,8 @@ const unpack = (block: readonly number[], size = 100): number[] => {
 };
 
 /** A length in LZ4's way: the part for the token and the bytes that follow. */
-const lengthOf = (n: number): readonly [number, readonly number[]] => (n < 15 ? [n, []] : [15, [...new Array<number>(Math.floor((n - 15) / 255)).fill(255), (n - 15) % 255]]);
+const lengthOf = (n: number): readonly [number, readonly number[]] =>
+  n < 15 ? [n, []] : [15, [...new Array<number>(Math.floor((n - 15) / 255)).fill(255), (n - 15) % 255]];
 
 /** The plainest packer there is: takes the nearest earlier copy of the next four bytes, if any. */
 function pack(data: Uint8Array): Uint8Array {
@@ -28,7 +29,14 @@ function pack(data: Uint8Array): Uint8Array {
     while (at + length < data.length - 1 && data[from + length] === data[at + length]) length++;
     const [literals, moreLiterals] = lengthOf(at - literalsFrom);
     const [match, moreMatch] = lengthOf(length - 4);
-    out.push((literals << 4) | match, ...moreLiterals, ...data.subarray(literalsFrom, at), (at - from) & 0xff, (at - from) >> 8, ...moreMatch);
+    out.push(
+      (literals << 4) | match,
+      ...moreLiterals,
+      ...data.subarray(literalsFrom, at),
+      (at - from) & 0xff,
+      (at - from) >> 8,
+      ...moreMatch,
+    );
     at += length;
     literalsFrom = at;
   }
@@ -53,13 +61,17 @@ describe('unpackLz4Block', () => {
     const data = fc.oneof(
       fc.uint8Array({ maxLength: 400 }),
       fc.array(fc.constantFrom(1, 2), { maxLength: 600 }).map((bytes) => new Uint8Array(bytes)),
-      fc.tuple(fc.uint8Array({ minLength: 1, maxLength: 60 }), fc.integer({ min: 1, max: 40 })).map(([part, times]) => concat(...new Array<Uint8Array>(times).fill(part))),
+      fc
+        .tuple(fc.uint8Array({ minLength: 1, maxLength: 60 }), fc.integer({ min: 1, max: 40 }))
+        .map(([part, times]) => concat(...new Array<Uint8Array>(times).fill(part))),
     );
-    fc.assert(fc.property(data, (bytes) => {
-      const into = new Uint8Array(bytes.length);
-      expect(unpackLz4Block(pack(bytes), into)).toBe(bytes.length);
-      expect(into).toEqual(bytes);
-    }));
+    fc.assert(
+      fc.property(data, (bytes) => {
+        const into = new Uint8Array(bytes.length);
+        expect(unpackLz4Block(pack(bytes), into)).toBe(bytes.length);
+        expect(into).toEqual(bytes);
+      }),
+    );
   });
 
   it.each([

@@ -10,7 +10,9 @@ import { ImageError } from './image-error.ts';
 import { readTar, type TarEntry, type TarOptions } from './tar.ts';
 
 const all = async (bytes: Uint8Array, options: TarOptions = {}, chunk = bytes.length): Promise<TarEntry[]> => {
-  const chunks = Array.from({ length: Math.ceil(bytes.length / (chunk || 1)) }, (_, i) => bytes.subarray(i * chunk, (i + 1) * chunk));
+  const chunks = Array.from({ length: Math.ceil(bytes.length / (chunk || 1)) }, (_, i) =>
+    bytes.subarray(i * chunk, (i + 1) * chunk),
+  );
   const entries: TarEntry[] = [];
   for await (const entry of readTar(chunks, options)) entries.push(entry);
   return entries;
@@ -26,7 +28,15 @@ const archive = buildTar([
 
 describe('readTar', () => {
   it('reads files, directories and links', async () => {
-    expect((await all(archive)).map(({ path, type, mode, linkTarget, data }) => [path, type, mode, linkTarget, new TextDecoder().decode(data)])).toEqual([
+    expect(
+      (await all(archive)).map(({ path, type, mode, linkTarget, data }) => [
+        path,
+        type,
+        mode,
+        linkTarget,
+        new TextDecoder().decode(data),
+      ]),
+    ).toEqual([
       ['', 'directory', 0o755, '', ''],
       ['boot/vmlinuz', 'file', 0o644, '', 'kernel'],
       ['link', 'symlink', 0o644, '../boot/vmlinuz', ''],
@@ -45,28 +55,43 @@ describe('readTar', () => {
   });
 
   it('joins the ustar prefix, and not that of GNU', async () => {
-    const [posix, gnu] = await all(buildTar([{ path: 'name', prefix: 'some/dir' }, { path: 'name', prefix: 'some/dir', magic: 'ustar ' }]));
+    const [posix, gnu] = await all(
+      buildTar([
+        { path: 'name', prefix: 'some/dir' },
+        { path: 'name', prefix: 'some/dir', magic: 'ustar ' },
+      ]),
+    );
     expect([posix?.path, gnu?.path]).toEqual(['some/dir/name', 'name']);
   });
 
   it("takes GNU's long names and links, for one entry each", async () => {
-    const entries = await all(buildTar([
-      { path: '././@LongLink', flag: 'L', data: `${long}\0` },
-      { path: '././@LongLink', flag: 'K', data: `${long}2\0` },
-      { path: 'cut', flag: '2', link: 'cut' },
-      { path: 'next' },
-    ]));
-    expect(entries.map(({ path, linkTarget }) => [path, linkTarget])).toEqual([[long, `${long}2`], ['next', '']]);
+    const entries = await all(
+      buildTar([
+        { path: '././@LongLink', flag: 'L', data: `${long}\0` },
+        { path: '././@LongLink', flag: 'K', data: `${long}2\0` },
+        { path: 'cut', flag: '2', link: 'cut' },
+        { path: 'next' },
+      ]),
+    );
+    expect(entries.map(({ path, linkTarget }) => [path, linkTarget])).toEqual([
+      [long, `${long}2`],
+      ['next', ''],
+    ]);
   });
 
   it('takes pax headers: for one entry, and for all that follow', async () => {
-    const entries = await all(buildTar([
-      { path: 'g', flag: 'g', data: paxRecord('mtime', '99') },
-      { path: 'x', flag: 'x', data: paxRecord('path', `${long}/ü`) + paxRecord('mtime', '12.5') },
-      { path: 'cut', data: 'data' },
-      { path: 'next' },
-    ]));
-    expect(entries.map(({ path, mtime }) => [path, mtime])).toEqual([[`${long}/ü`, 12.5], ['next', 99]]);
+    const entries = await all(
+      buildTar([
+        { path: 'g', flag: 'g', data: paxRecord('mtime', '99') },
+        { path: 'x', flag: 'x', data: paxRecord('path', `${long}/ü`) + paxRecord('mtime', '12.5') },
+        { path: 'cut', data: 'data' },
+        { path: 'next' },
+      ]),
+    );
+    expect(entries.map(({ path, mtime }) => [path, mtime])).toEqual([
+      [`${long}/ü`, 12.5],
+      ['next', 99],
+    ]);
   });
 
   it.each([
@@ -99,28 +124,34 @@ describe('readTar', () => {
   });
 
   it('meets damage with an ImageError or with entries, nothing else', async () => {
-    await fc.assert(fc.asyncProperty(damaged(archive), async (bytes) => {
-      const result = await all(bytes).catch((error: unknown) => error);
-      expect(result instanceof ImageError || Array.isArray(result), String(result)).toBe(true);
-    }), { numRuns: 300 });
+    await fc.assert(
+      fc.asyncProperty(damaged(archive), async (bytes) => {
+        const result = await all(bytes).catch((error: unknown) => error);
+        expect(result instanceof ImageError || Array.isArray(result), String(result)).toBe(true);
+      }),
+      { numRuns: 300 },
+    );
   });
 
-  it.skipIf(spawnSync('tar', ['--version']).status !== 0).each(['ustar', 'gnu', 'pax'])('reads what tar writes as %s', async (format) => {
-    const directory = mkdtempSync(join(tmpdir(), 'dom1-tar-'));
-    try {
-      const deep = join('a'.repeat(60), 'b'.repeat(60));
-      mkdirSync(join(directory, deep), { recursive: true });
-      writeFileSync(join(directory, deep, 'file'), 'contents');
-      writeFileSync(join(directory, 'short'), 'short');
-      linkSync(join(directory, 'short'), join(directory, 'zhard'));
-      symlinkSync('zhard', join(directory, 'zsoft'));
-      const { stdout } = spawnSync('tar', ['-C', directory, `--format=${format}`, '--sort=name', '-cf', '-', '.']);
-      const read = new Map((await all(new Uint8Array(stdout))).map((entry) => [entry.path, entry]));
-      expect(new TextDecoder().decode(read.get(`${deep}/file`)?.data)).toBe('contents');
-      expect(read.get('zhard')).toMatchObject({ type: 'hardlink', linkTarget: 'short' });
-      expect(read.get('zsoft')).toMatchObject({ type: 'symlink', linkTarget: 'zhard' });
-    } finally {
-      rmSync(directory, { recursive: true });
-    }
-  });
+  it.skipIf(spawnSync('tar', ['--version']).status !== 0).each(['ustar', 'gnu', 'pax'])(
+    'reads what tar writes as %s',
+    async (format) => {
+      const directory = mkdtempSync(join(tmpdir(), 'dom1-tar-'));
+      try {
+        const deep = join('a'.repeat(60), 'b'.repeat(60));
+        mkdirSync(join(directory, deep), { recursive: true });
+        writeFileSync(join(directory, deep, 'file'), 'contents');
+        writeFileSync(join(directory, 'short'), 'short');
+        linkSync(join(directory, 'short'), join(directory, 'zhard'));
+        symlinkSync('zhard', join(directory, 'zsoft'));
+        const { stdout } = spawnSync('tar', ['-C', directory, `--format=${format}`, '--sort=name', '-cf', '-', '.']);
+        const read = new Map((await all(new Uint8Array(stdout))).map((entry) => [entry.path, entry]));
+        expect(new TextDecoder().decode(read.get(`${deep}/file`)?.data)).toBe('contents');
+        expect(read.get('zhard')).toMatchObject({ type: 'hardlink', linkTarget: 'short' });
+        expect(read.get('zsoft')).toMatchObject({ type: 'symlink', linkTarget: 'zhard' });
+      } finally {
+        rmSync(directory, { recursive: true });
+      }
+    },
+  );
 });

@@ -9,7 +9,18 @@ const BLOCK = 512;
 const MAX_EXTENSION_BYTES = 1 << 20;
 
 export type TarType = 'file' | 'hardlink' | 'symlink' | 'char' | 'block' | 'directory' | 'fifo';
-const TYPES: Readonly<Record<string, TarType>> = { '\0': 'file', '': 'file', '0': 'file', '7': 'file', '1': 'hardlink', '2': 'symlink', '3': 'char', '4': 'block', '5': 'directory', '6': 'fifo' };
+const TYPES: Readonly<Record<string, TarType>> = {
+  '\0': 'file',
+  '': 'file',
+  '0': 'file',
+  '7': 'file',
+  '1': 'hardlink',
+  '2': 'symlink',
+  '3': 'char',
+  '4': 'block',
+  '5': 'directory',
+  '6': 'fifo',
+};
 
 export interface TarHeader {
   /** Relative, without "./" in front or "/" behind, and without ".." in it; '' for the root itself. */
@@ -62,7 +73,12 @@ export async function* readTar(source: Chunks, options: TarOptions = {}): AsyncG
         continue;
       }
       const type = TYPES[raw.flag];
-      if (type === undefined) throw new ImageError('unsupported', `${what} has an entry of type "${raw.flag}"`, 'pack it again with `tar --format=pax`');
+      if (type === undefined)
+        throw new ImageError(
+          'unsupported',
+          `${what} has an entry of type "${raw.flag}"`,
+          'pack it again with `tar --format=pax`',
+        );
       const stored = type === 'file' ? size : 0;
       const linkTarget = extended.get('linkpath') ?? global.get('linkpath') ?? raw.linkName;
       const header: TarHeader = {
@@ -75,7 +91,8 @@ export async function* readTar(source: Chunks, options: TarOptions = {}): AsyncG
       };
       extended = new Map();
       if (want(header)) {
-        if (stored > maxBytes) throw new ImageError('too-large', `${what}: ${header.path} is ${stored} bytes`, 'check that it is the file you meant');
+        if (stored > maxBytes)
+          throw new ImageError('too-large', `${what}: ${header.path} is ${stored} bytes`, 'check that it is the file you meant');
         const data = (await input.need(stored)).slice();
         await input.skip(stored === 0 ? 0 : padding);
         yield { ...header, data };
@@ -86,7 +103,14 @@ export async function* readTar(source: Chunks, options: TarOptions = {}): AsyncG
   }
 }
 
-interface RawHeader { readonly path: string; readonly flag: string; readonly mode: number; readonly size: number; readonly mtime: number; readonly linkName: string }
+interface RawHeader {
+  readonly path: string;
+  readonly flag: string;
+  readonly mode: number;
+  readonly size: number;
+  readonly mtime: number;
+  readonly linkName: string;
+}
 
 function readHeader(block: Uint8Array, first: boolean, what: string): RawHeader {
   const file = new BoundedReader(block, what);
@@ -101,7 +125,9 @@ function readHeader(block: Uint8Array, first: boolean, what: string): RawHeader 
   return {
     path: prefix === '' ? name : `${prefix}/${name}`,
     flag: file.ascii(156, 1),
-    mode: number(block, 100, 8), size: number(block, 124, 12), mtime: number(block, 136, 12),
+    mode: number(block, 100, 8),
+    size: number(block, 124, 12),
+    mtime: number(block, 136, 12),
     linkName: text(block.subarray(157, 257)),
   };
 }
@@ -175,7 +201,8 @@ class ChunkReader {
 
   async skip(length: number): Promise<void> {
     for (let left = length; left > 0; ) {
-      if (this.#at === this.#chunk.length && !(await this.#refill())) throw truncated(this.#what, this.#consumed + left, this.#consumed);
+      if (this.#at === this.#chunk.length && !(await this.#refill()))
+        throw truncated(this.#what, this.#consumed + left, this.#consumed);
       left -= this.#cut(Math.min(left, this.#chunk.length - this.#at)).length;
     }
   }

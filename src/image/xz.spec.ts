@@ -1,12 +1,16 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
+import { decompress } from './decompress.ts';
 import { concat } from './fixtures/build-elf.ts';
 import { sampleCode } from './fixtures/packed-code.ts';
-import { decompress } from './decompress.ts';
 
 const hasXz = spawnSync('xz', ['--version']).status === 0;
-const code = concat(...new Array<Uint8Array>(60).fill(sampleCode()), new Uint8Array(5000).map((_, i) => (i * i * 31) >> 3));
-const xz = (...args: string[]): Uint8Array => new Uint8Array(spawnSync('xz', ['-c', ...args], { input: code, maxBuffer: 2 ** 26 }).stdout);
+const code = concat(
+  ...new Array<Uint8Array>(60).fill(sampleCode()),
+  new Uint8Array(5000).map((_, i) => (i * i * 31) >> 3),
+);
+const xz = (...args: string[]): Uint8Array =>
+  new Uint8Array(spawnSync('xz', ['-c', ...args], { input: code, maxBuffer: 2 ** 26 }).stdout);
 
 // Against xz-utils itself, where it is installed; decompress.spec.ts has samples for everywhere else.
 describe.skipIf(!hasXz)('what xz packs', () => {
@@ -26,6 +30,9 @@ describe.skipIf(!hasXz)('what xz packs', () => {
   });
 
   it('names a filter it does not have', async () => {
-    await expect(decompress(xz('--arm', '--lzma2=preset=1'), 'the file')).rejects.toMatchObject({ code: 'unsupported-compression', message: expect.stringContaining('xz filter 0x7') });
+    await expect(decompress(xz('--arm', '--lzma2=preset=1'), 'the file')).rejects.toMatchObject({
+      code: 'unsupported-compression',
+      message: expect.stringContaining('xz filter 0x7'),
+    });
   });
 });

@@ -41,7 +41,8 @@ export function* unpackXz(bytes: Uint8Array, what: string, maxBytes: number): Ge
     if (header.x86 === undefined) yield* verified(unpackLzma2(data, header.dictionary, unpacked, what), expected, what);
     else {
       // The filter looks across chunks, so the block is put together first.
-      if (unpacked > maxBytes) throw new ImageError('too-large', `${what} unpacks to ${unpacked} bytes`, 'check that it is the file you meant');
+      if (unpacked > maxBytes)
+        throw new ImageError('too-large', `${what} unpacks to ${unpacked} bytes`, 'check that it is the file you meant');
       yield* verified([filtered(unpackLzma2(data, header.dictionary, unpacked, what), unpacked, header.x86)], expected, what);
     }
   }
@@ -71,7 +72,8 @@ function filtered(chunks: Iterable<Uint8Array>, size: number, startOffset: numbe
 
 function readBlockHeader(file: BoundedReader, at: number): BlockHeader {
   const size = (file.u8(at) + 1) * 4;
-  if (file.u32(at + size - 4) !== crc32(file.slice(at, size - 4))) throw corrupt(file.what, 'the CRC32 of an xz block header differs');
+  if (file.u32(at + size - 4) !== crc32(file.slice(at, size - 4)))
+    throw corrupt(file.what, 'the CRC32 of an xz block header differs');
   const flags = file.u8(at + 1);
   let next = at + 2;
   const integer = (): number => {
@@ -89,7 +91,11 @@ function readBlockHeader(file: BoundedReader, at: number): BlockHeader {
     next += propertiesSize;
     if (id === FILTER.lzma2 && left === 1) return { size, dictionary: lzma2Dictionary(file.u8(properties)), x86 };
     if (id !== FILTER.x86 || left === 1 || x86 !== undefined) {
-      throw new ImageError('unsupported-compression', `${file.what} uses the xz filter 0x${id.toString(16)}`, 'pack it again with `xz --x86 --lzma2`');
+      throw new ImageError(
+        'unsupported-compression',
+        `${file.what} uses the xz filter 0x${id.toString(16)}`,
+        'pack it again with `xz --x86 --lzma2`',
+      );
     }
     x86 = propertiesSize === 4 ? file.u32(properties) : 0;
   }

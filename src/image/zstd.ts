@@ -35,7 +35,8 @@ export function* unpackZstd(bytes: Uint8Array, what: string, limits: ZstdLimits)
     try {
       if (size === undefined) yield* unpackStreaming(frame.bytes);
       else if (size > frame.atMost) throw corrupt(what, `its zstd frame cannot hold the ${size} bytes it should`);
-      else if (size > limits.maxBytes) throw new ImageError('too-large', `${what} unpacks to ${size} bytes`, 'check that it is the file you meant');
+      else if (size > limits.maxBytes)
+        throw new ImageError('too-large', `${what} unpacks to ${size} bytes`, 'check that it is the file you meant');
       else yield decompress(frame.bytes, new Uint8Array(size));
     } catch (cause) {
       if (cause instanceof ImageError) throw cause;
@@ -81,12 +82,26 @@ function readFrame(file: BoundedReader, start: number): Frame {
   if (!singleSegment) {
     const base = 2 ** (10 + (file.u8(at) >> 3));
     const window = base + (base / 8) * (file.u8(at) & 7);
-    if (window > MAX_WINDOW) throw new ImageError('unsupported-compression', `${file.what} needs a zstd window of ${window / 2 ** 20} MiB`, 'pack it again without --long');
+    if (window > MAX_WINDOW)
+      throw new ImageError(
+        'unsupported-compression',
+        `${file.what} needs a zstd window of ${window / 2 ** 20} MiB`,
+        'pack it again without --long',
+      );
     at++;
   }
   at += [0, 1, 2, 4][descriptor & 3] as number; // dictionary ID
   const sizeBytes = [singleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6] as number;
-  const contentSize = sizeBytes === 0 ? undefined : sizeBytes === 1 ? file.u8(at) : sizeBytes === 2 ? file.u16(at) + 256 : sizeBytes === 4 ? file.u32(at) : file.u64(at);
+  const contentSize =
+    sizeBytes === 0
+      ? undefined
+      : sizeBytes === 1
+        ? file.u8(at)
+        : sizeBytes === 2
+          ? file.u16(at) + 256
+          : sizeBytes === 4
+            ? file.u32(at)
+            : file.u64(at);
   at += sizeBytes;
   let atMost = 0;
   for (let last = false; !last; ) {

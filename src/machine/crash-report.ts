@@ -9,11 +9,18 @@ export function describeCrash(engine: VcpuEngine): string {
   const lines: string[] = [];
   const names = Object.entries(GPR);
   for (let i = 0; i < names.length; i += 4) {
-    lines.push(names.slice(i, i + 4).map(([name, index]) => `${name.padStart(3)} ${hex(engine.gpr(index))}`).join('  '));
+    lines.push(
+      names
+        .slice(i, i + 4)
+        .map(([name, index]) => `${name.padStart(3)} ${hex(engine.gpr(index))}`)
+        .join('  '),
+    );
   }
   const cs = engine.segment('cs');
   const ss = engine.segment('ss');
-  lines.unshift(`rip ${hex(engine.rip)}  rflags ${hex(engine.rflags, 8)}  cs ${hex(BigInt(cs.selector), 4)}  ss ${hex(BigInt(ss.selector), 4)}  cpl ${engine.cpl}`);
+  lines.unshift(
+    `rip ${hex(engine.rip)}  rflags ${hex(engine.rflags, 8)}  cs ${hex(BigInt(cs.selector), 4)}  ss ${hex(BigInt(ss.selector), 4)}  cpl ${engine.cpl}`,
+  );
   lines.push(['cr0', 'cr2', 'cr3', 'cr4'].map((name) => `${name} ${hex(engine.control(name as 'cr0'))}`).join('  '));
   const code = new Uint8Array(16);
   const address = engine.longMode ? engine.rip : (engine.rip + cs.base) & 0xffff_ffffn;

@@ -12,8 +12,8 @@ import { GuestConsole } from './guest-console.ts';
 import { hostTime, timeOrigin } from './host-time.ts';
 import { kickVcpu, stopVcpus } from './kick.ts';
 import { CONTROL, type MachinePlan, planMachine } from './machine-plan.ts';
-import { MachineError } from './pvh/machine-error.ts';
 import { loadPvh, mapPvh } from './pvh/load.ts';
+import { MachineError } from './pvh/machine-error.ts';
 import { planPvh } from './pvh/plan.ts';
 import { type TraceLine, traceBatchRead } from './trace-batch.ts';
 import { checkTraceGlobs, enableTracepoints } from './tracepoints.ts';
@@ -108,7 +108,11 @@ export async function buildDomain(config: DomainConfig, host: VcpuHost, options:
     wasm = allocateArena(plan.size);
   } catch (cause) {
     const mib = Math.ceil(plan.size / (1 << 20));
-    throw new MachineError('memory-too-large', `the host has no ${mib} MiB for the guest (${String(cause)})`, 'give the guest less memory');
+    throw new MachineError(
+      'memory-too-large',
+      `the host has no ${mib} MiB for the guest (${String(cause)})`,
+      'give the guest less memory',
+    );
   }
   stage('load', 0);
   const memory = new GuestMemory(wasm.buffer as unknown as SharedArrayBuffer, plan.p2m.at);
@@ -129,7 +133,15 @@ export async function buildDomain(config: DomainConfig, host: VcpuHost, options:
     vendor: 'GenuineIntel',
     consoleIo: true,
   });
-  const data: VcpuThreadData = { memory: wasm, plan, vcpuId: 0, origin: timeOrigin(), entry, ioapic: true, trace: config.trace ?? [] };
+  const data: VcpuThreadData = {
+    memory: wasm,
+    plan,
+    vcpuId: 0,
+    origin: timeOrigin(),
+    entry,
+    ioapic: true,
+    trace: config.trace ?? [],
+  };
   stage('load', 1);
   return new Domain(memory, plan, data, config, host);
 }
@@ -240,7 +252,11 @@ export class Domain implements AsyncDisposable {
       case 'shutdown': {
         const reason = REASON[message.reason] ?? 'crash';
         const crashed = reason === 'crash' || reason === 'watchdog';
-        this.#finish(crashed ? 'crashed' : 'shutdown', { reason, ...(crashed && { report: message.report }), retired: message.retired });
+        this.#finish(crashed ? 'crashed' : 'shutdown', {
+          reason,
+          ...(crashed && { report: message.report }),
+          retired: message.retired,
+        });
         break;
       }
       case 'crash':

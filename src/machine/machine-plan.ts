@@ -1,13 +1,14 @@
 // The plan of a domain's shared memory: where each thread finds what. Plain data, posted to the vCPU threads.
-import { ArenaPlanner, ARENA_LIMIT, type Region } from '../memory/arena.ts';
-import { P2M_BYTES } from '../memory/guest-memory.ts';
+
 import { CODE_CACHE_BYTES, VCPU_BYTES } from '../cpu/engine.ts';
 import { APIC_PAGE_BYTES } from '../devices/apic/apic-page.ts';
 import { IOAPIC_BYTES } from '../devices/apic/ioapic.ts';
+import { ARENA_LIMIT, ArenaPlanner, type Region } from '../memory/arena.ts';
+import { P2M_BYTES } from '../memory/guest-memory.ts';
 import { planDomain } from '../xen/domain-layout.ts';
 import { pvhBackingBytes } from './pvh/load.ts';
-import type { PvhPlan } from './pvh/plan.ts';
 import { MachineError } from './pvh/machine-error.ts';
+import type { PvhPlan } from './pvh/plan.ts';
 
 /** Words that threads share beside the platform's own state; offsets in `MachinePlan.control`. */
 export const CONTROL = {
@@ -56,7 +57,11 @@ export function planMachine(pvh: PvhPlan, vcpus: number): MachinePlan {
   const ram = planner.reserve(pvhBackingBytes(pvh), 1 << 16);
   if (planner.size > ARENA_LIMIT) {
     const spare = Math.floor((ARENA_LIMIT - (planner.size - pvh.ramBytes)) / (1 << 20));
-    throw new MachineError('memory-too-large', `${pvh.ramBytes / (1 << 20)} MiB of guest memory do not fit`, `give at most ${spare}MiB`);
+    throw new MachineError(
+      'memory-too-large',
+      `${pvh.ramBytes / (1 << 20)} MiB of guest memory do not fit`,
+      `give at most ${spare}MiB`,
+    );
   }
   return { size: planner.size, control, p2m, vcpus: regions, ioapic, xen, ram, grantFrames: GRANT_FRAMES };
 }

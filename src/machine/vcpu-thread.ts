@@ -1,18 +1,19 @@
 // One virtual CPU's thread: engine, local APIC, timers and hypercalls, and the loop that connects them.
+
+import { RUNSTATE } from '../abi/xen/shared-info.ts';
 import { WasmEngine } from '../cpu/engine.ts';
 import { FLAG, STATE } from '../cpu/state.ts';
 import { ApicBus } from '../devices/apic/apic-bus.ts';
 import { ApicPage } from '../devices/apic/apic-page.ts';
-import { Ioapic, IOAPIC_RANGE, ioapicTrace } from '../devices/apic/ioapic.ts';
-import { serveApicMmio, serveApicMsr } from '../devices/apic/lapic-exits.ts';
+import { IOAPIC_RANGE, Ioapic, ioapicTrace } from '../devices/apic/ioapic.ts';
 import { LocalApic, lapicTrace } from '../devices/apic/lapic.ts';
+import { serveApicMmio, serveApicMsr } from '../devices/apic/lapic-exits.ts';
 import { DEFAULT_BUS_HZ } from '../devices/apic/lapic-timer.ts';
 import { DEBUG_PORT, DebugPort } from '../devices/debug-port.ts';
 import { IoBus, ioTrace } from '../devices/io-bus.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { AlarmClock } from '../time/clock.ts';
 import { EXIT, GPR } from '../vcpu/contract.ts';
-import { RUNSTATE } from '../abi/xen/shared-info.ts';
 import { type CpuidResult, isHypervisorLeaf, xenCpuid } from '../xen/cpuid.ts';
 import { XenDomain } from '../xen/domain.ts';
 import { isXenMsr, readXenMsr, writeXenMsr } from '../xen/hypercall-page.ts';
@@ -64,7 +65,9 @@ export function runVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => vo
   const nowNs = hostTime(data.origin);
   const clock = new AlarmClock(nowNs);
   const { i32 } = memory;
-  const trace = new TraceBatch(nowNs, i32, (plan.control.at + CONTROL.traceBacklog) >>> 2, (lines) => post({ type: 'trace', lines }));
+  const trace = new TraceBatch(nowNs, i32, (plan.control.at + CONTROL.traceBacklog) >>> 2, (lines) =>
+    post({ type: 'trace', lines }),
+  );
   const end = (message: VcpuMessage): void => {
     trace.flush();
     post(message);
@@ -116,7 +119,7 @@ export function runVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => vo
     wasmMemory: data.memory,
     vcpuRegion: regions.cpu,
     codeRegion: regions.code,
-    ticks: () => BigInt(Math.floor(nowNs())) * BigInt(TSC_KHZ) / 1_000_000n,
+    ticks: () => (BigInt(Math.floor(nowNs())) * BigInt(TSC_KHZ)) / 1_000_000n,
     cpuid: {
       apicId: vcpuId * 2,
       vcpuCount: plan.vcpus.length,
@@ -168,7 +171,8 @@ export function runVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => vo
   const budget = new RunBudget();
   let halted = false;
   for (;;) {
-    if (Atomics.load(i32, stopWord) !== 0) return end({ type: 'stopped', report: describeCrash(engine), retired: engine.retired });
+    if (Atomics.load(i32, stopWord) !== 0)
+      return end({ type: 'stopped', report: describeCrash(engine), retired: engine.retired });
     Atomics.store(i32, requestWord, 0);
     clock.runDue();
     vcpu.service();

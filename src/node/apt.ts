@@ -23,7 +23,11 @@ export interface AptOptions {
   readonly signal?: AbortSignal;
 }
 
-interface Output { readonly status: number; readonly stdout: string; readonly stderr: string }
+interface Output {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
 
 const OWN_PARTS = 'pass --kernel and --initrd to bring your own';
 
@@ -44,7 +48,10 @@ export class Apt {
 
   /** When the package lists last changed, in ms since 1970: until then apt gives the answers it gave. Infinity when unknown. */
   async listsChangedMs(): Promise<number> {
-    return stat(this.#lists).then(({ mtimeMs }) => mtimeMs, () => Number.POSITIVE_INFINITY);
+    return stat(this.#lists).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => Number.POSITIVE_INFINITY,
+    );
   }
 
   /** What apt would install under this name, or undefined when it knows no such package. */
@@ -54,7 +61,10 @@ export class Apt {
     const field = (key: string) => new RegExp(`^${key}: (.*)$`, 'm').exec(stdout)?.[1];
     const [found, version] = [field('Package'), field('Version')];
     if (found === undefined || version === undefined) return undefined;
-    const depends = (field('Depends') ?? '').split(',').map((item) => item.trim().split(/[ :|(]/)[0] ?? '').filter((item) => item !== '');
+    const depends = (field('Depends') ?? '')
+      .split(',')
+      .map((item) => item.trim().split(/[ :|(]/)[0] ?? '')
+      .filter((item) => item !== '');
     return { name: found, version, size: Number(field('Size') ?? 0), depends };
   }
 
@@ -67,7 +77,12 @@ export class Apt {
   /** Fetches the package lists anew. For root only. */
   async update(): Promise<void> {
     const { status, stderr } = await this.#run('apt-get', ['-q', 'update']);
-    if (status !== 0) throw new GuestPartsError('download-failed', `apt-get update failed: ${lastLine(stderr)}`, `check the network, or ${OWN_PARTS}`);
+    if (status !== 0)
+      throw new GuestPartsError(
+        'download-failed',
+        `apt-get update failed: ${lastLine(stderr)}`,
+        `check the network, or ${OWN_PARTS}`,
+      );
   }
 
   /**
@@ -85,7 +100,11 @@ export class Apt {
     });
     const file = (await readdir(directory)).find((entry) => entry.endsWith('.deb'));
     if (status !== 0 || file === undefined) {
-      throw new GuestPartsError('download-failed', `apt-get cannot download ${name} ${version}: ${lastLine(stderr)}`, `check the network and run \`apt-get update\`, or ${OWN_PARTS}`);
+      throw new GuestPartsError(
+        'download-failed',
+        `apt-get cannot download ${name} ${version}: ${lastLine(stderr)}`,
+        `check the network and run \`apt-get update\`, or ${OWN_PARTS}`,
+      );
     }
     return join(directory, file);
   }
@@ -93,8 +112,10 @@ export class Apt {
   #run(command: string, args: readonly string[], cwd?: string, onStatus?: (line: string) => void): Promise<Output> {
     return new Promise((resolve, reject) => {
       const child = spawn(command, args, {
-        env: this.#env, stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-        ...(cwd !== undefined && { cwd }), ...(this.#signal && { signal: this.#signal }),
+        env: this.#env,
+        stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+        ...(cwd !== undefined && { cwd }),
+        ...(this.#signal && { signal: this.#signal }),
       });
       const text = { 1: '', 2: '', 3: '' };
       for (const fd of [1, 2, 3] as const) {
@@ -108,7 +129,17 @@ export class Apt {
         });
       }
       child.on('error', (cause: NodeJS.ErrnoException) =>
-        reject(cause.code === 'ENOENT' ? new GuestPartsError('no-package-tool', `this host has no ${command} to fetch the demo guest's kernel and busybox with`, OWN_PARTS, { cause }) : cause));
+        reject(
+          cause.code === 'ENOENT'
+            ? new GuestPartsError(
+                'no-package-tool',
+                `this host has no ${command} to fetch the demo guest's kernel and busybox with`,
+                OWN_PARTS,
+                { cause },
+              )
+            : cause,
+        ),
+      );
       child.on('close', (status) => resolve({ status: status ?? -1, stdout: text[1], stderr: text[2] }));
     });
   }

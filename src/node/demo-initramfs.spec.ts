@@ -4,7 +4,9 @@ import { cpioDirectory, cpioFile, readCpio } from '../image/cpio.ts';
 import { busyboxApplets, demoInitramfs } from './demo-initramfs.ts';
 
 const busybox = new TextEncoder().encode('\x7fELF[\0junk[\0[[\0cat\0sh\0\0[\0[[\0busybox\0cat\0mount\0poweroff\0sh\0\0more');
-const entries = new Map(readCpio(demoInitramfs(busybox, [cpioDirectory('lib'), cpioFile('lib/x.ko', 'x')])).map((entry) => [entry.path, entry]));
+const entries = new Map(
+  readCpio(demoInitramfs(busybox, [cpioDirectory('lib'), cpioFile('lib/x.ko', 'x')])).map((entry) => [entry.path, entry]),
+);
 const text = (path: string): string => new TextDecoder().decode(entries.get(path)?.data);
 
 describe('busyboxApplets', () => {
@@ -44,9 +46,12 @@ describe('demoInitramfs', () => {
     expect(text('lib/x.ko')).toBe('x');
   });
 
-  it.skipIf(spawnSync('sh', ['-c', ':']).status !== 0).each(['init', 'etc/session', 'etc/profile'])('has a /%s that a shell can parse', (path) => {
-    expect(spawnSync('sh', ['-n'], { input: text(path), encoding: 'utf8' })).toMatchObject({ status: 0, stderr: '' });
-  });
+  it.skipIf(spawnSync('sh', ['-c', ':']).status !== 0).each(['init', 'etc/session', 'etc/profile'])(
+    'has a /%s that a shell can parse',
+    (path) => {
+      expect(spawnSync('sh', ['-n'], { input: text(path), encoding: 'utf8' })).toMatchObject({ status: 0, stderr: '' });
+    },
+  );
 
   it('can run its scripts', () => {
     expect(entries.get('init')?.mode).toBe(0o100755);

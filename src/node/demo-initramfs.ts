@@ -59,7 +59,11 @@ export function busyboxApplets(busybox: Uint8Array): string[] {
     }
     if (applets.includes('sh')) return applets;
   }
-  throw new ImageError('unsupported', 'the busybox binary has no list of applets', 'use the busybox of the Debian package busybox-static');
+  throw new ImageError(
+    'unsupported',
+    'the busybox binary has no list of applets',
+    'use the busybox of the Debian package busybox-static',
+  );
 }
 
 /**

@@ -1,6 +1,12 @@
 // Why the demo guest's parts cannot be had from the host's package tool.
 
-export type GuestPartsErrorCode = 'no-package-tool' | 'no-package-lists' | 'unknown-package' | 'download-failed' | 'missing-file' | 'cache-unwritable';
+export type GuestPartsErrorCode =
+  | 'no-package-tool'
+  | 'no-package-lists'
+  | 'unknown-package'
+  | 'download-failed'
+  | 'missing-file'
+  | 'cache-unwritable';
 
 /** `message` is one line that names the thing, the reason and the next step; `hint` is the next step alone. */
 export class GuestPartsError extends Error {

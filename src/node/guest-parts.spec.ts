@@ -35,15 +35,22 @@ let progress: Progress[];
 const offer = (name: string, version: string, extra = '', folder = 'show'): void =>
   writeFileSync(join(fake, folder, name), `Package: ${name}\nVersion: ${version}\nArchitecture: amd64\n${extra}Size: 1000\n`);
 const publish = (name: string, deb: Uint8Array): void => writeFileSync(join(fake, 'debs', name), deb);
-const kernelDeb = (contents: string): Uint8Array => buildDeb('data.tar.gz', gzipSync(buildTar([
-  { path: './boot/', flag: '5' },
-  { path: './boot/config-6.1', data: 'CONFIG_XEN=y' },
-  { path: './boot/vmlinuz-6.1', data: contents },
-  { path: './lib/modules/6.1/kernel/a/first-one.ko', data: module('second') },
-  { path: './lib/modules/6.1/kernel/b/third.ko', data: module('') },
-  { path: './lib/modules/6.1/kernel/b/second.ko.gz', data: gzipSync(module('third')) },
-])));
-const module = (depends: string): Uint8Array => buildElf({ sections: [{ name: '.modinfo', data: new TextEncoder().encode(`license=GPL\0depends=${depends}\0name=x\0`) }] });
+const kernelDeb = (contents: string): Uint8Array =>
+  buildDeb(
+    'data.tar.gz',
+    gzipSync(
+      buildTar([
+        { path: './boot/', flag: '5' },
+        { path: './boot/config-6.1', data: 'CONFIG_XEN=y' },
+        { path: './boot/vmlinuz-6.1', data: contents },
+        { path: './lib/modules/6.1/kernel/a/first-one.ko', data: module('second') },
+        { path: './lib/modules/6.1/kernel/b/third.ko', data: module('') },
+        { path: './lib/modules/6.1/kernel/b/second.ko.gz', data: gzipSync(module('third')) },
+      ]),
+    ),
+  );
+const module = (depends: string): Uint8Array =>
+  buildElf({ sections: [{ name: '.modinfo', data: new TextEncoder().encode(`license=GPL\0depends=${depends}\0name=x\0`) }] });
 const asked = (): string[] => readFileSync(join(fake, 'log'), 'utf8').trim().split('\n');
 const downloads = (): string[] => asked().filter((line) => line.includes(' download '));
 const listsChange = (secondsFromNow: number): void => {
@@ -54,7 +61,10 @@ const listsChange = (secondsFromNow: number): void => {
 beforeEach(() => {
   fake = mkdtempSync(join(tmpdir(), 'dom1-apt-'));
   for (const folder of ['bin', 'show', 'lists', 'debs']) mkdirSync(join(fake, folder));
-  for (const [name, script] of [['apt-cache', APT_CACHE], ['apt-get', APT_GET]] as const) {
+  for (const [name, script] of [
+    ['apt-cache', APT_CACHE],
+    ['apt-get', APT_GET],
+  ] as const) {
     writeFileSync(join(fake, 'bin', name), script);
     chmodSync(join(fake, 'bin', name), 0o755);
   }
@@ -146,19 +156,27 @@ describe.skipIf(process.platform === 'win32')('fetchGuestParts', () => {
 
   it('says what to pass where there is no apt', async () => {
     await expect(fetchGuestParts(undefined, { ...options, env: { PATH: '/nonexistent' } })).rejects.toMatchObject({
-      name: 'GuestPartsError', code: 'no-package-tool', message: expect.stringMatching(/no apt-cache .*; pass --kernel and --initrd/),
+      name: 'GuestPartsError',
+      code: 'no-package-tool',
+      message: expect.stringMatching(/no apt-cache .*; pass --kernel and --initrd/),
     });
   });
 
   it('says why a download failed', async () => {
     writeFileSync(join(fake, 'offline'), '');
-    await expect(fetchGuestParts(undefined, options)).rejects.toMatchObject({ code: 'download-failed', message: expect.stringMatching(/Could not resolve deb\.debian\.org; .*apt-get update/) });
+    await expect(fetchGuestParts(undefined, options)).rejects.toMatchObject({
+      code: 'download-failed',
+      message: expect.stringMatching(/Could not resolve deb\.debian\.org; .*apt-get update/),
+    });
   });
 
   it('tells an ordinary user to update empty package lists', async () => {
     rmSync(join(fake, 'show'), { recursive: true });
     mkdirSync(join(fake, 'show'));
-    await expect(fetchGuestParts(undefined, options)).rejects.toMatchObject({ code: 'no-package-lists', message: expect.stringContaining('sudo apt-get update') });
+    await expect(fetchGuestParts(undefined, options)).rejects.toMatchObject({
+      code: 'no-package-lists',
+      message: expect.stringContaining('sudo apt-get update'),
+    });
   });
 
   it('updates empty package lists itself as root, and keeps apt from changing user', async () => {
@@ -183,28 +201,47 @@ describe.skipIf(process.platform === 'win32')('fetchGuestParts', () => {
   });
 
   it('names a package apt does not know', async () => {
-    await expect(fetchKernel('linux-image-7.0', options)).rejects.toMatchObject({ code: 'unknown-package', message: expect.stringContaining('apt knows no package linux-image-7.0') });
+    await expect(fetchKernel('linux-image-7.0', options)).rejects.toMatchObject({
+      code: 'unknown-package',
+      message: expect.stringContaining('apt knows no package linux-image-7.0'),
+    });
   });
 
   it('names what a package lacks, and caches nothing of it', async () => {
     publish(KERNEL, buildDeb('data.tar', buildTar([{ path: 'boot/config-6', data: '' }])));
-    await expect(fetchGuestParts(undefined, options)).rejects.toMatchObject({ code: 'missing-file', message: expect.stringContaining('has no vmlinuz') });
-    expect(readdirSync(join(fake, 'cache')).sort()).toEqual(['linux-image-6.1.0-9-cloud-amd64_6.1.99-1.deb', 'linux-image-cloud-amd64.answer']);
+    await expect(fetchGuestParts(undefined, options)).rejects.toMatchObject({
+      code: 'missing-file',
+      message: expect.stringContaining('has no vmlinuz'),
+    });
+    expect(readdirSync(join(fake, 'cache')).sort()).toEqual([
+      'linux-image-6.1.0-9-cloud-amd64_6.1.99-1.deb',
+      'linux-image-cloud-amd64.answer',
+    ]);
   });
 
   it('says when the cache directory cannot be made', async () => {
     writeFileSync(join(fake, 'file'), '');
-    await expect(fetchGuestParts(undefined, { ...options, cacheDirectory: join(fake, 'file', 'cache') })).rejects.toMatchObject({ code: 'cache-unwritable', message: expect.stringContaining('XDG_CACHE_HOME') });
+    await expect(fetchGuestParts(undefined, { ...options, cacheDirectory: join(fake, 'file', 'cache') })).rejects.toMatchObject({
+      code: 'cache-unwritable',
+      message: expect.stringContaining('XDG_CACHE_HOME'),
+    });
   });
 });
 
 describe.skipIf(process.platform === 'win32')('fetchKernel', () => {
   it('takes the newest package that matches a pattern', async () => {
-    for (const name of ['linux-image-6.12.9+deb12-cloud-amd64', 'linux-image-6.12.10+deb12-cloud-amd64', 'linux-image-6.12.11+deb12-cloud-amd64-unsigned', 'linux-image-6.12.11+deb12-rt-amd64']) {
+    for (const name of [
+      'linux-image-6.12.9+deb12-cloud-amd64',
+      'linux-image-6.12.10+deb12-cloud-amd64',
+      'linux-image-6.12.11+deb12-cloud-amd64-unsigned',
+      'linux-image-6.12.11+deb12-rt-amd64',
+    ]) {
       offer(name, '6.12');
       publish(name, kernelDeb(name));
     }
-    expect((await fetchKernel('linux-image-6.12.*+deb12-cloud-amd64', options)).packageName).toBe('linux-image-6.12.10+deb12-cloud-amd64');
+    expect((await fetchKernel('linux-image-6.12.*+deb12-cloud-amd64', options)).packageName).toBe(
+      'linux-image-6.12.10+deb12-cloud-amd64',
+    );
   });
 });
 
@@ -221,7 +258,10 @@ describe.skipIf(process.platform === 'win32')('readKernelModules', () => {
 
   it('names a module that is not there', async () => {
     const kernel = await fetchKernel(undefined, options);
-    await expect(readKernelModules(kernel, ['third', 'zap'])).rejects.toMatchObject({ code: 'missing-file', message: expect.stringContaining('has no module zap') });
+    await expect(readKernelModules(kernel, ['third', 'zap'])).rejects.toMatchObject({
+      code: 'missing-file',
+      message: expect.stringContaining('has no module zap'),
+    });
   });
 });
 

@@ -76,7 +76,13 @@ export async function fetchBusybox(options: GuestPartsOptions = {}): Promise<str
  */
 export async function fetchKernel(pattern: string = DEMO_KERNEL, options: GuestPartsOptions = {}): Promise<KernelFiles> {
   const { deb, name, version } = await fetchPackage(pattern, options);
-  const directory = await unpackFiles(cacheOf(options), deb, { name, version }, { vmlinuz: /^boot\/vmlinuz-/, config: /^boot\/config-/ }, options);
+  const directory = await unpackFiles(
+    cacheOf(options),
+    deb,
+    { name, version },
+    { vmlinuz: /^boot\/vmlinuz-/, config: /^boot\/config-/ },
+    options,
+  );
   return { packageName: name, version, deb, kernel: join(directory, 'vmlinuz'), config: join(directory, 'config') };
 }
 
@@ -100,7 +106,12 @@ export async function readKernelModules(kernel: KernelFiles, names: readonly str
       if (wanted.size === 0) break;
     }
     const [absent] = wanted;
-    if (absent !== undefined) throw new GuestPartsError('missing-file', `${kernel.packageName} has no module ${absent}`, 'it may be built in: see its config');
+    if (absent !== undefined)
+      throw new GuestPartsError(
+        'missing-file',
+        `${kernel.packageName} has no module ${absent}`,
+        'it may be built in: see its config',
+      );
     missing = [...new Set([...found.values()].flatMap(({ depends }) => depends.map(key)))].filter((name) => !found.has(name));
   }
   const ordered = new Map<string, KernelModule>();
@@ -122,9 +133,14 @@ function dependenciesOf(module: Uint8Array, what: string): string[] {
   return depends.split(',').filter((name) => name !== '');
 }
 
-interface FetchedPackage { readonly name: string; readonly version: string; readonly deb: string }
+interface FetchedPackage {
+  readonly name: string;
+  readonly version: string;
+  readonly deb: string;
+}
 
-const cacheOf = (options: GuestPartsOptions): PackageCache => new PackageCache(options.cacheDirectory ?? defaultCacheDirectory(options.env));
+const cacheOf = (options: GuestPartsOptions): PackageCache =>
+  new PackageCache(options.cacheDirectory ?? defaultCacheDirectory(options.env));
 
 /** Gives a package's .deb, from the cache when its version is there. */
 async function fetchPackage(pattern: string, options: GuestPartsOptions): Promise<FetchedPackage> {
@@ -140,7 +156,9 @@ async function fetchPackage(pattern: string, options: GuestPartsOptions): Promis
     report('find', pattern, 1, 1);
     const deb = await store.provide(store.path(found.name, found.version, '.deb'), async (directory) => {
       report('download', found.name, 0, found.size);
-      const file = await apt.download(found, directory, (percent) => report('download', found.name, Math.round((found.size * percent) / 100), found.size));
+      const file = await apt.download(found, directory, (percent) =>
+        report('download', found.name, Math.round((found.size * percent) / 100), found.size),
+      );
       report('download', found.name, found.size, found.size);
       return file;
     });
@@ -149,7 +167,8 @@ async function fetchPackage(pattern: string, options: GuestPartsOptions): Promis
   };
   try {
     return await ask().catch(async (error: unknown) => {
-      if (!apt.root || !(error instanceof GuestPartsError) || error.code !== 'download-failed' || known !== undefined) throw error;
+      if (!apt.root || !(error instanceof GuestPartsError) || error.code !== 'download-failed' || known !== undefined)
+        throw error;
       await update(apt, pattern, report); // old lists name versions that the mirror has no more
       return ask();
     });
@@ -171,23 +190,40 @@ async function findPackage(apt: Apt, pattern: string, report: Report): Promise<A
   const found = await resolvePackage(apt, pattern);
   if (found !== undefined) return found;
   const none = (await apt.names('linux-image')).length === 0;
-  if (none && !apt.root) throw new GuestPartsError('no-package-lists', 'apt has no package lists', 'run `sudo apt-get update`, or pass --kernel and --initrd to bring your own');
+  if (none && !apt.root)
+    throw new GuestPartsError(
+      'no-package-lists',
+      'apt has no package lists',
+      'run `sudo apt-get update`, or pass --kernel and --initrd to bring your own',
+    );
   if (none) {
     await update(apt, pattern, report);
     const now = await resolvePackage(apt, pattern);
     if (now !== undefined) return now;
   }
-  throw new GuestPartsError('unknown-package', `apt knows no package ${pattern}`, process.arch === 'x64'
-    ? 'pass --kernel and --initrd to bring your own'
-    : 'run `dpkg --add-architecture amd64` and `apt-get update`, or pass --kernel and --initrd to bring your own');
+  throw new GuestPartsError(
+    'unknown-package',
+    `apt knows no package ${pattern}`,
+    process.arch === 'x64'
+      ? 'pass --kernel and --initrd to bring your own'
+      : 'run `dpkg --add-architecture amd64` and `apt-get update`, or pass --kernel and --initrd to bring your own',
+  );
 }
 
 /** Follows a pattern to its newest match, and a kernel's meta package to the kernel it stands for. */
 async function resolvePackage(apt: Apt, pattern: string): Promise<AptPackage | undefined> {
   let found: AptPackage | undefined;
   if (pattern.includes('*')) {
-    const expression = new RegExp(`^${pattern.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&')).join('.*')}$`);
-    const newestFirst = (await apt.names(pattern.slice(0, pattern.indexOf('*')))).filter((name) => expression.test(name)).sort(byVersionInName).reverse();
+    const expression = new RegExp(
+      `^${pattern
+        .split('*')
+        .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
+        .join('.*')}$`,
+    );
+    const newestFirst = (await apt.names(pattern.slice(0, pattern.indexOf('*'))))
+      .filter((name) => expression.test(name))
+      .sort(byVersionInName)
+      .reverse();
     for (const name of newestFirst) {
       found = await apt.show(name); // a name may outlive its package
       if (found !== undefined) break;
@@ -201,9 +237,13 @@ const collator = new Intl.Collator('en', { numeric: true });
 const byVersionInName = (a: string, b: string): number => collator.compare(a, b);
 
 /** Beside the packages lies what apt last answered for a pattern, for the time when it cannot be asked. */
-const answerPath = (store: PackageCache, pattern: string): string => join(store.directory, `${pattern.replaceAll('*', '%2a')}.answer`);
+const answerPath = (store: PackageCache, pattern: string): string =>
+  join(store.directory, `${pattern.replaceAll('*', '%2a')}.answer`);
 
-async function cachedPackage(store: PackageCache, pattern: string): Promise<(FetchedPackage & { readonly askedMs: number }) | undefined> {
+async function cachedPackage(
+  store: PackageCache,
+  pattern: string,
+): Promise<(FetchedPackage & { readonly askedMs: number }) | undefined> {
   const path = answerPath(store, pattern);
   const [name, version] = (await readFile(path, 'utf8').catch(() => '')).trim().split(' ');
   if (name === undefined || version === undefined) return undefined;
@@ -212,21 +252,36 @@ async function cachedPackage(store: PackageCache, pattern: string): Promise<(Fet
 }
 
 /** Unpacks the files that match into the cache, under the given names, and stops reading the package when it has them. */
-async function unpackFiles(store: PackageCache, deb: string, from: { name: string; version: string }, files: Readonly<Record<string, RegExp>>, options: GuestPartsOptions): Promise<string> {
+async function unpackFiles(
+  store: PackageCache,
+  deb: string,
+  from: { name: string; version: string },
+  files: Readonly<Record<string, RegExp>>,
+  options: GuestPartsOptions,
+): Promise<string> {
   return store.provide(store.path(from.name, from.version), async (temporary) => {
     options.onProgress?.({ stage: 'unpack', name: from.name, done: 0, total: 1 });
     const directory = join(temporary, 'files');
     await mkdir(directory);
     const missing = new Map(Object.entries(files));
     const wanted = (path: string) => [...missing].find(([, pattern]) => pattern.test(path))?.[0];
-    for await (const entry of readDeb(await readFile(deb), ({ path, type }) => type === 'file' && wanted(path) !== undefined, from.name)) {
+    for await (const entry of readDeb(
+      await readFile(deb),
+      ({ path, type }) => type === 'file' && wanted(path) !== undefined,
+      from.name,
+    )) {
       const name = wanted(entry.path) as string;
       await writeFile(join(directory, name), entry.data);
       missing.delete(name);
       if (missing.size === 0) break;
     }
     const [absent] = missing.keys();
-    if (absent !== undefined) throw new GuestPartsError('missing-file', `the package ${from.name} ${from.version} has no ${absent}`, 'choose another package, or pass --kernel and --initrd to bring your own');
+    if (absent !== undefined)
+      throw new GuestPartsError(
+        'missing-file',
+        `the package ${from.name} ${from.version} has no ${absent}`,
+        'choose another package, or pass --kernel and --initrd to bring your own',
+      );
     options.onProgress?.({ stage: 'unpack', name: from.name, done: 1, total: 1 });
     return directory;
   });

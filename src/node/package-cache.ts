@@ -24,7 +24,10 @@ export class PackageCache {
   }
 
   async has(path: string): Promise<boolean> {
-    return stat(path).then(() => true, () => false);
+    return stat(path).then(
+      () => true,
+      () => false,
+    );
   }
 
   /**
@@ -52,7 +55,12 @@ export class PackageCache {
       return await mkdtemp(join(this.directory, '.new-'));
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message.replaceAll('\n', ' ') : String(cause);
-      throw new GuestPartsError('cache-unwritable', `the cache directory cannot be used: ${reason}`, 'set XDG_CACHE_HOME to a directory you can write to', { cause });
+      throw new GuestPartsError(
+        'cache-unwritable',
+        `the cache directory cannot be used: ${reason}`,
+        'set XDG_CACHE_HOME to a directory you can write to',
+        { cause },
+      );
     }
   }
 }

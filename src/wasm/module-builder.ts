@@ -12,7 +12,12 @@ interface Import {
 export class ModuleBuilder {
   readonly #types: string[] = [];
   readonly #imports: Import[] = [];
-  readonly #functions: { type: number; body: Uint8Array | undefined; params: readonly ValueType[]; results: readonly ValueType[] }[] = [];
+  readonly #functions: {
+    type: number;
+    body: Uint8Array | undefined;
+    params: readonly ValueType[];
+    results: readonly ValueType[];
+  }[] = [];
   readonly #exports: { name: string; index: number }[] = [];
   #memory: { minimum: number; maximum: number } | undefined;
   #table: readonly FunctionRef[] | undefined;

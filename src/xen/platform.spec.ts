@@ -2,9 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { VCPU_INFO, VcpuTimeInfo } from '../abi/xen/shared-info.ts';
 import { isHypervisorLeaf, xenCpuid } from './cpuid.ts';
+import { DOMID, TestGuest } from './fixtures/test-guest.ts';
 import { isXenMsr, readXenMsr, writeXenMsr } from './hypercall-page.ts';
 import { timeStamp, tscScale } from './pvclock.ts';
-import { DOMID, TestGuest } from './fixtures/test-guest.ts';
 import type { XenVcpu } from './vcpu.ts';
 
 describe('CPUID', () => {

@@ -13,15 +13,43 @@ const PAGE = 0x1000;
 const RAM_PAGES = 0x80;
 /** Physical addresses, and linear ones too: the tables of `BenchMachine` map these pages where they are. */
 export const AT = {
-  vectors: 0, gdt: 0x1000, idt: 0x2000, tss: 0x3000, tss2: 0x5000, ldt: 0x6000, handlers: 0x7000,
-  kernelStack: 0x9000, userStack: 0xa000, otherStack: 0xb000, code: 0x10000, data: 0x20000, tables: 0x40000, end: RAM_PAGES * PAGE,
+  vectors: 0,
+  gdt: 0x1000,
+  idt: 0x2000,
+  tss: 0x3000,
+  tss2: 0x5000,
+  ldt: 0x6000,
+  handlers: 0x7000,
+  kernelStack: 0x9000,
+  userStack: 0xa000,
+  otherStack: 0xb000,
+  code: 0x10000,
+  data: 0x20000,
+  tables: 0x40000,
+  end: RAM_PAGES * PAGE,
 } as const;
 /** Pages of the four stacks' last bytes and of code and data, which level 3 may use. */
 const USER_PAGES: readonly number[] = [AT.userStack - PAGE, ...pagesFrom(AT.code, 4), ...pagesFrom(AT.data, 8)];
 
 export const SELECTOR = {
-  code: 0x08, data: 0x10, userCode: 0x1b, userData: 0x23, code64: 0x28, userCode64: 0x33, tss: 0x38, ldt: 0x48, gate: 0x58, tss2: 0x68,
-  free: 0x78, code16: 0x88, data16: 0x90, userCode16: 0x9b, userData16: 0xa3, conforming: 0xa8, taskGate: 0xb0, free2: 0xb8,
+  code: 0x08,
+  data: 0x10,
+  userCode: 0x1b,
+  userData: 0x23,
+  code64: 0x28,
+  userCode64: 0x33,
+  tss: 0x38,
+  ldt: 0x48,
+  gate: 0x58,
+  tss2: 0x68,
+  free: 0x78,
+  code16: 0x88,
+  data16: 0x90,
+  userCode16: 0x9b,
+  userData16: 0xa3,
+  conforming: 0xa8,
+  taskGate: 0xb0,
+  free2: 0xb8,
 } as const;
 const GDT_LIMIT = 0xff;
 const BUSY_TSS = 0x8b;
@@ -92,9 +120,19 @@ export class BenchMachine {
     this.view = new DataView(buffer, ram.at, AT.end);
     this.#ramAt = ram.at;
     this.engine = new WasmEngine({
-      vcpuId: 0, memory: this.memory, wasmMemory, vcpuRegion, codeRegion, ticks: () => this.ticks,
+      vcpuId: 0,
+      memory: this.memory,
+      wasmMemory,
+      vcpuRegion,
+      codeRegion,
+      ticks: () => this.ticks,
       cpuid: { apicId: 0, vcpuCount: 1, apicEnabled: true, tscKHz: 1_000_000, hypervisor: () => undefined },
-      cr8: { read: () => this.taskPriority, write: (value) => { this.taskPriority = value; } },
+      cr8: {
+        read: () => this.taskPriority,
+        write: (value) => {
+          this.taskPriority = value;
+        },
+      },
     });
     this.cpu = this.engine.cpu;
     this.tables = new PageTables(this.view, 'long', AT.tables);
@@ -143,8 +181,14 @@ export class BenchMachine {
     const offset = Number(this.cpu.get64(STATE.codeBase) + rip) - 1 - AT.handlers;
     if (exit !== EXIT.hlt || offset < 0 || offset >= 256 * HANDLER_BYTES || offset % HANDLER_BYTES !== 0) {
       return {
-        exit, vector: -1, error: undefined, rip, cs: this.cpu.selector(SEGMENT.cs), flags: this.cpu.rflags,
-        rsp: this.cpu.gpr(4), ss: this.cpu.selector(SEGMENT.ss),
+        exit,
+        vector: -1,
+        error: undefined,
+        rip,
+        cs: this.cpu.selector(SEGMENT.cs),
+        flags: this.cpu.rflags,
+        rsp: this.cpu.gpr(4),
+        ss: this.cpu.selector(SEGMENT.ss),
       };
     }
     return this.#frame(exit, offset / HANDLER_BYTES);
@@ -186,7 +230,10 @@ export class BenchMachine {
     if (upper !== undefined) this.put64(AT.gdt + (selector & 0xfff8) + 8, upper);
   }
   /** Puts an IDT gate of the mode; the default is an interrupt gate to the handler that stops. */
-  vector(vector: number, { access = 0x8e, selector = this.#kernelCode, target = AT.handlers + vector * HANDLER_BYTES, ist = 0 } = {}): void {
+  vector(
+    vector: number,
+    { access = 0x8e, selector = this.#kernelCode, target = AT.handlers + vector * HANDLER_BYTES, ist = 0 } = {},
+  ): void {
     const wide = this.#wide;
     const at = AT.idt + vector * (wide ? 16 : 8);
     this.put64(at, gate(selector, BigInt(target), access, ist));
@@ -225,7 +272,10 @@ export class BenchMachine {
     const size = this.#wide ? 8 : this.mode === 'real' ? 2 : 4;
     let at = Number(this.cpu.gpr(4) & (size === 2 ? 0xffffn : 0xffff_ffffn));
     const next = () => {
-      const value = size === 8 ? this.view.getBigUint64(at, true) : BigInt(size === 4 ? this.view.getUint32(at, true) : this.view.getUint16(at, true));
+      const value =
+        size === 8
+          ? this.view.getBigUint64(at, true)
+          : BigInt(size === 4 ? this.view.getUint32(at, true) : this.view.getUint16(at, true));
       at += size;
       return value;
     };
@@ -261,7 +311,8 @@ export class BenchMachine {
 
   #real({ cr0 = 0, cr4 = 0 }: BenchOptions): void {
     const { cpu } = this;
-    for (let vector = 0; vector < 256; vector++) this.view.setUint32(AT.vectors + vector * 4, AT.handlers + vector * HANDLER_BYTES, true);
+    for (let vector = 0; vector < 256; vector++)
+      this.view.setUint32(AT.vectors + vector * 4, AT.handlers + vector * HANDLER_BYTES, true);
     cpu.set64(STATE.cr0, BigInt(CR0.et | cr0));
     cpu.set64(STATE.cr4, BigInt(cr4));
     cpu.setSegment(SEGMENT.cs, AT.code >> 4, 0x9b, 0xffff, BigInt(AT.code));
@@ -299,10 +350,18 @@ export class BenchMachine {
     if (paging !== undefined) this.engine.setControl('cr3', BigInt(this.tables.root));
 
     const dpl = level << 5;
-    const code = level === 0 ? (mode === 'long' ? SELECTOR.code64 : SELECTOR.code) : mode === 'long' ? SELECTOR.userCode64 : SELECTOR.userCode;
+    const code =
+      level === 0
+        ? mode === 'long'
+          ? SELECTOR.code64
+          : SELECTOR.code
+        : mode === 'long'
+          ? SELECTOR.userCode64
+          : SELECTOR.userCode;
     cpu.setSegment(SEGMENT.cs, code, (mode === 'long' ? 0xa09b : 0xc09b) | dpl, 0xffff_ffff, 0n);
     const data = level === 0 ? SELECTOR.data : SELECTOR.userData;
-    for (const which of [SEGMENT.es, SEGMENT.ss, SEGMENT.ds, SEGMENT.fs, SEGMENT.gs]) cpu.setSegment(which, data, 0xc093 | dpl, 0xffff_ffff, 0n);
+    for (const which of [SEGMENT.es, SEGMENT.ss, SEGMENT.ds, SEGMENT.fs, SEGMENT.gs])
+      cpu.setSegment(which, data, 0xc093 | dpl, 0xffff_ffff, 0n);
     cpu.set32(STATE.cpl, level);
     cpu.setGpr(4, BigInt(level === 0 ? AT.kernelStack : AT.userStack));
   }

@@ -137,7 +137,9 @@ describe('data breakpoints (17.2.4, 17.2.5)', () => {
     ['write, on LOCK XADD', 'write', 'f00fc106', true],
   ] as const)('%s: a trap after the instruction', (_name, kind, code, expected) => {
     for (const mode of ['flat', 'long'] as const) {
-      m.start(mode, { cr4: CR4.osfxsr }).code(`${code} 90 cd80`).set([rsi, DATA + 16n], [rdi, DATA + 0x800n], [rax, 3n]);
+      m.start(mode, { cr4: CR4.osfxsr })
+        .code(`${code} 90 cd80`)
+        .set([rsi, DATA + 16n], [rdi, DATA + 0x800n], [rax, 3n]);
       arm({ at: DATA + 16n, kind, length: 4 });
       const stop = m.run();
       if (!expected) {
@@ -151,11 +153,27 @@ describe('data breakpoints (17.2.4, 17.2.5)', () => {
 
   it.each([
     // breakpoint offset, length; access offset, bytes; hit
-    [0, 1, 0, 1, true], [0, 1, 1, 1, false], [0, 2, 1, 1, true], [0, 2, 2, 1, false], [0, 4, 3, 4, true], [0, 4, 4, 4, false], [0, 8, 7, 1, true],
-    [4, 4, 1, 4, true], [4, 4, 0, 4, false], [3, 4, 0, 1, true], [3, 4, 4, 1, false], [5, 2, 4, 1, true], [8, 8, 0, 8, false], [8, 8, 1, 8, true],
-    [0xffc, 4, 0xff9, 8, true], [0x1000, 1, 0xff9, 8, true], [0xff9, 1, 0xffa, 8, false],
+    [0, 1, 0, 1, true],
+    [0, 1, 1, 1, false],
+    [0, 2, 1, 1, true],
+    [0, 2, 2, 1, false],
+    [0, 4, 3, 4, true],
+    [0, 4, 4, 4, false],
+    [0, 8, 7, 1, true],
+    [4, 4, 1, 4, true],
+    [4, 4, 0, 4, false],
+    [3, 4, 0, 1, true],
+    [3, 4, 4, 1, false],
+    [5, 2, 4, 1, true],
+    [8, 8, 0, 8, false],
+    [8, 8, 1, 8, true],
+    [0xffc, 4, 0xff9, 8, true],
+    [0x1000, 1, 0xff9, 8, true],
+    [0xff9, 1, 0xffa, 8, false],
   ] as const)('at %i for %i bytes; access at %i of %i bytes: %s', (at, length, where, bytes, hit) => {
-    m.start('long').code(`${bytes === 8 ? '488906' : bytes === 4 ? '8906' : '8806'} cd80`).set([rsi, DATA + BigInt(where)]);
+    m.start('long')
+      .code(`${bytes === 8 ? '488906' : bytes === 4 ? '8906' : '8806'} cd80`)
+      .set([rsi, DATA + BigInt(where)]);
     arm({ at: DATA + BigInt(at), kind: 'write', length });
     expect(m.run().vector).toBe(hit ? db : DONE);
   });
@@ -215,7 +233,11 @@ describe('data breakpoints (17.2.4, 17.2.5)', () => {
 
 describe('I/O breakpoints (CR4.DE)', () => {
   it.each([
-    [CR4.de, 0x60n, 'e660', true], [0, 0x60n, 'e660', false], [CR4.de, 0x61n, 'e660', false], [CR4.de, 0x62n, 'e760', true], [CR4.de, 0x60n, 'e460', true],
+    [CR4.de, 0x60n, 'e660', true],
+    [0, 0x60n, 'e660', false],
+    [CR4.de, 0x61n, 'e660', false],
+    [CR4.de, 0x62n, 'e760', true],
+    [CR4.de, 0x60n, 'e460', true],
   ] as const)('CR4 %i, port %i, %s: %s', (cr4, port, code, hit) => {
     m.start('long', { cr4 }).code(`${code} cd80`);
     arm({ at: port, kind: 'io' });
@@ -235,7 +257,9 @@ describe('MOV to and from debug registers', () => {
     expect(m.run().vector).toBe(ud);
   });
   it.each([6, 7])('bits 63:32 of DR%i must be 0', (n) => {
-    m.start('long').code(`0f23${(0xc0 | (n << 3)).toString(16)}`).set([rax, 1n << 32n]);
+    m.start('long')
+      .code(`0f23${(0xc0 | (n << 3)).toString(16)}`)
+      .set([rax, 1n << 32n]);
     expect(m.run()).toMatchObject({ vector: gp, error: 0 });
   });
   it('needs level 0', () => {

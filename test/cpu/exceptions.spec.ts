@@ -58,12 +58,45 @@ describe('each exception, with RIP and error code (SDM vol. 3, 6.15)', () => {
     { name: 'MMX with TS', code: '0fefc0', vector: VECTOR.nm, cr0: CR0.ts },
     { name: 'MMX with EM', code: '0fefc0', vector: VECTOR.ud, cr0: CR0.em },
     // fninit; fldcw with ZM clear; fld1; fldz; fdivp; fwait
-    { name: 'x87 division by zero, at the next waiting instruction', code: `dbe3 66c70425${le(AT.data)}7b03 d92c25${le(AT.data)} d9e8 d9ee def9 9b`, modes: LONG, vector: VECTOR.mf, at: 25 },
+    {
+      name: 'x87 division by zero, at the next waiting instruction',
+      code: `dbe3 66c70425${le(AT.data)}7b03 d92c25${le(AT.data)} d9e8 d9ee def9 9b`,
+      modes: LONG,
+      vector: VECTOR.mf,
+      at: 25,
+    },
     // mov dword [data],1d80; ldmxcsr [data]; mov eax,1.0; movd xmm0,eax; xorps xmm1,xmm1; divss xmm0,xmm1
-    { name: 'SSE division by zero', modes: LONG, code: `c70425${le(AT.data)}801d0000 0fae1425${le(AT.data)} b80000803f 660f6ec0 0f57c9 f30f5ec1`, vector: VECTOR.xm, at: 31, cr4: SSE },
-    { name: 'SSE division by zero without OSXMMEXCPT', modes: LONG, code: `c70425${le(AT.data)}801d0000 0fae1425${le(AT.data)} b80000803f 660f6ec0 0f57c9 f30f5ec1`, vector: VECTOR.ud, at: 31, cr4: CR4.osfxsr },
-    { name: 'MOVAPS of an unaligned address', modes: LONG, code: `0f280425${le(AT.data + 8)}`, vector: VECTOR.gp, error: 0, cr4: SSE },
-    { name: 'CMPXCHG16B of an unaligned address', modes: LONG, code: `480fc70c25${le(AT.data + 8)}`, vector: VECTOR.gp, error: 0 },
+    {
+      name: 'SSE division by zero',
+      modes: LONG,
+      code: `c70425${le(AT.data)}801d0000 0fae1425${le(AT.data)} b80000803f 660f6ec0 0f57c9 f30f5ec1`,
+      vector: VECTOR.xm,
+      at: 31,
+      cr4: SSE,
+    },
+    {
+      name: 'SSE division by zero without OSXMMEXCPT',
+      modes: LONG,
+      code: `c70425${le(AT.data)}801d0000 0fae1425${le(AT.data)} b80000803f 660f6ec0 0f57c9 f30f5ec1`,
+      vector: VECTOR.ud,
+      at: 31,
+      cr4: CR4.osfxsr,
+    },
+    {
+      name: 'MOVAPS of an unaligned address',
+      modes: LONG,
+      code: `0f280425${le(AT.data + 8)}`,
+      vector: VECTOR.gp,
+      error: 0,
+      cr4: SSE,
+    },
+    {
+      name: 'CMPXCHG16B of an unaligned address',
+      modes: LONG,
+      code: `480fc70c25${le(AT.data + 8)}`,
+      vector: VECTOR.gp,
+      error: 0,
+    },
     { name: 'WRMSR of no MSR', code: 'b9 ffff0000 0f30', vector: VECTOR.gp, error: 0, at: 5 },
     { name: 'RDMSR of no MSR', code: 'b9 ffff0000 0f32', vector: VECTOR.gp, error: 0, at: 5 },
     { name: 'a null data segment', modes: LEGACY, code: '31c0 8ed8 a100000200', vector: VECTOR.gp, error: 0, at: 4 },
@@ -80,14 +113,44 @@ describe('each exception, with RIP and error code (SDM vol. 3, 6.15)', () => {
   });
 
   it.each([
-    ['HLT', 'f4'], ['CLI', 'fa'], ['STI', 'fb'], ['LGDT', '0f0116'], ['LIDT', '0f011e'], ['LLDT', '0f00d0'], ['LTR', '0f00d8'], ['LMSW', '0f01f0'],
-    ['CLTS', '0f06'], ['MOV from CR0', '0f20c0'], ['MOV to CR3', '0f22d8'], ['MOV from DR7', '0f21f8'], ['MOV to DR7', '0f23f8'], ['RDMSR', '0f32'],
-    ['WRMSR', '0f30'], ['INVLPG', '0f013e'], ['INVD', '0f08'], ['WBINVD', '0f09'], ['IN', 'ec'], ['OUT', 'ee'], ['INS', '6c'], ['OUTS', '6e'],
-    ['XSETBV', '0f01d1'], ['RDPMC', '0f33'], ['INT 20 (gate of level 0)', 'cd20', 0x102],
+    ['HLT', 'f4'],
+    ['CLI', 'fa'],
+    ['STI', 'fb'],
+    ['LGDT', '0f0116'],
+    ['LIDT', '0f011e'],
+    ['LLDT', '0f00d0'],
+    ['LTR', '0f00d8'],
+    ['LMSW', '0f01f0'],
+    ['CLTS', '0f06'],
+    ['MOV from CR0', '0f20c0'],
+    ['MOV to CR3', '0f22d8'],
+    ['MOV from DR7', '0f21f8'],
+    ['MOV to DR7', '0f23f8'],
+    ['RDMSR', '0f32'],
+    ['WRMSR', '0f30'],
+    ['INVLPG', '0f013e'],
+    ['INVD', '0f08'],
+    ['WBINVD', '0f09'],
+    ['IN', 'ec'],
+    ['OUT', 'ee'],
+    ['INS', '6c'],
+    ['OUTS', '6e'],
+    ['XSETBV', '0f01d1'],
+    ['RDPMC', '0f33'],
+    ['INT 20 (gate of level 0)', 'cd20', 0x102],
   ] as const)('%s at level 3 is #GP', (_name, code, error: number = 0) => {
     for (const mode of ['flat', 'long'] as const) {
-      m.start(mode, { level: 3, cr4: CR4.osxsave }).code(code).set([rsi, BigInt(AT.data)], [rdi, BigInt(AT.data)], [rcx, 0n]);
-      expect(m.run(), mode).toMatchObject({ vector: VECTOR.gp, error, rip: HERE, cs: m.mode === 'long' ? 0x33 : 0x1b, ss: 0x23, rsp: BigInt(AT.userStack) });
+      m.start(mode, { level: 3, cr4: CR4.osxsave })
+        .code(code)
+        .set([rsi, BigInt(AT.data)], [rdi, BigInt(AT.data)], [rcx, 0n]);
+      expect(m.run(), mode).toMatchObject({
+        vector: VECTOR.gp,
+        error,
+        rip: HERE,
+        cs: m.mode === 'long' ? 0x33 : 0x1b,
+        ss: 0x23,
+        rsp: BigInt(AT.userStack),
+      });
     }
   });
 });
@@ -127,7 +190,9 @@ describe('non-canonical addresses (SDM vol. 1, 3.3.7.1)', () => {
     ['LGDT [rbp]', '0f015500', ss],
     ['JMP', 'ffe0', gp],
   ] as const)('%s', (_name, code, vector) => {
-    m.start('long', { cr4: CR4.osfxsr }).code(code).set([rax, EDGE], [rbp, EDGE], [rsp, EDGE + 0x100n], [rsi, EDGE], [rdi, EDGE], [rcx, HERE]);
+    m.start('long', { cr4: CR4.osfxsr })
+      .code(code)
+      .set([rax, EDGE], [rbp, EDGE], [rsp, EDGE + 0x100n], [rsi, EDGE], [rdi, EDGE], [rcx, HERE]);
     // Handlers need a stack of their own.
     for (const stacked of [gp, ss]) m.vector(stacked, { ist: 1 });
     if (code === '488b40fe') {
@@ -139,22 +204,52 @@ describe('non-canonical addresses (SDM vol. 1, 3.3.7.1)', () => {
   it('code that runs off the canonical addresses', () => {
     m.start('long');
     m.tables.map(EDGE - 0x1000n, AT.data, PTE.p);
-    m.code('ffe0').code('90', AT.data + 0xfff).set([rax, EDGE - 1n]);
+    m.code('ffe0')
+      .code('90', AT.data + 0xfff)
+      .set([rax, EDGE - 1n]);
     expect(m.run()).toMatchObject({ vector: VECTOR.gp, error: 0, rip: EDGE });
   });
 });
 
 describe('a faulting instruction has changed nothing', () => {
   const before: readonly (readonly [number, bigint])[] = [
-    [rax, 0x1111n], [rcx, 0x2222n], [rdx, 0x3333n], [rbx, 0x4444n], [rbp, BigInt(AT.kernelStack)], [rsi, MISSING], [rdi, MISSING],
+    [rax, 0x1111n],
+    [rcx, 0x2222n],
+    [rdx, 0x3333n],
+    [rbx, 0x4444n],
+    [rbp, BigInt(AT.kernelStack)],
+    [rsi, MISSING],
+    [rdi, MISSING],
   ];
   it.each([
-    ['push [rsi]', 'ff36'], ['pop [rsi]', '8f06'], ['xchg [rsi],rax', '488706'], ['lock xadd [rsi],rax', 'f0480fc106'], ['lock cmpxchg [rsi],rcx', 'f0480fb10e'],
-    ['cmpxchg16b [rsi]', '480fc70e'], ['add rax,[rsi]', '480306'], ['adc [rsi],rax', '481106'], ['inc [rsi]', '48ff06'], ['shl [rsi],1', '48d126'],
-    ['movsb', 'a4'], ['stosb', 'aa'], ['lodsb', 'ac'], ['cmpsb', 'a6'], ['scasb', 'ae'], ['call [rsi]', 'ff16'], ['jmp [rsi]', 'ff26'], ['callf [rsi]', '48ff1e'],
-    ['lss rax,[rsi]', '480fb206'], ['mov ds,[rsi]', '8e1e'], ['lgdt [rsi]', '0f0116'], ['bts [rsi],rax', '480fab06'], ['fstp [rsi]', 'dd1e'], ['rep movsb', 'f3a4'],
+    ['push [rsi]', 'ff36'],
+    ['pop [rsi]', '8f06'],
+    ['xchg [rsi],rax', '488706'],
+    ['lock xadd [rsi],rax', 'f0480fc106'],
+    ['lock cmpxchg [rsi],rcx', 'f0480fb10e'],
+    ['cmpxchg16b [rsi]', '480fc70e'],
+    ['add rax,[rsi]', '480306'],
+    ['adc [rsi],rax', '481106'],
+    ['inc [rsi]', '48ff06'],
+    ['shl [rsi],1', '48d126'],
+    ['movsb', 'a4'],
+    ['stosb', 'aa'],
+    ['lodsb', 'ac'],
+    ['cmpsb', 'a6'],
+    ['scasb', 'ae'],
+    ['call [rsi]', 'ff16'],
+    ['jmp [rsi]', 'ff26'],
+    ['callf [rsi]', '48ff1e'],
+    ['lss rax,[rsi]', '480fb206'],
+    ['mov ds,[rsi]', '8e1e'],
+    ['lgdt [rsi]', '0f0116'],
+    ['bts [rsi],rax', '480fab06'],
+    ['fstp [rsi]', 'dd1e'],
+    ['rep movsb', 'f3a4'],
   ])('%s', (_name, code) => {
-    m.start('long', { flags: FLAG.cf | FLAG.zf }).code(`${code}`).set(...before);
+    m.start('long', { flags: FLAG.cf | FLAG.zf })
+      .code(`${code}`)
+      .set(...before);
     const stop = m.run();
     expect(stop).toMatchObject({ vector: VECTOR.pf, rip: HERE, rsp: BigInt(AT.kernelStack) });
     expect(stop.flags & FLAG.arithmetic).toBe(FLAG.cf | FLAG.zf);
@@ -162,24 +257,39 @@ describe('a faulting instruction has changed nothing', () => {
   });
 
   it.each([
-    ['push rax', '50'], ['call', 'e800000000'], ['pushf', '9c'], ['enter 16,2', 'c8100002'], ['push [rbx]', 'ff33'], ['push fs', '0fa0'], ['pop rax', '58'],
-    ['ret', 'c3'], ['popf', '9d'], ['retf', '48cb'], ['iretq', '48cf'],
+    ['push rax', '50'],
+    ['call', 'e800000000'],
+    ['pushf', '9c'],
+    ['enter 16,2', 'c8100002'],
+    ['push [rbx]', 'ff33'],
+    ['push fs', '0fa0'],
+    ['pop rax', '58'],
+    ['ret', 'c3'],
+    ['popf', '9d'],
+    ['retf', '48cb'],
+    ['iretq', '48cf'],
   ])('%s on a missing stack', (_name, code) => {
-    m.start('long').code(code).set([rsp, MISSING + 8n], [rbx, BigInt(AT.data)], [rbp, BigInt(AT.data)], [rax, 5n]);
+    m.start('long')
+      .code(code)
+      .set([rsp, MISSING + 8n], [rbx, BigInt(AT.data)], [rbp, BigInt(AT.data)], [rax, 5n]);
     m.vector(VECTOR.pf, { ist: 1 });
     expect(m.run()).toMatchObject({ vector: VECTOR.pf, rip: HERE, rsp: MISSING + 8n });
     expect([m.gpr(rax), m.gpr(rbp)]).toEqual([5n, BigInt(AT.data)]);
   });
 
   it('PUSHA that fails half-way moves nothing', () => {
-    m.start('paged', { level: 3 }).code('60').set([rsp, MISSING + 0x10n]);
+    m.start('paged', { level: 3 })
+      .code('60')
+      .set([rsp, MISSING + 0x10n]);
     m.tables.map(MISSING, AT.data, PTE.p | PTE.w | PTE.u);
     expect(m.run()).toMatchObject({ vector: VECTOR.pf, error: 6, rip: HERE, rsp: MISSING + 0x10n });
     expect(m.cr2).toBe(MISSING - 4n);
   });
 
   it('REP MOVSB stops at the missing byte and goes on when it is there', () => {
-    m.start('long').code('f3a4 f4').set([rsi, BigInt(AT.data)], [rdi, MISSING + 0xffdn], [rcx, 8n]);
+    m.start('long')
+      .code('f3a4 f4')
+      .set([rsi, BigInt(AT.data)], [rdi, MISSING + 0xffdn], [rcx, 8n]);
     m.tables.map(MISSING, AT.data + 0x2000, PTE.p | PTE.w);
     m.put64(AT.data, 0x0807_0605_0403_0201n);
     const stop = m.run();
@@ -194,7 +304,9 @@ describe('a faulting instruction has changed nothing', () => {
   });
 
   it('REPE CMPSB leaves the flags of the last comparison that was made', () => {
-    m.start('long').code('f3a6 f4').set([rsi, BigInt(AT.data)], [rdi, MISSING + 0xffen], [rcx, 8n]);
+    m.start('long')
+      .code('f3a6 f4')
+      .set([rsi, BigInt(AT.data)], [rdi, MISSING + 0xffen], [rcx, 8n]);
     m.tables.map(MISSING, AT.data + 0x2000, PTE.p | PTE.w);
     expect(m.run()).toMatchObject({ vector: VECTOR.pf, rip: HERE });
     expect(m.gpr(rcx)).toBe(6n);
@@ -226,19 +338,32 @@ describe('stacks that are no addresses (6.14)', () => {
 describe('alignment (6.15, #AC)', () => {
   const AC = { level: 3, cr0: CR0.am, flags: FLAG.ac } as const;
   it.each([
-    ['word', '668b4601', true], ['dword', '8b4602', true], ['dword, aligned', '8b4604', false], ['byte', '8a4601', false], ['store', '894601', true],
-    ['read-modify-write', '014601', true], ['16 bytes that need no alignment', '0f104601', false],
+    ['word', '668b4601', true],
+    ['dword', '8b4602', true],
+    ['dword, aligned', '8b4604', false],
+    ['byte', '8a4601', false],
+    ['store', '894601', true],
+    ['read-modify-write', '014601', true],
+    ['16 bytes that need no alignment', '0f104601', false],
   ] as const)('%s', (_name, code, expected) => {
     for (const mode of ['flat', 'long'] as const) {
-      m.start(mode, { ...AC, cr4: CR4.osfxsr }).code(`${code} cd80`).set([rsi, BigInt(AT.data)]);
+      m.start(mode, { ...AC, cr4: CR4.osfxsr })
+        .code(`${code} cd80`)
+        .set([rsi, BigInt(AT.data)]);
       const stop = m.run();
       if (expected) expect(stop).toMatchObject({ vector: VECTOR.ac, error: 0, rip: HERE });
       else expect(stop.vector).toBe(DONE);
     }
   });
   it('only with CR0.AM, EFLAGS.AC and at level 3', () => {
-    for (const options of [{ ...AC, cr0: 0 }, { ...AC, flags: 0 }, { ...AC, level: 0 }] as const) {
-      m.start('long', options).code('8b4601 cd80').set([rsi, BigInt(AT.data)]);
+    for (const options of [
+      { ...AC, cr0: 0 },
+      { ...AC, flags: 0 },
+      { ...AC, level: 0 },
+    ] as const) {
+      m.start('long', options)
+        .code('8b4601 cd80')
+        .set([rsi, BigInt(AT.data)]);
       expect(m.run().vector).toBe(DONE);
     }
   });
@@ -324,7 +449,10 @@ describe('the frame', () => {
     }
   });
   it('an interrupt gate clears IF, a trap gate does not; both clear TF, NT, RF', () => {
-    for (const [access, kept] of [[0x8e, 0], [0x8f, FLAG.if]] as const) {
+    for (const [access, kept] of [
+      [0x8e, 0],
+      [0x8f, FLAG.if],
+    ] as const) {
       m.start('long', { flags: FLAG.if | FLAG.nt | FLAG.tf }).code('cd31');
       m.vector(0x31, { access });
       expect(m.run()).toMatchObject({ vector: 0x31, flags: FLAG.if | FLAG.nt | FLAG.tf | 2 });
@@ -332,12 +460,17 @@ describe('the frame', () => {
     }
   });
   it('64-bit frames are aligned to 16 bytes', () => {
-    m.start('long').code('cc').set([rsp, BigInt(AT.kernelStack - 3)]);
+    m.start('long')
+      .code('cc')
+      .set([rsp, BigInt(AT.kernelStack - 3)]);
     expect(m.run()).toMatchObject({ vector: VECTOR.bp, rsp: BigInt(AT.kernelStack - 3) });
     expect(m.gpr(rsp)).toBe(BigInt(AT.kernelStack - 16 - 40));
   });
   it('a handler of level 0 gets the stack of the TSS, or that of the IST', () => {
-    for (const [ist, top] of [[0, AT.kernelStack], [1, AT.otherStack]] as const) {
+    for (const [ist, top] of [
+      [0, AT.kernelStack],
+      [1, AT.otherStack],
+    ] as const) {
       m.start('long', { level: 3 }).code('cc');
       m.vector(VECTOR.bp, { access: 0xee, ist });
       expect(m.run()).toMatchObject({ vector: VECTOR.bp, cs: 0x33, ss: 0x23 });

@@ -137,7 +137,13 @@ describe('call gates in protected mode (5.8.3 to 5.8.6)', () => {
     expect(m.run()).toMatchObject({ cs: S.free, rip: 0x101n });
     expect(m.gpr(rsp)).toBe(BigInt(AT.kernelStack - 10));
     const at = AT.kernelStack - 10;
-    expect([0, 2, 4, 6, 8].map((n) => m.view.getUint16(at + n, true))).toEqual([9, S.userCode, 0x11, (AT.userStack - 4) & 0xffff, S.userData]);
+    expect([0, 2, 4, 6, 8].map((n) => m.view.getUint16(at + n, true))).toEqual([
+      9,
+      S.userCode,
+      0x11,
+      (AT.userStack - 4) & 0xffff,
+      S.userData,
+    ]);
   });
   it('CALL at the same level keeps the stack', () => {
     m.start('flat').code(`${callf(S.gate)} f4`);
@@ -202,20 +208,29 @@ describe('64-bit mode', () => {
     expect(m.run().vector).toBe(ud);
   });
   it('JMP m16:64 and m16:32', () => {
-    for (const [code, size] of [['48ff2e', 8], ['ff2e', 4]] as const) {
-      m.start('long').code(code).set([GPR.rsi, BigInt(AT.data)]);
+    for (const [code, size] of [
+      ['48ff2e', 8],
+      ['ff2e', 4],
+    ] as const) {
+      m.start('long')
+        .code(code)
+        .set([GPR.rsi, BigInt(AT.data)]);
       far(BigInt(THERE), S.code64, size);
       land();
       expect(m.run()).toMatchObject({ cs: S.code64, rip: BigInt(THERE + 1) });
     }
   });
   it('JMP m16:64 to a non-canonical offset', () => {
-    m.start('long').code('48ff2e').set([GPR.rsi, BigInt(AT.data)]);
+    m.start('long')
+      .code('48ff2e')
+      .set([GPR.rsi, BigInt(AT.data)]);
     far(1n << 50n, S.code64, 8);
     expect(m.run()).toMatchObject({ vector: gp, error: 0, rip: HERE });
   });
   it('into compatibility mode and back', () => {
-    m.start('long').code('ff2e').set([GPR.rsi, BigInt(AT.data)], [rax, 0xffff_ffff_ffffn]);
+    m.start('long')
+      .code('ff2e')
+      .set([GPR.rsi, BigInt(AT.data)], [rax, 0xffff_ffff_ffffn]);
     far(BigInt(THERE), S.code, 4);
     // 32-bit: dec eax (48 is REX.W in 64-bit mode); jmpf code64:+20 / there: inc rax; hlt
     land(`48 ${jmpf(S.code64, THERE + 0x20)}`);
@@ -224,20 +239,26 @@ describe('64-bit mode', () => {
     expect(m.gpr(rax)).toBe(0xffff_ffffn);
   });
   it('CALL and RET between the two', () => {
-    m.start('long').code('ff1e f4').set([GPR.rsi, BigInt(AT.data)]);
+    m.start('long')
+      .code('ff1e f4')
+      .set([GPR.rsi, BigInt(AT.data)]);
     far(BigInt(THERE), S.code, 4);
     land('cb');
     expect(m.run()).toMatchObject({ cs: S.code64, rip: HERE + 3n, rsp: BigInt(AT.kernelStack) });
   });
   it('a code descriptor with L and D is #GP', () => {
-    m.start('long').code('ff2e').set([GPR.rsi, BigInt(AT.data)]);
+    m.start('long')
+      .code('ff2e')
+      .set([GPR.rsi, BigInt(AT.data)]);
     m.describe(S.free, segment(0, 0xfffff, 0x9a, SIZE.g | SIZE.l | SIZE.d));
     far(BigInt(THERE), S.free, 4);
     expect(m.run()).toMatchObject({ vector: gp, error: S.free });
   });
   it('CALL through a gate from level 3, and back', () => {
     for (const mode of ['long', 'compat'] as const satisfies readonly BenchMode[]) {
-      m.start(mode, { level: 3 }).code(mode === 'long' ? 'ff1e cd80' : `${callf(S.gate | 3)} cd80`).set([GPR.rsi, BigInt(AT.data)]);
+      m.start(mode, { level: 3 })
+        .code(mode === 'long' ? 'ff1e cd80' : `${callf(S.gate | 3)} cd80`)
+        .set([GPR.rsi, BigInt(AT.data)]);
       far(0n, S.gate | 3, 4);
       m.describe(S.gate, gate(S.code64, BigInt(THERE), GATE.call32 | 0x60), 0n);
       land('f4 48cb');
@@ -254,14 +275,18 @@ describe('64-bit mode', () => {
     ['with something in the upper half', S.code64, 0x100n << 32n, gp, S.gate],
     ['to a non-canonical offset', S.code64, 0x8000n, gp, 0],
   ] as const)('a gate %s', (_name, selector, upper, vector, error) => {
-    m.start('long').code('ff1e').set([GPR.rsi, BigInt(AT.data)]);
+    m.start('long')
+      .code('ff1e')
+      .set([GPR.rsi, BigInt(AT.data)]);
     far(0n, S.gate, 4);
     m.describe(S.gate, gate(selector, BigInt(THERE), GATE.call32), upper);
     expect(m.run()).toMatchObject({ vector, error, rip: HERE });
   });
   it('task gates and TSSs are #GP', () => {
     for (const type of [0x85, 0x89]) {
-      m.start('long').code('ff2e').set([GPR.rsi, BigInt(AT.data)]);
+      m.start('long')
+        .code('ff2e')
+        .set([GPR.rsi, BigInt(AT.data)]);
       far(0n, S.gate, 4);
       m.describe(S.gate, gate(S.tss2, 0n, type), 0n);
       expect(m.run()).toMatchObject({ vector: gp, error: S.gate });

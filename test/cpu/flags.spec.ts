@@ -35,7 +35,15 @@ describe('POPF', () => {
     ['level 3, IOPL 0', 'flat', 3, '9d', 0, ALWAYS | FLAG.ac | FLAG.id, FLAG.if | FLAG.vif | FLAG.vip],
     ['level 3, IOPL 3', 'flat', 3, '9d', FLAG.iopl, ALWAYS | FLAG.if | FLAG.ac | FLAG.id, FLAG.iopl | FLAG.vif | FLAG.vip],
     ['level 3, IOPL 0, 64 bits', 'long', 3, '9d', 0, ALWAYS | FLAG.ac | FLAG.id, FLAG.if | FLAG.vif | FLAG.vip],
-    ['level 3, IOPL 3, 16 bits of 64', 'long', 3, '669d', FLAG.iopl, ALWAYS | FLAG.if, FLAG.iopl | (UPPER & ~(FLAG.rf | FLAG.vm))],
+    [
+      'level 3, IOPL 3, 16 bits of 64',
+      'long',
+      3,
+      '669d',
+      FLAG.iopl,
+      ALWAYS | FLAG.if,
+      FLAG.iopl | (UPPER & ~(FLAG.rf | FLAG.vm)),
+    ],
   ])('%s', (_name, mode, level, code, before, follow, stay) => {
     expect(popf(mode, level, code, before, ALL)).toBe((ALL & follow & ~TF) | (before & stay));
     const set = before | (stay & ~FLAG.iopl);
@@ -57,8 +65,14 @@ describe('PUSHF', () => {
 });
 
 describe('CLI and STI', () => {
-  it.each([[0, false], [FLAG.iopl, true]] as const)('at level 3 with IOPL bits %i: %s', (iopl, allowed) => {
-    for (const [code, before, after] of [['fa', FLAG.if, 0], ['fb', 0, FLAG.if]] as const) {
+  it.each([
+    [0, false],
+    [FLAG.iopl, true],
+  ] as const)('at level 3 with IOPL bits %i: %s', (iopl, allowed) => {
+    for (const [code, before, after] of [
+      ['fa', FLAG.if, 0],
+      ['fb', 0, FLAG.if],
+    ] as const) {
       for (const mode of ['flat', 'long'] as const) {
         m.start(mode, { level: 3, flags: iopl | before }).code(`${code} 90 cd80`);
         const stop = m.run();

@@ -55,15 +55,27 @@ describe('ports', () => {
     expect([stop.rip, m.gpr(rax)]).toEqual([HERE + BigInt(code.length / 2 + 1), result]);
   });
   it('REP OUTSB: one exit an element', () => {
-    m.start('long').code('f36e f4').set([rcx, 3n], [rsi, BigInt(AT.data)], [rdx, 0x3f8n]);
+    m.start('long')
+      .code('f36e f4')
+      .set([rcx, 3n], [rsi, BigInt(AT.data)], [rdx, 0x3f8n]);
     m.ram.set([0x61, 0x62, 0x63], AT.data);
-    expect(accesses().seen).toEqual([['out', 0x3f8, 1, 0x61n], ['out', 0x3f8, 1, 0x62n], ['out', 0x3f8, 1, 0x63n]]);
+    expect(accesses().seen).toEqual([
+      ['out', 0x3f8, 1, 0x61n],
+      ['out', 0x3f8, 1, 0x62n],
+      ['out', 0x3f8, 1, 0x63n],
+    ]);
     expect([m.gpr(rcx), m.gpr(rsi)]).toEqual([0n, BigInt(AT.data + 3)]);
   });
   it('REP INSW, downwards', () => {
-    m.start('long', { flags: FLAG.df }).code('66f36d f4').set([rcx, 2n], [rdi, BigInt(AT.data + 2)], [rdx, 0x1f0n]);
+    m.start('long', { flags: FLAG.df })
+      .code('66f36d f4')
+      .set([rcx, 2n], [rdi, BigInt(AT.data + 2)], [rdx, 0x1f0n]);
     expect(accesses([0x1111n, 0x2222n]).seen.length).toBe(2);
-    expect([m.view.getUint16(AT.data + 2, true), m.view.getUint16(AT.data, true), m.gpr(rdi)]).toEqual([0x1111, 0x2222, BigInt(AT.data - 2)]);
+    expect([m.view.getUint16(AT.data + 2, true), m.view.getUint16(AT.data, true), m.gpr(rdi)]).toEqual([
+      0x1111,
+      0x2222,
+      BigInt(AT.data - 2),
+    ]);
   });
   it('INSB to a page that is missing does not read the port', () => {
     m.start('long').code('6c').set([rdi, 0x40_0000n], [rdx, 0x60n]);
@@ -118,7 +130,9 @@ describe('the I/O permission map (vol. 1, 19.5.2)', () => {
 describe('device memory', () => {
   const D = BigInt(DEVICE);
   const run = (code: string, answers: readonly bigint[], ...registers: readonly (readonly [number, bigint])[]) => {
-    m.start('long', { cr4: CR4.osfxsr }).code(`${code} f4`).set([rsi, D], [rax, 0x1122_3344_5566_7788n], ...registers);
+    m.start('long', { cr4: CR4.osfxsr })
+      .code(`${code} f4`)
+      .set([rsi, D], [rax, 0x1122_3344_5566_7788n], ...registers);
     withDevice();
     return accesses(answers);
   };
@@ -132,13 +146,62 @@ describe('device memory', () => {
     ['dword store', '8906', [['write', DEVICE, 4, 0x5566_7788n]], 0x1122_3344_5566_7788n],
     ['qword store', '488906', [['write', DEVICE, 8, 0x1122_3344_5566_7788n]], 0x1122_3344_5566_7788n],
     ['immediate store', 'c70678563412', [['write', DEVICE, 4, 0x1234_5678n]], 0x1122_3344_5566_7788n],
-    ['read-modify-write', '8306ff', [['read', DEVICE, 4], ['write', DEVICE, 4, 0x0403_0200n]], 0x1122_3344_5566_7788n],
-    ['LOCK OR', 'f00806', [['read', DEVICE, 1], ['write', DEVICE, 1, 0x89n]], 0x1122_3344_5566_7788n],
-    ['XCHG', '8706', [['read', DEVICE, 4], ['write', DEVICE, 4, 0x5566_7788n]], 0x0403_0201n],
+    [
+      'read-modify-write',
+      '8306ff',
+      [
+        ['read', DEVICE, 4],
+        ['write', DEVICE, 4, 0x0403_0200n],
+      ],
+      0x1122_3344_5566_7788n,
+    ],
+    [
+      'LOCK OR',
+      'f00806',
+      [
+        ['read', DEVICE, 1],
+        ['write', DEVICE, 1, 0x89n],
+      ],
+      0x1122_3344_5566_7788n,
+    ],
+    [
+      'XCHG',
+      '8706',
+      [
+        ['read', DEVICE, 4],
+        ['write', DEVICE, 4, 0x5566_7788n],
+      ],
+      0x0403_0201n,
+    ],
     ['CMP', '833e01', [['read', DEVICE, 4]], 0x1122_3344_5566_7788n],
-    ['BTS', '0fba2e02', [['read', DEVICE, 4], ['write', DEVICE, 4, 0x0403_0205n]], 0x1122_3344_5566_7788n],
-    ['16-byte load: two pieces', '0f1006', [['read', DEVICE, 8], ['read', DEVICE + 8, 8]], 0x1122_3344_5566_7788n],
-    ['unaligned dword: pieces that are', '8b4601', [['read', DEVICE + 1, 1], ['read', DEVICE + 2, 2], ['read', DEVICE + 4, 1]], 0x0101_0201n & 0xffff_ffffn],
+    [
+      'BTS',
+      '0fba2e02',
+      [
+        ['read', DEVICE, 4],
+        ['write', DEVICE, 4, 0x0403_0205n],
+      ],
+      0x1122_3344_5566_7788n,
+    ],
+    [
+      '16-byte load: two pieces',
+      '0f1006',
+      [
+        ['read', DEVICE, 8],
+        ['read', DEVICE + 8, 8],
+      ],
+      0x1122_3344_5566_7788n,
+    ],
+    [
+      'unaligned dword: pieces that are',
+      '8b4601',
+      [
+        ['read', DEVICE + 1, 1],
+        ['read', DEVICE + 2, 2],
+        ['read', DEVICE + 4, 1],
+      ],
+      0x0101_0201n & 0xffff_ffffn,
+    ],
   ])('%s', (_name, code, expected, result) => {
     const { seen, stop } = run(code, [0x0807_0605_0403_0201n, code === '8b4601' ? 0x0102n : 0n, 1n]);
     expect(seen).toEqual(expected);
@@ -149,20 +212,32 @@ describe('device memory', () => {
     const from = run('a5', [0x1234_5678n], [rdi, BigInt(AT.data)]);
     expect(from.seen).toEqual([['read', DEVICE, 4]]);
     expect([m.view.getUint32(AT.data, true), m.gpr(rsi)]).toEqual([0x1234_5678, D + 4n]);
-    m.start('long').code('a5 f4').set([rsi, BigInt(AT.data)], [rdi, D]);
+    m.start('long')
+      .code('a5 f4')
+      .set([rsi, BigInt(AT.data)], [rdi, D]);
     withDevice();
     m.view.setUint32(AT.data, 0x8765_4321, true);
     expect(accesses().seen).toEqual([['write', DEVICE, 4, 0x8765_4321n]]);
   });
   it('MOVSD from one register of it to another', () => {
     const { seen } = run('a5', [0x42n], [rdi, D + 8n]);
-    expect(seen).toEqual([['read', DEVICE, 4], ['write', DEVICE + 8, 4, 0x42n]]);
+    expect(seen).toEqual([
+      ['read', DEVICE, 4],
+      ['write', DEVICE + 8, 4, 0x42n],
+    ]);
   });
   it('REP STOSB and REP LODSB: one access an element', () => {
     const { seen } = run('f3aa', [], [rdi, D], [rcx, 3n]);
-    expect(seen).toEqual([['write', DEVICE, 1, 0x88n], ['write', DEVICE + 1, 1, 0x88n], ['write', DEVICE + 2, 1, 0x88n]]);
+    expect(seen).toEqual([
+      ['write', DEVICE, 1, 0x88n],
+      ['write', DEVICE + 1, 1, 0x88n],
+      ['write', DEVICE + 2, 1, 0x88n],
+    ]);
     expect(m.gpr(rcx)).toBe(0n);
-    expect(run('f3ac', [1n, 2n], [rcx, 2n]).seen).toEqual([['read', DEVICE, 1], ['read', DEVICE + 1, 1]]);
+    expect(run('f3ac', [1n, 2n], [rcx, 2n]).seen).toEqual([
+      ['read', DEVICE, 1],
+      ['read', DEVICE + 1, 1],
+    ]);
   });
   it('PUSH, POP, CALL with a stack there', () => {
     const { seen } = run('50', [], [rsp, D + 16n]);
@@ -172,11 +247,17 @@ describe('device memory', () => {
     expect(m.gpr(rbx)).toBe(0x99n);
   });
   it('an access that begins in memory and ends there', () => {
-    m.start('long').code('8b06 0106 f4').set([rsi, D - 2n], [rax, 0n]);
+    m.start('long')
+      .code('8b06 0106 f4')
+      .set([rsi, D - 2n], [rax, 0n]);
     withDevice();
     m.view.setUint16(DEVICE - 2, 0x2211, true);
     const { seen } = accesses([0x4433n, 0x4433n]);
-    expect(seen).toEqual([['read', DEVICE, 2], ['read', DEVICE, 2], ['write', DEVICE, 2, 0x8866n]]);
+    expect(seen).toEqual([
+      ['read', DEVICE, 2],
+      ['read', DEVICE, 2],
+      ['write', DEVICE, 2, 0x8866n],
+    ]);
     expect([m.gpr(rax), m.view.getUint16(DEVICE - 2, true)]).toEqual([0x4433_2211n, 0x4422]);
   });
   it('flags are set once', () => {
@@ -186,7 +267,10 @@ describe('device memory', () => {
   });
   it('x87 and FXSAVE', () => {
     expect(run('df2e', [5n]).seen).toEqual([['read', DEVICE, 8]]); // fild qword
-    expect(run('db2e', [0x8000_0000_0000_0000n, 0x3fffn]).seen).toEqual([['read', DEVICE, 8], ['read', DEVICE + 8, 2]]); // fld tbyte
+    expect(run('db2e', [0x8000_0000_0000_0000n, 0x3fffn]).seen).toEqual([
+      ['read', DEVICE, 8],
+      ['read', DEVICE + 8, 2],
+    ]); // fld tbyte
   });
   it('a page fault comes before any access', () => {
     m.start('long').code('8906').set([rsi, D]);
@@ -197,7 +281,9 @@ describe('device memory', () => {
     expect(m.run()).toMatchObject({ vector: pf, error: 3, rip: HERE });
   });
   it('stores to read-only memory are dropped', () => {
-    m.start('long').code('8906 0106 8b1e f4').set([rsi, BigInt(AT.data)], [rax, 7n]);
+    m.start('long')
+      .code('8906 0106 8b1e f4')
+      .set([rsi, BigInt(AT.data)], [rax, 7n]);
     m.view.setUint32(AT.data, 0x55, true);
     m.memory.map((AT.data >> 12) as never, m.memory.host(AT.data as never), false);
     m.run();

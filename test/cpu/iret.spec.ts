@@ -69,15 +69,26 @@ describe('protected mode', () => {
       startKernel(mode);
       m.code('cf');
       frame(4, THERE, S.userCode, FLAG.if | 2, AT.userStack, S.userData);
-      expect(m.run()).toMatchObject({ vector: DONE, cs: S.userCode, ss: S.userData, rsp: BigInt(AT.userStack), flags: FLAG.if | 2 });
+      expect(m.run()).toMatchObject({
+        vector: DONE,
+        cs: S.userCode,
+        ss: S.userData,
+        rsp: BigInt(AT.userStack),
+        flags: FLAG.if | 2,
+      });
       expect([m.cpu.selector(SEGMENT.ds), m.cpu.attributes(SEGMENT.ds)]).toEqual([0, 0]);
     }
   });
   it('level 3 changes neither IOPL nor IF; with IOPL 3 IF', () => {
-    for (const [iopl, expected] of [[0, 0], [FLAG.iopl, FLAG.iopl | FLAG.if]] as const) {
+    for (const [iopl, expected] of [
+      [0, 0],
+      [FLAG.iopl, FLAG.iopl | FLAG.if],
+    ] as const) {
       m.start('flat', { level: 3, flags: iopl }).code('cf').code('cd80', THERE);
       m.set([rsp, BigInt(AT.userStack - 12)]);
-      [THERE, S.userCode, FLAG.if | FLAG.iopl | FLAG.ac | 2].forEach((word, n) => void m.view.setUint32(AT.userStack - 12 + 4 * n, word, true));
+      [THERE, S.userCode, FLAG.if | FLAG.iopl | FLAG.ac | 2].forEach(
+        (word, n) => void m.view.setUint32(AT.userStack - 12 + 4 * n, word, true),
+      );
       expect(m.run().flags).toBe(expected | FLAG.ac | 2);
     }
   });
@@ -135,7 +146,8 @@ describe('64-bit mode', () => {
     expect(m.run()).toMatchObject({ ss: 0, rsp: BigInt(AT.otherStack) });
   });
   it.each([
-    ['64-bit', S.userCode64], ['compatibility', S.userCode],
+    ['64-bit', S.userCode64],
+    ['compatibility', S.userCode],
   ] as const)('to %s code of level 3', (_name, selector) => {
     startKernel('long');
     m.code('48cf');

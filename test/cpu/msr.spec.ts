@@ -14,10 +14,16 @@ const WRMSR = '0f30';
 const RDMSR = '0f32';
 const low = (value: bigint) => value & 0xffff_ffffn;
 
-const written = (msr: number, value: bigint): readonly [number, bigint][] => [[rcx, BigInt(msr)], [rax, low(value)], [rdx, value >> 32n]];
+const written = (msr: number, value: bigint): readonly [number, bigint][] => [
+  [rcx, BigInt(msr)],
+  [rax, low(value)],
+  [rdx, value >> 32n],
+];
 /** What an RDMSR gives after a WRMSR of `value`. */
 function roundTrip(msr: number, value: bigint): bigint {
-  m.start('long').code(`${WRMSR} 31c0 31d2 ${RDMSR} f4`).set(...written(msr, value));
+  m.start('long')
+    .code(`${WRMSR} 31c0 31d2 ${RDMSR} f4`)
+    .set(...written(msr, value));
   expect(m.run().vector).toBe(-1);
   return m.gpr(rax) | (m.gpr(rdx) << 32n);
 }
@@ -26,39 +32,70 @@ const CANONICAL = 0xffff_8000_1234_5678n;
 const BEYOND = 0x8000_0000_0000n;
 describe('registers of the CPU', () => {
   it.each([
-    ['IA32_SYSENTER_CS', 0x174, 0x10n], ['IA32_SYSENTER_ESP', 0x175, CANONICAL], ['IA32_SYSENTER_EIP', 0x176, CANONICAL],
-    ['IA32_PAT', 0x277, 0x0007_0106_0500_0406n], ['IA32_STAR', 0xc000_0081, 0x1234_5678_9abc_def0n], ['IA32_LSTAR', 0xc000_0082, CANONICAL],
-    ['IA32_CSTAR', 0xc000_0083, CANONICAL], ['IA32_FMASK', 0xc000_0084, 0x4_7700n], ['IA32_FS_BASE', 0xc000_0100, CANONICAL], ['IA32_GS_BASE', 0xc000_0101, CANONICAL],
-    ['IA32_KERNEL_GS_BASE', 0xc000_0102, CANONICAL], ['IA32_TSC_AUX', 0xc000_0103, 0xabcdn], ['IA32_DEBUGCTL', 0x1d9, 2n], ['MTRRphysBase0', 0x200, 0x8000_0006n],
+    ['IA32_SYSENTER_CS', 0x174, 0x10n],
+    ['IA32_SYSENTER_ESP', 0x175, CANONICAL],
+    ['IA32_SYSENTER_EIP', 0x176, CANONICAL],
+    ['IA32_PAT', 0x277, 0x0007_0106_0500_0406n],
+    ['IA32_STAR', 0xc000_0081, 0x1234_5678_9abc_def0n],
+    ['IA32_LSTAR', 0xc000_0082, CANONICAL],
+    ['IA32_CSTAR', 0xc000_0083, CANONICAL],
+    ['IA32_FMASK', 0xc000_0084, 0x4_7700n],
+    ['IA32_FS_BASE', 0xc000_0100, CANONICAL],
+    ['IA32_GS_BASE', 0xc000_0101, CANONICAL],
+    ['IA32_KERNEL_GS_BASE', 0xc000_0102, CANONICAL],
+    ['IA32_TSC_AUX', 0xc000_0103, 0xabcdn],
+    ['IA32_DEBUGCTL', 0x1d9, 2n],
+    ['MTRRphysBase0', 0x200, 0x8000_0006n],
     ['MTRRdefType', 0x2ff, 0xc06n],
   ])('%s keeps what is written', (_name, msr, value) => {
     expect(roundTrip(msr, value)).toBe(value);
   });
 
   it.each([
-    ['IA32_LSTAR, not canonical', 0xc000_0082, BEYOND], ['IA32_CSTAR, not canonical', 0xc000_0083, BEYOND], ['IA32_FS_BASE, not canonical', 0xc000_0100, BEYOND],
-    ['IA32_GS_BASE, not canonical', 0xc000_0101, BEYOND], ['IA32_KERNEL_GS_BASE, not canonical', 0xc000_0102, BEYOND],
-    ['IA32_SYSENTER_ESP, not canonical', 0x175, BEYOND], ['IA32_SYSENTER_EIP, not canonical', 0x176, BEYOND],
-    ['IA32_EFER, reserved bit 1', 0xc000_0080, 0x502n], ['IA32_EFER, LME cleared under paging', 0xc000_0080, 0x001n], ['IA32_EFER, bit 63', 0xc000_0080, (1n << 63n) | 0x501n],
-    ['IA32_PAT, type 2', 0x277, 2n], ['IA32_PAT, type 8', 0x277, 8n], ['IA32_TSC_AUX, upper half', 0xc000_0103, 1n << 32n], ['IA32_FMASK, upper half', 0xc000_0084, 1n << 32n],
-    ['IA32_DEBUGCTL, reserved', 0x1d9, 1n << 20n], ['no such MSR', 0xc000_0085, 0n], ['MTRRcap is read-only', 0xfe, 0n], ['MTRRdefType, type 2', 0x2ff, 2n],
-    ['IA32_MISC_ENABLE, reserved', 0x1a0, 1n << 62n], ['IA32_PLATFORM_ID is read-only', 0x17, 0n],
+    ['IA32_LSTAR, not canonical', 0xc000_0082, BEYOND],
+    ['IA32_CSTAR, not canonical', 0xc000_0083, BEYOND],
+    ['IA32_FS_BASE, not canonical', 0xc000_0100, BEYOND],
+    ['IA32_GS_BASE, not canonical', 0xc000_0101, BEYOND],
+    ['IA32_KERNEL_GS_BASE, not canonical', 0xc000_0102, BEYOND],
+    ['IA32_SYSENTER_ESP, not canonical', 0x175, BEYOND],
+    ['IA32_SYSENTER_EIP, not canonical', 0x176, BEYOND],
+    ['IA32_EFER, reserved bit 1', 0xc000_0080, 0x502n],
+    ['IA32_EFER, LME cleared under paging', 0xc000_0080, 0x001n],
+    ['IA32_EFER, bit 63', 0xc000_0080, (1n << 63n) | 0x501n],
+    ['IA32_PAT, type 2', 0x277, 2n],
+    ['IA32_PAT, type 8', 0x277, 8n],
+    ['IA32_TSC_AUX, upper half', 0xc000_0103, 1n << 32n],
+    ['IA32_FMASK, upper half', 0xc000_0084, 1n << 32n],
+    ['IA32_DEBUGCTL, reserved', 0x1d9, 1n << 20n],
+    ['no such MSR', 0xc000_0085, 0n],
+    ['MTRRcap is read-only', 0xfe, 0n],
+    ['MTRRdefType, type 2', 0x2ff, 2n],
+    ['IA32_MISC_ENABLE, reserved', 0x1a0, 1n << 62n],
+    ['IA32_PLATFORM_ID is read-only', 0x17, 0n],
   ])('WRMSR: #GP(0) for %s', (_name, msr, value) => {
-    m.start('long').code(`${WRMSR} f4`).set(...written(msr, value));
+    m.start('long')
+      .code(`${WRMSR} f4`)
+      .set(...written(msr, value));
     expect(m.run()).toMatchObject({ vector: gp, error: 0, rip: BigInt(AT.code) });
   });
   it.each([0x0, 0xc000_0085, 0x1234_5678, 0xffff_ffff])('RDMSR: #GP(0) for %i', (msr) => {
-    m.start('long').code(`${RDMSR} f4`).set([rcx, BigInt(msr)], [rax, 5n], [rdx, 6n]);
+    m.start('long')
+      .code(`${RDMSR} f4`)
+      .set([rcx, BigInt(msr)], [rax, 5n], [rdx, 6n]);
     expect(m.run()).toMatchObject({ vector: gp, error: 0, rip: BigInt(AT.code) });
     expect([m.gpr(rax), m.gpr(rdx)]).toEqual([5n, 6n]);
   });
   it('clears the upper halves of RAX and RDX, and heeds only ECX', () => {
-    m.start('long').code(`${RDMSR} f4`).set([rcx, 0xdead_0000_0000_0277n], [rax, -1n & 0xffff_ffff_ffff_ffffn], [rdx, 0xffff_ffff_ffff_ffffn]);
+    m.start('long')
+      .code(`${RDMSR} f4`)
+      .set([rcx, 0xdead_0000_0000_0277n], [rax, -1n & 0xffff_ffff_ffff_ffffn], [rdx, 0xffff_ffff_ffff_ffffn]);
     m.run();
     expect([m.gpr(rax), m.gpr(rdx)]).toEqual([0x0007_0406n, 0x0007_0406n]);
   });
   it('IA32_EFER.NXE holds for the next access', () => {
-    m.start('long').code(`${WRMSR} ff26`).set(...written(0xc000_0080, 0xd01n), [6, BigInt(AT.data)]);
+    m.start('long')
+      .code(`${WRMSR} ff26`)
+      .set(...written(0xc000_0080, 0xd01n), [6, BigInt(AT.data)]);
     m.put64(AT.data, BigInt(AT.data + 0x1000));
     m.tables.setEntry(BigInt(AT.data + 0x1000), BigInt(AT.data + 0x1000) | 3n | (1n << 63n));
     expect(m.run()).toMatchObject({ vector: VECTOR.pf, error: 0x11 });
@@ -88,7 +125,9 @@ describe('the time stamp counter', () => {
 
 describe('registers that the machine answers', () => {
   it('WRMSR and RDMSR leave with the value, and go on when answered', () => {
-    m.start('long').code(`${WRMSR} ${RDMSR} f4`).set(...written(0x6e0, 0x1_2345_6789n));
+    m.start('long')
+      .code(`${WRMSR} ${RDMSR} f4`)
+      .set(...written(0x6e0, 0x1_2345_6789n));
     expect(m.run().exit).toBe(EXIT.msr);
     expect(m.engine.exit).toMatchObject({ msr: 0x6e0, write: true, dataLow: 0x2345_6789, dataHigh: 1 });
     m.engine.completeMsr(true);
@@ -110,10 +149,18 @@ describe('registers that the machine answers', () => {
 
 describe('control registers', () => {
   it.each([
-    ['CR0.PG without PE', '0f22c0', 0x8000_0000n], ['CR0.NW without CD', '0f22c0', 0xa000_0033n], ['CR0, upper half', '0f22c0', (1n << 32n) | 0x8000_0033n],
-    ['CR0.PG cleared in 64-bit mode', '0f22c0', 0x33n], ['CR3, address beyond 40 bits', '0f22d8', 1n << 40n], ['CR4.PAE cleared in long mode', '0f22e0', 0n],
-    ['CR4, reserved bit', '0f22e0', (1n << 25n) | 0x20n], ['CR4.VMXE', '0f22e0', (1n << 13n) | 0x20n], ['CR4.PKE', '0f22e0', (1n << 22n) | 0x20n],
-    ['CR4.LA57', '0f22e0', (1n << 12n) | 0x20n], ['CR4.PCIDE with a PCID in CR3', '0f22e0', 0x2_0020n], ['CR8 above 15', '440f22c0', 16n],
+    ['CR0.PG without PE', '0f22c0', 0x8000_0000n],
+    ['CR0.NW without CD', '0f22c0', 0xa000_0033n],
+    ['CR0, upper half', '0f22c0', (1n << 32n) | 0x8000_0033n],
+    ['CR0.PG cleared in 64-bit mode', '0f22c0', 0x33n],
+    ['CR3, address beyond 40 bits', '0f22d8', 1n << 40n],
+    ['CR4.PAE cleared in long mode', '0f22e0', 0n],
+    ['CR4, reserved bit', '0f22e0', (1n << 25n) | 0x20n],
+    ['CR4.VMXE', '0f22e0', (1n << 13n) | 0x20n],
+    ['CR4.PKE', '0f22e0', (1n << 22n) | 0x20n],
+    ['CR4.LA57', '0f22e0', (1n << 12n) | 0x20n],
+    ['CR4.PCIDE with a PCID in CR3', '0f22e0', 0x2_0020n],
+    ['CR8 above 15', '440f22c0', 16n],
   ])('#GP(0) for %s', (_name, code, value) => {
     m.start('long').code(code).set([rax, value]);
     if (_name.startsWith('CR4.PCIDE')) m.cpu.set64(STATE.cr3, BigInt(m.tables.root) | 8n);
@@ -137,7 +184,12 @@ describe('control registers', () => {
     m.start('long', { cr4: CR4.osxsave }).code('0f01d1 31c0 0f01d0 f4').set([rax, 3n]);
     m.run();
     expect(m.gpr(rax)).toBe(3n);
-    for (const [value, index] of [[2n, 0n], [7n, 0n], [0n, 0n], [1n, 1n]] as const) {
+    for (const [value, index] of [
+      [2n, 0n],
+      [7n, 0n],
+      [0n, 0n],
+      [1n, 1n],
+    ] as const) {
       m.start('long', { cr4: CR4.osxsave }).code('0f01d1').set([rax, value], [rcx, index]);
       expect(m.run()).toMatchObject({ vector: gp, error: 0 });
     }
@@ -146,9 +198,13 @@ describe('control registers', () => {
   });
   it('UMIP keeps SGDT, SIDT, SLDT, STR, SMSW from level 3', () => {
     for (const code of ['0f0106', '0f010e', '0f00c0', '0f00c8', '0f01e0']) {
-      m.start('long', { level: 3, cr4: CR4.umip }).code(code).set([6, BigInt(AT.data)]);
+      m.start('long', { level: 3, cr4: CR4.umip })
+        .code(code)
+        .set([6, BigInt(AT.data)]);
       expect(m.run(), code).toMatchObject({ vector: gp, error: 0 });
-      m.start('long', { level: 3 }).code(`${code} cd80`).set([6, BigInt(AT.data)]);
+      m.start('long', { level: 3 })
+        .code(`${code} cd80`)
+        .set([6, BigInt(AT.data)]);
       expect(m.run(), code).toMatchObject({ vector: 0x80 });
     }
   });

@@ -53,23 +53,79 @@ describe('rights of a 4-KiB page (SDM vol. 3, 4.6.1, 4.7)', () => {
     { name: 'not present', bits: 0n, level: 0, expected: { read: 0, write: E.w, fetch: 0 } },
     { name: 'not present, from level 3', bits: 0n, level: 3, expected: { read: E.u, write: E.u | E.w, fetch: E.u } },
     { name: 'supervisor, writable', bits: P | W, level: 0, expected: { read: ok, write: ok, fetch: ok } },
-    { name: 'supervisor, writable, from level 3', bits: P | W, level: 3, expected: { read: E.u | E.p, write: E.u | E.p | E.w, fetch: E.u | E.p } },
+    {
+      name: 'supervisor, writable, from level 3',
+      bits: P | W,
+      level: 3,
+      expected: { read: E.u | E.p, write: E.u | E.p | E.w, fetch: E.u | E.p },
+    },
     { name: 'supervisor, read-only, WP = 0', bits: P, level: 0, expected: { read: ok, write: ok, fetch: ok } },
-    { name: 'supervisor, read-only, WP = 1', bits: P, level: 0, cr0: CR0.wp, expected: { read: ok, write: E.p | E.w, fetch: ok } },
+    {
+      name: 'supervisor, read-only, WP = 1',
+      bits: P,
+      level: 0,
+      cr0: CR0.wp,
+      expected: { read: ok, write: E.p | E.w, fetch: ok },
+    },
     { name: 'user, read-only, from level 0, WP = 0', bits: P | U, level: 0, expected: { read: ok, write: ok, fetch: ok } },
-    { name: 'user, read-only, from level 0, WP = 1', bits: P | U, level: 0, cr0: CR0.wp, expected: { read: ok, write: E.p | E.w, fetch: ok } },
+    {
+      name: 'user, read-only, from level 0, WP = 1',
+      bits: P | U,
+      level: 0,
+      cr0: CR0.wp,
+      expected: { read: ok, write: E.p | E.w, fetch: ok },
+    },
     { name: 'user, read-only, WP = 0', bits: P | U, level: 3, expected: { read: ok, write: E.p | E.w | E.u, fetch: ok } },
     { name: 'user, writable', bits: P | U | W, level: 3, expected: { read: ok, write: ok, fetch: ok } },
-    { name: 'writable below a read-only table', bits: P | U | W, above: P | U, level: 3, expected: { read: ok, write: E.p | E.w | E.u, fetch: ok } },
-    { name: 'user below a supervisor table', bits: P | U | W, above: P | W, level: 3, expected: { read: E.p | E.u, write: E.p | E.w | E.u, fetch: E.p | E.u } },
+    {
+      name: 'writable below a read-only table',
+      bits: P | U | W,
+      above: P | U,
+      level: 3,
+      expected: { read: ok, write: E.p | E.w | E.u, fetch: ok },
+    },
+    {
+      name: 'user below a supervisor table',
+      bits: P | U | W,
+      above: P | W,
+      level: 3,
+      expected: { read: E.p | E.u, write: E.p | E.w | E.u, fetch: E.p | E.u },
+    },
     { name: 'not-present table', bits: P | U | W, above: W | U, level: 3, expected: { read: E.u, write: E.w | E.u, fetch: E.u } },
     { name: 'SMEP: user page', bits: P | U | W, level: 0, cr4: CR4.smep, expected: { read: ok, write: ok, fetch: E.p | E.i } },
     { name: 'SMEP: supervisor page', bits: P | W, level: 0, cr4: CR4.smep, expected: { read: ok, write: ok, fetch: ok } },
     { name: 'SMEP: from level 3', bits: P | U | W, level: 3, cr4: CR4.smep, expected: { read: ok, write: ok, fetch: ok } },
-    { name: 'SMEP gives fetches their bit in every error code', bits: 0n, level: 3, cr4: CR4.smep, expected: { read: E.u, write: E.u | E.w, fetch: E.u | E.i } },
-    { name: 'SMAP, AC = 0: user page', bits: P | U | W, level: 0, cr4: CR4.smap, expected: { read: E.p, write: E.p | E.w, fetch: ok } },
-    { name: 'SMAP, AC = 1: user page', bits: P | U | W, level: 0, cr4: CR4.smap, flags: FLAG.ac, expected: { read: ok, write: ok, fetch: ok } },
-    { name: 'SMAP, AC = 1: read-only user page, WP = 1', bits: P | U, level: 0, cr4: CR4.smap, cr0: CR0.wp, flags: FLAG.ac, expected: { read: ok, write: E.p | E.w, fetch: ok } },
+    {
+      name: 'SMEP gives fetches their bit in every error code',
+      bits: 0n,
+      level: 3,
+      cr4: CR4.smep,
+      expected: { read: E.u, write: E.u | E.w, fetch: E.u | E.i },
+    },
+    {
+      name: 'SMAP, AC = 0: user page',
+      bits: P | U | W,
+      level: 0,
+      cr4: CR4.smap,
+      expected: { read: E.p, write: E.p | E.w, fetch: ok },
+    },
+    {
+      name: 'SMAP, AC = 1: user page',
+      bits: P | U | W,
+      level: 0,
+      cr4: CR4.smap,
+      flags: FLAG.ac,
+      expected: { read: ok, write: ok, fetch: ok },
+    },
+    {
+      name: 'SMAP, AC = 1: read-only user page, WP = 1',
+      bits: P | U,
+      level: 0,
+      cr4: CR4.smap,
+      cr0: CR0.wp,
+      flags: FLAG.ac,
+      expected: { read: ok, write: E.p | E.w, fetch: ok },
+    },
     { name: 'SMAP: from level 3', bits: P | U | W, level: 3, cr4: CR4.smap, expected: { read: ok, write: ok, fetch: ok } },
     { name: 'SMAP: supervisor page', bits: P | W, level: 0, cr4: CR4.smap, expected: { read: ok, write: ok, fetch: ok } },
   ];
@@ -262,7 +318,10 @@ describe('cached translations (SDM vol. 3, 4.10)', () => {
     m.tables.map(0x4000_0000n, 0, P | W, 2);
     m.put64(AT.data, 0xaaaan);
     // mov eax,[rsi]; mov dword [entry],0; invlpg [rsi+1000]; mov ebx,[rsi]
-    m.code(`8b06 48bf${le(m.tables.entryAt(0x4000_0000n, 2), 8)} c70700000000 0f01be00100000 8b1e f4`).set([RSI, 0x4000_0000n + BigInt(AT.data)]);
+    m.code(`8b06 48bf${le(m.tables.entryAt(0x4000_0000n, 2), 8)} c70700000000 0f01be00100000 8b1e f4`).set([
+      RSI,
+      0x4000_0000n + BigInt(AT.data),
+    ]);
     expect(m.run()).toMatchObject({ vector: PF, error: 0 });
   });
   it('INVLPG of a non-canonical address does nothing', () => {
@@ -409,7 +468,11 @@ describe('access from outside (GuestCaller)', () => {
     m.tables.map(PAGE_AT + 0x1000n, AT.data + 0x3000, P);
   });
   it('translates without touching accessed bits', () => {
-    expect([m.engine.translate(PAGE_AT + 5n), m.engine.translate(PAGE_AT + 0x2000n), m.engine.translate(1n << 50n)]).toEqual([AT.data + 5, -1, -1]);
+    expect([m.engine.translate(PAGE_AT + 5n), m.engine.translate(PAGE_AT + 0x2000n), m.engine.translate(1n << 50n)]).toEqual([
+      AT.data + 5,
+      -1,
+      -1,
+    ]);
     expect(m.tables.entry(PAGE_AT) & A).toBe(0n);
   });
   it('reads across pages with the rights of level 0, and refuses what is missing', () => {

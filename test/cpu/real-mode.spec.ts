@@ -62,7 +62,9 @@ describe('addresses', () => {
     expect(m.gpr(rax)).toBe(0x1234_5678n);
   });
   it('IP runs to FFFF and no further', () => {
-    m.start('real').code('b8ffff ffe0').code('90', AT.code + 0xffff); // mov ax,ffff; jmp ax
+    m.start('real')
+      .code('b8ffff ffe0')
+      .code('90', AT.code + 0xffff); // mov ax,ffff; jmp ax
     expect(m.run()).toMatchObject({ vector: gp, cs: CS });
   });
   it.each(['10ff', '1001', '1fff'])('code runs across page borders of a segment at %s0', (paragraph) => {
@@ -74,7 +76,9 @@ describe('addresses', () => {
     expect(m.gpr(rax)).toBe(0x1235n);
   });
   it('near jumps keep IP in 16 bits', () => {
-    m.start('real').code('e9fdef 0000 f4').code('e90210', AT.code + 0xf000); // jmp f000; there: jmp 10005
+    m.start('real')
+      .code('e9fdef 0000 f4')
+      .code('e90210', AT.code + 0xf000); // jmp f000; there: jmp 10005
     expect(m.run()).toMatchObject({ exit: EXIT.hlt, rip: 6n });
   });
 });
@@ -104,8 +108,13 @@ describe('interrupts and exceptions (20.1.4)', () => {
     expect([m.cpu.rflags & (FLAG.if | FLAG.cf), m.gpr(rsp)]).toEqual([FLAG.cf, BigInt(AT.kernelStack - 6)]);
   });
   it.each([
-    ['DIV by zero', '31c9 f7f1', de, 2], ['UD2', '0f0b', ud, 0], ['BOUND', '62060020', br, 0], ['INT3', 'cc', VECTOR.bp, 1], ['INTO', 'ce', VECTOR.of, 1],
-    ['LLDT', '0f00d0', ud, 0], ['MOV to CR5', '0f22e8', ud, 0],
+    ['DIV by zero', '31c9 f7f1', de, 2],
+    ['UD2', '0f0b', ud, 0],
+    ['BOUND', '62060020', br, 0],
+    ['INT3', 'cc', VECTOR.bp, 1],
+    ['INTO', 'ce', VECTOR.of, 1],
+    ['LLDT', '0f00d0', ud, 0],
+    ['MOV to CR5', '0f22e8', ud, 0],
   ] as const)('%s: no error code', (_name, code, vector, at) => {
     m.start('real', { flags: FLAG.of }).code(code).set([rax, 5n]);
     expect(m.run()).toMatchObject({ vector, rip: BigInt(at), cs: CS });
@@ -144,27 +153,35 @@ describe('to protected mode, to long mode, and back', () => {
     m.cpu.rip = 0n;
     m.view.setUint16(AT.data, 0xff, true);
     m.view.setUint32(AT.data + 2, AT.gdt, true);
-    m.code([
-      'b80020 8ed8 66 0f01160000', // mov ax,2000; mov ds,ax; lgdt [0]
-      '0f20c0 0c01 0f22c0', // mov eax,cr0; or al,1; mov cr0,eax
-      `66ea${le(AT.code + 0x100)}0800`, // jmp far 8:100
-    ].join(''));
-    m.code([
-      '66b81000 8ed8 8ed0', // mov ax,10; mov ds,ax; mov ss,ax
-      `bc${le(AT.kernelStack)}`, // mov esp
-      '0f20e0 83c820 0f22e0', // CR4.PAE
-      `b8${le(root)} 0f22d8`, // CR3
-      `b9${le(0xc0000080)} 0f32 80cc01 0f30`, // EFER.LME
-      '0f20c0 0d00000080 0f22c0', // CR0.PG: compatibility mode
-      `ea${le(AT.code + 0x200)}2800`, // jmp far 28:200
-    ].join(''), AT.code + 0x100);
+    m.code(
+      [
+        'b80020 8ed8 66 0f01160000', // mov ax,2000; mov ds,ax; lgdt [0]
+        '0f20c0 0c01 0f22c0', // mov eax,cr0; or al,1; mov cr0,eax
+        `66ea${le(AT.code + 0x100)}0800`, // jmp far 8:100
+      ].join(''),
+    );
+    m.code(
+      [
+        '66b81000 8ed8 8ed0', // mov ax,10; mov ds,ax; mov ss,ax
+        `bc${le(AT.kernelStack)}`, // mov esp
+        '0f20e0 83c820 0f22e0', // CR4.PAE
+        `b8${le(root)} 0f22d8`, // CR3
+        `b9${le(0xc0000080)} 0f32 80cc01 0f30`, // EFER.LME
+        '0f20c0 0d00000080 0f22c0', // CR0.PG: compatibility mode
+        `ea${le(AT.code + 0x200)}2800`, // jmp far 28:200
+      ].join(''),
+      AT.code + 0x100,
+    );
     m.code('48b8efcdab9078563412 48ffc0 f4', AT.code + 0x200); // mov rax,imm64; inc rax
     expect(m.run()).toMatchObject({ exit: EXIT.hlt, cs: S.code64, rip: BigInt(AT.code + 0x20e) });
     expect([m.gpr(rax), m.engine.longMode]).toEqual([0x1234_5678_90ab_cdf0n, true]);
   });
   it('protected mode off again: segments keep what they have until reloaded', () => {
     // mov eax,cr0; and al,fe; mov cr0,eax; CS is still 32-bit: mov ax,[esi]; jmp far 1000:100; back in 16 bits: mov bx,ax
-    m.start('flat').code(`0f20c0 24fe 0f22c0 668b06 ea${le(0x100)}0010`).code('89c3 f4', AT.code + 0x100).set([rsi, BigInt(AT.data)]);
+    m.start('flat')
+      .code(`0f20c0 24fe 0f22c0 668b06 ea${le(0x100)}0010`)
+      .code('89c3 f4', AT.code + 0x100)
+      .set([rsi, BigInt(AT.data)]);
     m.view.setUint16(AT.data, 0x4321, true);
     expect(m.run()).toMatchObject({ exit: EXIT.hlt, cs: 0x1000 });
     expect(m.gpr(rbx) & 0xffffn).toBe(0x4321n);

@@ -53,7 +53,9 @@ describe('stores to another page of code', () => {
     expect(twice('c6872008000055 c687ff0f000055')).toEqual([1n, 1n]);
   });
   it('a store from outside, as a device makes it', () => {
-    m.start('long').code(`49c7c4${le(SUB)} 41ffd4 89c3 e780 41ffd4 f4`).code(RETURNS(1), SUB); // out 80,eax in between
+    m.start('long')
+      .code(`49c7c4${le(SUB)} 41ffd4 89c3 e780 41ffd4 f4`)
+      .code(RETURNS(1), SUB); // out 80,eax in between
     m.run();
     m.memory.write((SUB + 1) as never, Uint8Array.of(2));
     m.run();
@@ -78,7 +80,10 @@ describe('stores to another page of code', () => {
     expect(twice(`48c7c0${le(entry)} 8130${le(0x1000)} 0f013f`)).toEqual([1n, 2n]);
   });
   it('another frame of memory put in its place', () => {
-    m.start('long').code(`49c7c4${le(SUB)} 41ffd4 89c3 e780 41ffd4 f4`).code(RETURNS(1), SUB).code(RETURNS(2), SUB + 0x1000);
+    m.start('long')
+      .code(`49c7c4${le(SUB)} 41ffd4 89c3 e780 41ffd4 f4`)
+      .code(RETURNS(1), SUB)
+      .code(RETURNS(2), SUB + 0x1000);
     m.run();
     m.memory.map((SUB >> 12) as never, m.memory.host((SUB + 0x1000) as never));
     m.run();
@@ -106,7 +111,9 @@ describe('stores to the code that is running', () => {
   });
   it('a loop that changes its own immediate', () => {
     // l: mov eax,0; add byte [rip-?],1 ; add ebx,eax; loop l
-    m.start('long').code(`b8${le(0)} 8005f5ffffff01 01c3 e2f0 f4`).set([rcx, 10n]);
+    m.start('long')
+      .code(`b8${le(0)} 8005f5ffffff01 01c3 e2f0 f4`)
+      .set([rcx, 10n]);
     m.run();
     expect(m.gpr(rbx)).toBe(45n);
   });
@@ -118,7 +125,9 @@ describe('stores to the code that is running', () => {
     expect([...m.ram.subarray(AT.code, AT.code + 4)]).toEqual([0x90, 0x90, 0x90, 0x90]);
   });
   it('a string store that runs over itself', () => {
-    m.start('long').code('f3aa 90 90 ffc3 f4').set([rcx, 6n], [rdi, BigInt(AT.code)], [rax, 0x90n]);
+    m.start('long')
+      .code('f3aa 90 90 ffc3 f4')
+      .set([rcx, 6n], [rdi, BigInt(AT.code)], [rax, 0x90n]);
     m.code('f4', AT.code + 6);
     m.run();
     expect(m.gpr(rbx)).toBe(0n);
@@ -128,23 +137,32 @@ describe('stores to the code that is running', () => {
 describe('instructions across a page border', () => {
   const AHEAD = AT.data + 0xffe;
   it('changed in their second page', () => {
-    m.start('long').code(`49c7c4${le(AHEAD)} 41ffd4 89c3 c60602 41ffd4 f4`).code(RETURNS(1), AHEAD);
+    m.start('long')
+      .code(`49c7c4${le(AHEAD)} 41ffd4 89c3 c60602 41ffd4 f4`)
+      .code(RETURNS(1), AHEAD);
     m.set([rsi, BigInt(AHEAD + 2)]);
     m.ram[AHEAD + 1] = 0x55;
     m.run();
     expect([m.gpr(rbx), m.gpr(rax)]).toEqual([0x55n, 0x255n]);
   });
   it('changed in their first page', () => {
-    m.start('long').code(`49c7c4${le(AHEAD)} 41ffd4 89c3 c60602 41ffd4 f4`).code(RETURNS(1), AHEAD);
+    m.start('long')
+      .code(`49c7c4${le(AHEAD)} 41ffd4 89c3 c60602 41ffd4 f4`)
+      .code(RETURNS(1), AHEAD);
     m.set([rsi, BigInt(AHEAD + 1)]);
     m.run();
     expect([m.gpr(rbx), m.gpr(rax)]).toEqual([1n, 2n]);
   });
   it('the second page mapped elsewhere', () => {
-    m.start('long').code(RETURNS(1), AHEAD).code('0000 00 c3', AT.data + 0x2000);
+    m.start('long')
+      .code(RETURNS(1), AHEAD)
+      .code('0000 00 c3', AT.data + 0x2000);
     m.ram[AT.data + 0x2000] = 0x77;
     const entry = m.tables.entryAt(BigInt(AT.data + 0x1000));
-    m.code(`49c7c4${le(AHEAD)} 41ffd4 89c3 48c7c0${le(entry)} 8130${le(0x3000)} 0f013e 41ffd4 f4`).set([rsi, BigInt(AT.data + 0x1000)]);
+    m.code(`49c7c4${le(AHEAD)} 41ffd4 89c3 48c7c0${le(entry)} 8130${le(0x3000)} 0f013e 41ffd4 f4`).set([
+      rsi,
+      BigInt(AT.data + 0x1000),
+    ]);
     m.run();
     expect([m.gpr(rbx), m.gpr(rax)]).toEqual([1n, 0x7701n]);
   });

@@ -9,7 +9,11 @@ beforeAll(() => {
   m = new BenchMachine();
 });
 const { rax } = GPR;
-const start = (mode: BenchMode, code: string, flags = 0) => m.start(mode, { flags }).code(code).set([rax, BigInt(mode === 'real' ? 0 : SELECTOR.data)]);
+const start = (mode: BenchMode, code: string, flags = 0) =>
+  m
+    .start(mode, { flags })
+    .code(code)
+    .set([rax, BigInt(mode === 'real' ? 0 : SELECTOR.data)]);
 /** Bytes of code run before an interrupt can be taken. */
 function interruptAfter(): number {
   m.engine.requestInterruptWindow();

@@ -24,14 +24,17 @@ const steps = (): number[] => {
 };
 
 describe('single step', () => {
-  it.each(['real', 'flat', 'paged', 'long', 'compat'] as const)('%s: after each instruction, with DR6.BS and TF off in the handler', (mode) => {
-    m.start(mode, { flags: TF }).code('90 31c0 eb01 cc 90 cd80'); // nop; xor eax,eax; jmp +1; int3; nop
-    const first = m.run();
-    expect([first.vector, offset(first), first.flags & (TF | RF)]).toEqual([db, 1, TF]);
-    expect(m.cpu.get32(DR6) & BS).toBe(BS);
-    expect(m.cpu.rflags & TF).toBe(0);
-    expect(steps()).toEqual([3, 6, 7]);
-  });
+  it.each(['real', 'flat', 'paged', 'long', 'compat'] as const)(
+    '%s: after each instruction, with DR6.BS and TF off in the handler',
+    (mode) => {
+      m.start(mode, { flags: TF }).code('90 31c0 eb01 cc 90 cd80'); // nop; xor eax,eax; jmp +1; int3; nop
+      const first = m.run();
+      expect([first.vector, offset(first), first.flags & (TF | RF)]).toEqual([db, 1, TF]);
+      expect(m.cpu.get32(DR6) & BS).toBe(BS);
+      expect(m.cpu.rflags & TF).toBe(0);
+      expect(steps()).toEqual([3, 6, 7]);
+    },
+  );
   it('from level 3 too', () => {
     m.start('long', { level: 3, flags: TF }).code('90 90 cd80');
     expect(steps()).toEqual([1, 2]);
@@ -45,12 +48,21 @@ describe('single step', () => {
     expect(steps()).toEqual([1, 6, 7]);
   });
   it('REP: after each iteration, with RF set while some are left', () => {
-    m.start('long', { flags: TF }).code('f3a4 90 cd80').set([rcx, 3n], [rsi, BigInt(AT.data)], [rdi, BigInt(AT.data + 0x100)]);
+    m.start('long', { flags: TF })
+      .code('f3a4 90 cd80')
+      .set([rcx, 3n], [rsi, BigInt(AT.data)], [rdi, BigInt(AT.data + 0x100)]);
     const stops = m.stops();
-    expect(stops.map((stop) => [offset(stop), (stop.flags & RF) !== 0])).toEqual([[0, true], [0, true], [2, false], [3, false]]);
+    expect(stops.map((stop) => [offset(stop), (stop.flags & RF) !== 0])).toEqual([
+      [0, true],
+      [0, true],
+      [2, false],
+      [3, false],
+    ]);
   });
   it.each(['f3ab', 'f3ac', 'f3a6', 'f2ae', 'f36e'])('REP %s: iteration by iteration', (code) => {
-    m.start('flat', { flags: TF }).code(`${code} cd80`).set([rcx, 3n], [rsi, BigInt(AT.data)], [rdi, BigInt(AT.data + 0x100)], [rax, 1n]);
+    m.start('flat', { flags: TF })
+      .code(`${code} cd80`)
+      .set([rcx, 3n], [rsi, BigInt(AT.data)], [rdi, BigInt(AT.data + 0x100)], [rax, 1n]);
     const seen: number[] = [];
     for (;;) {
       const stop = m.run();
@@ -66,7 +78,8 @@ describe('single step', () => {
     expect(steps()).toEqual([2]);
   });
   it.each([
-    ['INT n', 'cd30', 0x30], ['INT3', 'cc', bp],
+    ['INT n', 'cd30', 0x30],
+    ['INT3', 'cc', bp],
   ] as const)('%s is not trapped, its handler is not stepped, and the step goes on behind it', (_name, code, vector) => {
     for (const mode of ['real', 'flat', 'long'] as const) {
       m.start(mode, { flags: TF }).code(`${code} 90 90 cd80`);
@@ -94,12 +107,19 @@ describe('single step', () => {
     expect(m.run()).toMatchObject({ vector: pf, rip: 0x40_0000n });
   });
   it('IRET that restores TF steps from the instruction it returns to', () => {
-    m.start('long').code('6a10 50 6802010000 6a28 6811000100 48cf 90 90 cd80').set([rax, BigInt(AT.kernelStack)]);
+    m.start('long')
+      .code('6a10 50 6802010000 6a28 6811000100 48cf 90 90 cd80')
+      .set([rax, BigInt(AT.kernelStack)]);
     expect(steps()).toEqual([0x12, 0x13]);
   });
   it('SYSCALL with TF masked is not trapped; unmasked it is, at its target', () => {
-    for (const [mask, expected] of [[TF, [1]], [0, [0x100]]] as const) {
-      m.start('long', { level: 3, flags: TF }).code('90 0f05').code('f4', AT.code + 0x100);
+    for (const [mask, expected] of [
+      [TF, [1]],
+      [0, [0x100]],
+    ] as const) {
+      m.start('long', { level: 3, flags: TF })
+        .code('90 0f05')
+        .code('f4', AT.code + 0x100);
       m.cpu.set64(STATE.star, 0x28n << 32n);
       m.cpu.set64(STATE.lstar, BigInt(AT.code + 0x100));
       m.cpu.set64(STATE.fmask, BigInt(mask));
@@ -139,7 +159,9 @@ describe('instructions that the machine completes', () => {
       expect(m.run()).toMatchObject({ exit: EXIT.msr });
       m.engine.exit.dataLow = 0x1234;
       m.engine.completeMsr(ok);
-      expect(m.run()).toMatchObject(ok ? { vector: db, rip: BigInt(AT.code + 2) } : { vector: VECTOR.gp, error: 0, rip: BigInt(AT.code) });
+      expect(m.run()).toMatchObject(
+        ok ? { vector: db, rip: BigInt(AT.code + 2) } : { vector: VECTOR.gp, error: 0, rip: BigInt(AT.code) },
+      );
     }
   });
   it('a store to a device is trapped once', () => {
@@ -159,7 +181,9 @@ describe('IA32_DEBUGCTL.BTF', () => {
     expect(m.run()).toMatchObject({ vector: db, rip: BigInt(AT.code + 9) });
   });
   it('REP is no branch', () => {
-    m.start('long', { flags: TF, cr4: CR4.osfxsr }).code('f3aa 90 cd80').set([rcx, 3n], [rdi, BigInt(AT.data)], [rsp, BigInt(AT.kernelStack)]);
+    m.start('long', { flags: TF, cr4: CR4.osfxsr })
+      .code('f3aa 90 cd80')
+      .set([rcx, 3n], [rdi, BigInt(AT.data)], [rsp, BigInt(AT.kernelStack)]);
     m.cpu.set64(SYSTEM_STATE.debugControl, 2n);
     expect(m.run().vector).toBe(DONE);
   });

@@ -29,7 +29,9 @@ const PROGRAM = [
 const FAR = '41b978563412 4c01ca 4831da 4183ff0a e96af0ffff'; // 10ffd: mov r9d,12345678; add rdx,r9; xor rdx,rbx; cmp r15d,10; jmp back
 
 function outcome(m: BenchMachine, stepping: boolean) {
-  m.start('long', { cr4: CR4.osfxsr }).code(PROGRAM).code(FAR, AT.code + 0xffd);
+  m.start('long', { cr4: CR4.osfxsr })
+    .code(PROGRAM)
+    .code(FAR, AT.code + 0xffd);
   for (let i = 0; i < 64; i++) m.ram[AT.data + i] = i * 37;
   // DR7.L0: an instruction that is never reached.
   if (stepping) m.cpu.set64(STATE.dr + 56, 0x401n);

@@ -24,7 +24,9 @@ function star(syscall: number = S.code64, sysret: number = 0x18): void {
 
 describe('SYSCALL and SYSRET', () => {
   it('SYSCALL: RCX, R11, flat segments of level 0, masked flags; the stack stays', () => {
-    m.start('long', { level: 3, flags: FLAG.if | FLAG.cf | FLAG.zf }).code('0f05').code('f4', THERE);
+    m.start('long', { level: 3, flags: FLAG.if | FLAG.cf | FLAG.zf })
+      .code('0f05')
+      .code('f4', THERE);
     star();
     expect(m.run()).toMatchObject({ exit: 1, rip: BigInt(THERE + 1), flags: FLAG.zf | 2, rsp: BigInt(AT.userStack) });
     expect([m.gpr(rcx), m.gpr(r11)]).toEqual([HERE + 2n, BigInt(FLAG.if | FLAG.cf | FLAG.zf | 2)]);
@@ -36,21 +38,34 @@ describe('SYSCALL and SYSRET', () => {
     m.start('long', { level: 3 });
     m.cpu.set32(STATE.cpl, 0);
     m.load(cs, S.code64, 0xa09b, 0xffff_ffff, 0n);
-    m.code('480f07').code('cd80', THERE).set([rcx, BigInt(THERE)], [r11, BigInt(FLAG.if | FLAG.rf | FLAG.vm | FLAG.zf)]);
+    m.code('480f07')
+      .code('cd80', THERE)
+      .set([rcx, BigInt(THERE)], [r11, BigInt(FLAG.if | FLAG.rf | FLAG.vm | FLAG.zf)]);
     star();
-    expect(m.run()).toMatchObject({ vector: DONE, rip: BigInt(THERE + 2), cs: 0x2b, ss: 0x23, flags: FLAG.if | FLAG.zf | 2, rsp: BigInt(AT.userStack) });
+    expect(m.run()).toMatchObject({
+      vector: DONE,
+      rip: BigInt(THERE + 2),
+      cs: 0x2b,
+      ss: 0x23,
+      flags: FLAG.if | FLAG.zf | 2,
+      rsp: BigInt(AT.userStack),
+    });
   });
   it('SYSRET without REX.W: to compatibility code', () => {
     m.start('long', { level: 3 });
     m.cpu.set32(STATE.cpl, 0);
     m.load(cs, S.code64, 0xa09b, 0xffff_ffff, 0n);
-    m.code('0f07').code('48 cd80', THERE).set([rcx, 0xffff_0000_0000n | BigInt(THERE)], [r11, 2n], [rax, 8n]); // dec eax
+    m.code('0f07')
+      .code('48 cd80', THERE)
+      .set([rcx, 0xffff_0000_0000n | BigInt(THERE)], [r11, 2n], [rax, 8n]); // dec eax
     star();
     expect(m.run()).toMatchObject({ vector: DONE, cs: 0x1b, ss: 0x23 });
     expect(m.gpr(rax)).toBe(7n);
   });
   it('SYSRETQ to a non-canonical address is #GP(0) at level 0', () => {
-    m.start('long').code('480f07').set([rcx, 1n << 47n]);
+    m.start('long')
+      .code('480f07')
+      .set([rcx, 1n << 47n]);
     star();
     expect(m.run()).toMatchObject({ vector: gp, error: 0, rip: HERE, cs: S.code64 });
   });
@@ -78,18 +93,39 @@ describe('SYSENTER and SYSEXIT', () => {
     m.cpu.set64(STATE.sysenterEip, BigInt(THERE));
   };
   it.each(['flat', 'paged', 'long', 'compat'] as const)('%s: SYSENTER', (mode) => {
-    m.start(mode, { level: 3, flags: FLAG.if | FLAG.cf }).code('0f34').code('f4', THERE);
+    m.start(mode, { level: 3, flags: FLAG.if | FLAG.cf })
+      .code('0f34')
+      .code('f4', THERE);
     enter(S.code);
-    expect(m.run()).toMatchObject({ exit: 1, rip: BigInt(THERE + 1), rsp: BigInt(AT.otherStack), flags: FLAG.cf | 2, cs: S.code, ss: S.data });
+    expect(m.run()).toMatchObject({
+      exit: 1,
+      rip: BigInt(THERE + 1),
+      rsp: BigInt(AT.otherStack),
+      flags: FLAG.cf | 2,
+      cs: S.code,
+      ss: S.data,
+    });
     expect(m.cpu.attributes(cs)).toBe(mode === 'long' || mode === 'compat' ? 0xa09b : 0xc09b);
   });
-  it.each([['flat', '0f35', 0x1b, 0x23], ['long', '480f35', 0x2b, 0x33], ['long', '0f35', 0x1b, 0x23]] as const)('%s: SYSEXIT %s', (mode, code, codeSelector, stack) => {
+  it.each([
+    ['flat', '0f35', 0x1b, 0x23],
+    ['long', '480f35', 0x2b, 0x33],
+    ['long', '0f35', 0x1b, 0x23],
+  ] as const)('%s: SYSEXIT %s', (mode, code, codeSelector, stack) => {
     m.start(mode, { level: 3 });
     m.cpu.set32(STATE.cpl, 0);
     m.load(cs, mode === 'long' ? S.code64 : S.code, mode === 'long' ? 0xa09b : 0xc09b, 0xffff_ffff, 0n);
-    m.code(code).code('cd80', THERE).set([rdx, BigInt(THERE)], [rcx, BigInt(AT.userStack)]);
+    m.code(code)
+      .code('cd80', THERE)
+      .set([rdx, BigInt(THERE)], [rcx, BigInt(AT.userStack)]);
     enter(S.code);
-    expect(m.run()).toMatchObject({ vector: DONE, rip: BigInt(THERE + 2), cs: codeSelector, ss: stack, rsp: BigInt(AT.userStack) });
+    expect(m.run()).toMatchObject({
+      vector: DONE,
+      rip: BigInt(THERE + 2),
+      cs: codeSelector,
+      ss: stack,
+      rsp: BigInt(AT.userStack),
+    });
   });
   it('a null IA32_SYSENTER_CS is #GP(0)', () => {
     for (const code of ['0f34', '0f35']) {
@@ -107,7 +143,10 @@ describe('SYSENTER and SYSEXIT', () => {
     m.start('flat', { level: 3 }).code('0f35');
     enter(S.code);
     expect(m.run()).toMatchObject({ vector: gp, error: 0 });
-    for (const [to, stack] of [[1n << 50n, 0n], [0n, 1n << 50n]] as const) {
+    for (const [to, stack] of [
+      [1n << 50n, 0n],
+      [0n, 1n << 50n],
+    ] as const) {
       m.start('long').code('480f35').set([rdx, to], [rcx, stack]);
       enter(S.code);
       expect(m.run()).toMatchObject({ vector: gp, error: 0, rip: HERE });
@@ -137,17 +176,27 @@ describe('SWAPGS and the FS and GS bases', () => {
     m.start('long', { level: 3, cr4: CR4.fsgsbase }).code('f3480faed0 f30faed9 f3480faec2 f3480faecb cd80');
     m.set([rax, 0x7fff_1234_5678n], [rcx, 0xffff_ffff_8765_4321n]);
     expect(m.run().vector).toBe(DONE);
-    expect([m.cpu.segBase(fs), m.cpu.segBase(gs), m.gpr(rdx), m.gpr(GPR.rbx)]).toEqual([0x7fff_1234_5678n, 0x8765_4321n, 0x7fff_1234_5678n, 0x8765_4321n]);
+    expect([m.cpu.segBase(fs), m.cpu.segBase(gs), m.gpr(rdx), m.gpr(GPR.rbx)]).toEqual([
+      0x7fff_1234_5678n,
+      0x8765_4321n,
+      0x7fff_1234_5678n,
+      0x8765_4321n,
+    ]);
   });
-  it.each(['f3480faec0', 'f3480faec8', 'f3480faed0', 'f3480faed8'])('%s: #UD without CR4.FSGSBASE and outside 64-bit mode', (code) => {
-    m.start('long').code(code);
-    expect(m.run()).toMatchObject({ vector: ud, rip: HERE });
-    m.start('compat', { cr4: CR4.fsgsbase }).code(code.replace('48', ''));
-    expect(m.run()).toMatchObject({ vector: ud, rip: HERE });
-  });
+  it.each(['f3480faec0', 'f3480faec8', 'f3480faed0', 'f3480faed8'])(
+    '%s: #UD without CR4.FSGSBASE and outside 64-bit mode',
+    (code) => {
+      m.start('long').code(code);
+      expect(m.run()).toMatchObject({ vector: ud, rip: HERE });
+      m.start('compat', { cr4: CR4.fsgsbase }).code(code.replace('48', ''));
+      expect(m.run()).toMatchObject({ vector: ud, rip: HERE });
+    },
+  );
   it('a base that is not canonical is #GP(0)', () => {
     for (const code of ['f3480faed0', 'f3480faed8']) {
-      m.start('long', { cr4: CR4.fsgsbase }).code(code).set([rax, 1n << 47n]);
+      m.start('long', { cr4: CR4.fsgsbase })
+        .code(code)
+        .set([rax, 1n << 47n]);
       expect(m.run()).toMatchObject({ vector: gp, error: 0, rip: HERE });
     }
   });

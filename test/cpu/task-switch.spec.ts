@@ -14,7 +14,22 @@ const { rax, rbx, rsp } = GPR;
 const { db, gp, np, pf, ts } = VECTOR;
 const HERE = BigInt(AT.code);
 const TASK = AT.code + 0x200;
-const TSS = { link: 0, cr3: 28, eip: 32, eflags: 36, eax: 40, esp: 56, es: 72, cs: 76, ss: 80, ds: 84, fs: 88, gs: 92, ldt: 96, trap: 100 } as const;
+const TSS = {
+  link: 0,
+  cr3: 28,
+  eip: 32,
+  eflags: 36,
+  eax: 40,
+  esp: 56,
+  es: 72,
+  cs: 76,
+  ss: 80,
+  ds: 84,
+  fs: 88,
+  gs: 92,
+  ldt: 96,
+  trap: 100,
+} as const;
 const put = (field: number, value: number): void => m.view.setUint32(AT.tss2 + field, value, true);
 const old = (field: number): number => m.view.getUint32(AT.tss + field, true);
 const busy = (selector: number): boolean => ((m.ram[AT.gdt + selector + 5] as number) & 2) !== 0;
@@ -42,7 +57,13 @@ describe.each(['flat', 'paged', 'pae'] as const)('%s', (mode) => {
     start(mode, jmpf(S.tss2), 'f4', { flags: FLAG.cf });
     expect(m.run()).toMatchObject({ rip: BigInt(TASK + 1), cs: S.code, flags: 2, rsp: BigInt(AT.otherStack) });
     expect([m.gpr(rax), m.gpr(rbx)]).toEqual([0x5555n, 0n]);
-    expect([old(TSS.eip), old(TSS.eflags), old(TSS.eax), old(TSS.esp), old(TSS.cs)]).toEqual([AT.code + 7, FLAG.cf | 2, 0x1111, AT.kernelStack, S.code]);
+    expect([old(TSS.eip), old(TSS.eflags), old(TSS.eax), old(TSS.esp), old(TSS.cs)]).toEqual([
+      AT.code + 7,
+      FLAG.cf | 2,
+      0x1111,
+      AT.kernelStack,
+      S.code,
+    ]);
     expect([busy(S.tss), busy(S.tss2), m.cpu.selector(SEGMENT.tr)]).toEqual([false, true, S.tss2]);
     expect(m.cpu.cr0 & CR0.ts).toBe(CR0.ts);
   });

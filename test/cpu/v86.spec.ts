@@ -36,8 +36,18 @@ describe('the program', () => {
     expect(m.gpr(rax)).toBe(1n);
   });
   it.each([
-    ['HLT', 'f4', gp], ['MOV from CR0', '0f20c0', gp], ['LGDT', '0f01160000', gp], ['MOV DR', '0f23c0', gp], ['RDMSR', '0f32', gp], ['CLTS', '0f06', gp],
-    ['LLDT', '0f00d0', ud], ['SLDT', '0f00c0', ud], ['LAR', '0f02c0', ud], ['VERR', '0f00e0', ud], ['ARPL', '63c0', ud], ['LMSW', '0f01f0', gp],
+    ['HLT', 'f4', gp],
+    ['MOV from CR0', '0f20c0', gp],
+    ['LGDT', '0f01160000', gp],
+    ['MOV DR', '0f23c0', gp],
+    ['RDMSR', '0f32', gp],
+    ['CLTS', '0f06', gp],
+    ['LLDT', '0f00d0', ud],
+    ['SLDT', '0f00c0', ud],
+    ['LAR', '0f02c0', ud],
+    ['VERR', '0f00e0', ud],
+    ['ARPL', '63c0', ud],
+    ['LMSW', '0f01f0', gp],
   ] as const)('%s is refused whatever IOPL', (_name, code, vector) => {
     m.v86(3).code(code);
     expect(m.run()).toMatchObject({ vector, rip: 0n, cs: CS });
@@ -61,7 +71,10 @@ describe('instructions that IOPL rules (20.2.7)', () => {
     expect(flags).toEqual([FLAG.if, 0, FLAG.if]);
   });
   it('at IOPL 3 IRET takes three words', () => {
-    m.v86(3).code('cf').code('cd80', AT.code + 0x100).set([rsp, BigInt(AT.userStack - 6)]);
+    m.v86(3)
+      .code('cf')
+      .code('cd80', AT.code + 0x100)
+      .set([rsp, BigInt(AT.userStack - 6)]);
     [0x100, CS, FLAG.if | FLAG.cf | 2].forEach((word, n) => void m.view.setUint16(AT.userStack - 6 + 2 * n, word, true));
     const stop = m.run();
     expect(stop).toMatchObject({ vector: DONE, rip: 0x102n, rsp: BigInt(AT.userStack) });

@@ -34,8 +34,15 @@ export interface NativeDescriptor {
 
 /** Selectors with a name. 0x23, 0x2b and 0x33 lie in the GDT and are Linux's; the others are entries of the LDT. */
 export const SELECTOR = {
-  code16: 0x07, data16: 0x0f, tight: 0x17, expandDown: 0x1f, readOnly: 0x27, expandDown16: 0x2f,
-  code32: 0x23, data: 0x2b, code64: 0x33,
+  code16: 0x07,
+  data16: 0x0f,
+  tight: 0x17,
+  expandDown: 0x1f,
+  readOnly: 0x27,
+  expandDown16: 0x2f,
+  code32: 0x23,
+  data: 0x2b,
+  code64: 0x33,
 } as const;
 
 const FLAT = { base: 0, limit: 0xffff_ffff } as const;

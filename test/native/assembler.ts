@@ -1,8 +1,22 @@
 // A very small x86-64 assembler: just what the native server is written with. Labels are resolved by `finish`.
 
 export const REG = {
-  rax: 0, rcx: 1, rdx: 2, rbx: 3, rsp: 4, rbp: 5, rsi: 6, rdi: 7,
-  r8: 8, r9: 9, r10: 10, r11: 11, r12: 12, r13: 13, r14: 14, r15: 15,
+  rax: 0,
+  rcx: 1,
+  rdx: 2,
+  rbx: 3,
+  rsp: 4,
+  rbp: 5,
+  rsi: 6,
+  rdi: 7,
+  r8: 8,
+  r9: 9,
+  r10: 10,
+  r11: 11,
+  r12: 12,
+  r13: 13,
+  r14: 14,
+  r15: 15,
 } as const;
 export const CONDITION = { b: 2, ae: 3, e: 4, ne: 5, be: 6, a: 7 } as const;
 
@@ -75,15 +89,33 @@ export class Assembler {
     return this.bytes(...prefix, 0x48 | (reg >= 8 ? 4 : 0) | (rm >= 8 ? 1 : 0), ...opcode, 0xc0 | ((reg & 7) << 3) | (rm & 7));
   }
 
-  load(reg: number, mem: Mem): this { return this.memory([0x8b], reg, mem); }
-  load32(reg: number, mem: Mem): this { return this.memory([0x8b], reg, mem, false); }
-  store(mem: Mem, reg: number): this { return this.memory([0x89], reg, mem); }
-  store32(mem: Mem, reg: number): this { return this.memory([0x89], reg, mem, false); }
-  store16(mem: Mem, reg: number): this { return this.memory([0x89], reg, mem, false, [0x66]); }
-  loadSegment(segment: number, mem: Mem): this { return this.memory([0x8e], segment, mem, false); }
-  storeSegment(mem: Mem, segment: number): this { return this.memory([0x8c], segment, mem, false); }
-  lea(reg: number, mem: Mem): this { return this.memory([0x8d], reg, mem); }
-  move(to: number, from: number): this { return this.register([0x89], from, to); }
+  load(reg: number, mem: Mem): this {
+    return this.memory([0x8b], reg, mem);
+  }
+  load32(reg: number, mem: Mem): this {
+    return this.memory([0x8b], reg, mem, false);
+  }
+  store(mem: Mem, reg: number): this {
+    return this.memory([0x89], reg, mem);
+  }
+  store32(mem: Mem, reg: number): this {
+    return this.memory([0x89], reg, mem, false);
+  }
+  store16(mem: Mem, reg: number): this {
+    return this.memory([0x89], reg, mem, false, [0x66]);
+  }
+  loadSegment(segment: number, mem: Mem): this {
+    return this.memory([0x8e], segment, mem, false);
+  }
+  storeSegment(mem: Mem, segment: number): this {
+    return this.memory([0x8c], segment, mem, false);
+  }
+  lea(reg: number, mem: Mem): this {
+    return this.memory([0x8d], reg, mem);
+  }
+  move(to: number, from: number): this {
+    return this.register([0x89], from, to);
+  }
   /** Loads a constant, 0 ≤ value < 2^53, without touching the flags. */
   constant(reg: number, value: number): this {
     if (value <= 0xffff_ffff) {
@@ -92,9 +124,15 @@ export class Assembler {
     }
     return this.bytes(0x48 | (reg >= 8 ? 1 : 0), 0xb8 | (reg & 7)).u64(value);
   }
-  storeConstant32(mem: Mem, value: number): this { return this.memory([0xc7], 0, mem, false).u32(value); }
-  compare(a: number, b: number): this { return this.register([0x39], b, a); }
-  compareConstant(reg: number, value: number): this { return this.register([0x81], 7, reg).u32(value); }
+  storeConstant32(mem: Mem, value: number): this {
+    return this.memory([0xc7], 0, mem, false).u32(value);
+  }
+  compare(a: number, b: number): this {
+    return this.register([0x39], b, a);
+  }
+  compareConstant(reg: number, value: number): this {
+    return this.register([0x81], 7, reg).u32(value);
+  }
 
   jump(label: string): this {
     this.bytes(0xe9);

@@ -1,14 +1,15 @@
 // Compares what the native CPU and an emulator made of the same case, and says where they differ in words.
 import { Decoder, DecoderOptions, Formatter, FormatterSyntax } from 'iced-x86';
 import { DATA_BASE, STUB_BASE, STUB_SIZE } from './address-map.ts';
-import { FLAG, FXSAVE, IMAGE } from './cpu-image.ts';
 import type { CpuImage, CpuResult } from './cpu-image.ts';
+import { FLAG, FXSAVE, IMAGE } from './cpu-image.ts';
 import type { NativeCase } from './oracle.ts';
 
 const GPR_NAMES = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'];
 const SEGMENT_NAMES = ['es', 'cs', 'ss', 'ds', 'fs', 'gs'];
 /** IF and IOPL are not the code's to change at CPL 3, and RF in a pushed image depends on the exception. */
-const COMPARED_FLAGS = FLAG.cf | FLAG.pf | FLAG.af | FLAG.zf | FLAG.sf | FLAG.tf | FLAG.df | FLAG.of | FLAG.nt | FLAG.ac | FLAG.id;
+const COMPARED_FLAGS =
+  FLAG.cf | FLAG.pf | FLAG.af | FLAG.zf | FLAG.sf | FLAG.tf | FLAG.df | FLAG.of | FLAG.nt | FLAG.ac | FLAG.id;
 /** The addresses from here on belong to the kernel: Linux hides whether something is mapped there by always setting P. */
 const KERNEL_START = 0x7fff_ffff_f000n;
 const FLAG_NAMES = Object.entries(FLAG);
@@ -39,12 +40,14 @@ export interface Difference {
 
 /** True when nothing differs but what is undefined. Takes about 2 µs. */
 export function agree(native: CpuResult, emulated: CpuResult, undefinedState: Undefined = {}): boolean {
-  const a = native.image, b = emulated.image;
+  const a = native.image,
+    b = emulated.image;
   if (native.outcome !== emulated.outcome || !sameFault(native, emulated)) return false;
   if (a.rip !== b.rip || ((a.rflags ^ b.rflags) & COMPARED_FLAGS & ~(undefinedState.flags ?? 0)) !== 0) return false;
   const skip = undefinedState.gprs ?? 0;
   for (let i = 0; i < 32; i++) if (a.gpr32[i] !== b.gpr32[i] && !(skip & (1 << (i >>> 1)))) return false;
-  if (a.fcw !== b.fcw || a.ftw !== b.ftw || a.mxcsr !== b.mxcsr || ((a.fsw ^ b.fsw) & ~(undefinedState.fsw ?? 0)) !== 0) return false;
+  if (a.fcw !== b.fcw || a.ftw !== b.ftw || a.mxcsr !== b.mxcsr || ((a.fsw ^ b.fsw) & ~(undefinedState.fsw ?? 0)) !== 0)
+    return false;
   for (let i = 0; i < 6; i++) if (selectorOf(a, i) !== selectorOf(b, i)) return false;
   if (a.mode === 64 && (a.fsBase !== b.fsBase || a.gsBase !== b.gsBase)) return false;
   for (let i = 0; i < 8; i++) if (!sameX87(a, b, i, undefinedState)) return false;
@@ -55,30 +58,45 @@ export function agree(native: CpuResult, emulated: CpuResult, undefinedState: Un
 }
 
 /** Everything that differs, in the order of the image; empty exactly when `agree` is true. */
-export function differences(before: CpuImage, native: CpuResult, emulated: CpuResult, undefinedState: Undefined = {}): Difference[] {
+export function differences(
+  before: CpuImage,
+  native: CpuResult,
+  emulated: CpuResult,
+  undefinedState: Undefined = {},
+): Difference[] {
   const found: Difference[] = [];
   const note = (what: string, old: string, a: string, b: string) => {
     if (a !== b) found.push({ what, before: old, native: a, emulated: b });
   };
-  const a = native.image, b = emulated.image;
+  const a = native.image,
+    b = emulated.image;
   note('outcome', '', native.outcome, emulated.outcome);
-  if (!sameFault(native, emulated)) found.push({ what: 'fault', before: '', native: faultText(native), emulated: faultText(emulated) });
+  if (!sameFault(native, emulated))
+    found.push({ what: 'fault', before: '', native: faultText(native), emulated: faultText(emulated) });
   note('rip', hex(before.rip, 8), hex(a.rip, 8), hex(b.rip, 8));
   const flags = COMPARED_FLAGS & ~(undefinedState.flags ?? 0);
   note('rflags', flagsText(before.rflags & flags), flagsText(a.rflags & flags), flagsText(b.rflags & flags));
   GPR_NAMES.forEach((name, i) => {
     if (!((undefinedState.gprs ?? 0) & (1 << i))) note(name, hex(before.gpr[i]!, 16), hex(a.gpr[i]!, 16), hex(b.gpr[i]!, 16));
   });
-  SEGMENT_NAMES.forEach((name, i) => note(name, hex(before.selectors[i]!, 4), hex(selectorOf(a, i), 4), hex(selectorOf(b, i), 4)));
+  SEGMENT_NAMES.forEach((name, i) =>
+    note(name, hex(before.selectors[i]!, 4), hex(selectorOf(a, i), 4), hex(selectorOf(b, i), 4)),
+  );
   // In legacy modes what a null selector leaves in the base depends on the CPU, and a valid one's base is the descriptor's.
-  if (a.mode === 64) for (const name of ['fsBase', 'gsBase'] as const) note(name, hex(before[name], 16), hex(a[name], 16), hex(b[name], 16));
+  if (a.mode === 64)
+    for (const name of ['fsBase', 'gsBase'] as const) note(name, hex(before[name], 16), hex(a[name], 16), hex(b[name], 16));
   note('fcw', hex(before.fcw, 4), hex(a.fcw, 4), hex(b.fcw, 4));
   const fsw = 0xffff & ~(undefinedState.fsw ?? 0);
   note('fsw', hex(before.fsw & fsw, 4), hex(a.fsw & fsw, 4), hex(b.fsw & fsw, 4));
   note('ftw', hex(before.ftw, 2), hex(a.ftw, 2), hex(b.ftw, 2));
   note('mxcsr', hex(before.mxcsr, 4), hex(a.mxcsr, 4), hex(b.mxcsr, 4));
   const part = (name: string, offset: number, size: number) =>
-    note(name, littleEndian(before.bytes, offset, size), littleEndian(a.bytes, offset, size), littleEndian(b.bytes, offset, size));
+    note(
+      name,
+      littleEndian(before.bytes, offset, size),
+      littleEndian(a.bytes, offset, size),
+      littleEndian(b.bytes, offset, size),
+    );
   if (undefinedState.comparePointers === true) {
     part('fop', IMAGE.fxsave + FXSAVE.fop, 2);
     part('fip', IMAGE.fxsave + FXSAVE.fip, 8);
@@ -100,7 +118,10 @@ export function describeDifference({ code, state }: NativeCase, found: readonly 
   return [
     `${title}${title && ': '}${state.mode}-bit ${[...code].map((byte) => hex(byte, 2)).join(' ')}`,
     ...disassemble(code, state.mode, state.rip).map((line) => `  ${line}`),
-    ...rows.map((row) => `  ${row.what.padEnd(widths.what)}  ${row.before.padEnd(widths.before)}  ${row.native.padEnd(widths.native)}  ${row.emulated}`),
+    ...rows.map(
+      (row) =>
+        `  ${row.what.padEnd(widths.what)}  ${row.before.padEnd(widths.before)}  ${row.native.padEnd(widths.native)}  ${row.emulated}`,
+    ),
     ...(found.length > shown.length ? [`  and ${found.length - shown.length} more`] : []),
     'from',
     ...describeImage(state).map((line) => `  ${line}`),
@@ -125,8 +146,15 @@ export function disassemble(code: Uint8Array, mode: 16 | 32 | 64, rip: bigint): 
 
 /** The registers of `image`, a few to a line. */
 export function describeImage(image: CpuImage): string[] {
-  const lines = [`rip ${hex(image.rip, 8)}  rflags ${flagsText(image.rflags)}  mxcsr ${hex(image.mxcsr, 4)}  fcw ${hex(image.fcw, 4)}  fsw ${hex(image.fsw, 4)}  ftw ${hex(image.ftw, 2)}`];
-  for (let i = 0; i < 16; i += 4) lines.push(GPR_NAMES.slice(i, i + 4).map((name, j) => `${name.padEnd(3)} ${hex(image.gpr[i + j]!, 16)}`).join('  '));
+  const lines = [
+    `rip ${hex(image.rip, 8)}  rflags ${flagsText(image.rflags)}  mxcsr ${hex(image.mxcsr, 4)}  fcw ${hex(image.fcw, 4)}  fsw ${hex(image.fsw, 4)}  ftw ${hex(image.ftw, 2)}`,
+  ];
+  for (let i = 0; i < 16; i += 4)
+    lines.push(
+      GPR_NAMES.slice(i, i + 4)
+        .map((name, j) => `${name.padEnd(3)} ${hex(image.gpr[i + j]!, 16)}`)
+        .join('  '),
+    );
   for (let i = 0; i < 8; i += 2) {
     lines.push([i, i + 1].map((n) => `st${n} ${littleEndian(image.fxsave, FXSAVE.st + 16 * n, 10)}`).join('  '));
   }
@@ -141,7 +169,8 @@ function sameX87(a: CpuImage, b: CpuImage, i: number, { approximate }: Undefined
   if (sameBytes(a.fxsave, b.fxsave, at, at + 10)) return true;
   if (approximate !== true) return false;
   const ordered = ({ view }: CpuImage) =>
-    (BigInt(view.getUint16(IMAGE.fxsave + at + 8, true)) << 63n) | (view.getBigUint64(IMAGE.fxsave + at, true) & ((1n << 63n) - 1n));
+    (BigInt(view.getUint16(IMAGE.fxsave + at + 8, true)) << 63n) |
+    (view.getBigUint64(IMAGE.fxsave + at, true) & ((1n << 63n) - 1n));
   const distance = ordered(a) - ordered(b);
   return distance >= -1n && distance <= 1n;
 }
@@ -173,7 +202,11 @@ function faultText({ fault }: CpuResult): string {
 }
 
 function flagsText(flags: number): string {
-  return FLAG_NAMES.filter(([, bit]) => flags & bit).map(([name]) => name).join(' ') || '-';
+  return (
+    FLAG_NAMES.filter(([, bit]) => flags & bit)
+      .map(([name]) => name)
+      .join(' ') || '-'
+  );
 }
 
 function hex(value: number | bigint, digits: number): string {
@@ -181,5 +214,7 @@ function hex(value: number | bigint, digits: number): string {
 }
 
 function littleEndian(bytes: Uint8Array, offset: number, size: number): string {
-  return Buffer.from(bytes.subarray(offset, offset + size)).reverse().toString('hex');
+  return Buffer.from(bytes.subarray(offset, offset + size))
+    .reverse()
+    .toString('hex');
 }

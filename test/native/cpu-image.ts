@@ -25,8 +25,19 @@ export const IMAGE = {
 export const FXSAVE = { fcw: 0, fsw: 2, ftw: 4, fop: 6, fip: 8, fdp: 16, mxcsr: 24, st: 32, xmm: 160, end: 416 } as const;
 
 export const FLAG = {
-  cf: 0x1, pf: 0x4, af: 0x10, zf: 0x40, sf: 0x80, tf: 0x100, if: 0x200, df: 0x400, of: 0x800,
-  nt: 0x4000, rf: 0x1_0000, ac: 0x4_0000, id: 0x20_0000,
+  cf: 0x1,
+  pf: 0x4,
+  af: 0x10,
+  zf: 0x40,
+  sf: 0x80,
+  tf: 0x100,
+  if: 0x200,
+  df: 0x400,
+  of: 0x800,
+  nt: 0x4000,
+  rf: 0x1_0000,
+  ac: 0x4_0000,
+  id: 0x20_0000,
 } as const;
 
 /** The six arithmetic flags. */
@@ -102,25 +113,59 @@ export class CpuImage {
     return cs === SELECTOR.code64 ? 64 : cs === SELECTOR.code16 ? 16 : 32;
   }
   /** The linear address RIP stands for. */
-  get linearRip(): number { return Number(this.rip) + (this.mode === 16 ? CODE_BASE : 0); }
+  get linearRip(): number {
+    return Number(this.rip) + (this.mode === 16 ? CODE_BASE : 0);
+  }
 
-  get rip(): bigint { return this.view.getBigUint64(IMAGE.rip, true); }
-  set rip(value: bigint) { this.view.setBigUint64(IMAGE.rip, value, true); }
-  get rflags(): number { return this.view.getUint32(IMAGE.rflags, true); }
-  set rflags(value: number) { this.view.setUint32(IMAGE.rflags, value, true); }
-  get fsBase(): bigint { return this.view.getBigUint64(IMAGE.fsBase, true); }
-  set fsBase(value: bigint) { this.view.setBigUint64(IMAGE.fsBase, value, true); }
-  get gsBase(): bigint { return this.view.getBigUint64(IMAGE.gsBase, true); }
-  set gsBase(value: bigint) { this.view.setBigUint64(IMAGE.gsBase, value, true); }
-  get fcw(): number { return this.view.getUint16(IMAGE.fxsave + FXSAVE.fcw, true); }
-  set fcw(value: number) { this.view.setUint16(IMAGE.fxsave + FXSAVE.fcw, value, true); }
-  get fsw(): number { return this.view.getUint16(IMAGE.fxsave + FXSAVE.fsw, true); }
-  set fsw(value: number) { this.view.setUint16(IMAGE.fxsave + FXSAVE.fsw, value, true); }
+  get rip(): bigint {
+    return this.view.getBigUint64(IMAGE.rip, true);
+  }
+  set rip(value: bigint) {
+    this.view.setBigUint64(IMAGE.rip, value, true);
+  }
+  get rflags(): number {
+    return this.view.getUint32(IMAGE.rflags, true);
+  }
+  set rflags(value: number) {
+    this.view.setUint32(IMAGE.rflags, value, true);
+  }
+  get fsBase(): bigint {
+    return this.view.getBigUint64(IMAGE.fsBase, true);
+  }
+  set fsBase(value: bigint) {
+    this.view.setBigUint64(IMAGE.fsBase, value, true);
+  }
+  get gsBase(): bigint {
+    return this.view.getBigUint64(IMAGE.gsBase, true);
+  }
+  set gsBase(value: bigint) {
+    this.view.setBigUint64(IMAGE.gsBase, value, true);
+  }
+  get fcw(): number {
+    return this.view.getUint16(IMAGE.fxsave + FXSAVE.fcw, true);
+  }
+  set fcw(value: number) {
+    this.view.setUint16(IMAGE.fxsave + FXSAVE.fcw, value, true);
+  }
+  get fsw(): number {
+    return this.view.getUint16(IMAGE.fxsave + FXSAVE.fsw, true);
+  }
+  set fsw(value: number) {
+    this.view.setUint16(IMAGE.fxsave + FXSAVE.fsw, value, true);
+  }
   /** The abridged tag byte: bit n set when physical register n is not empty. */
-  get ftw(): number { return this.view.getUint8(IMAGE.fxsave + FXSAVE.ftw); }
-  set ftw(value: number) { this.view.setUint8(IMAGE.fxsave + FXSAVE.ftw, value); }
-  get mxcsr(): number { return this.view.getUint32(IMAGE.fxsave + FXSAVE.mxcsr, true); }
-  set mxcsr(value: number) { this.view.setUint32(IMAGE.fxsave + FXSAVE.mxcsr, value, true); }
+  get ftw(): number {
+    return this.view.getUint8(IMAGE.fxsave + FXSAVE.ftw);
+  }
+  set ftw(value: number) {
+    this.view.setUint8(IMAGE.fxsave + FXSAVE.ftw, value);
+  }
+  get mxcsr(): number {
+    return this.view.getUint32(IMAGE.fxsave + FXSAVE.mxcsr, true);
+  }
+  set mxcsr(value: number) {
+    this.view.setUint32(IMAGE.fxsave + FXSAVE.mxcsr, value, true);
+  }
 }
 
 /** An exception. `errorCode` is 0 for vectors that push none; `cr2` only means something for vector 14. */

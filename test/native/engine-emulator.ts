@@ -10,7 +10,16 @@ import { CODE_BASE, DATA_BASE, DATA_SIZE, GDT, LDT, type NativeDescriptor, PAGE 
 import { CpuImage, type CpuResult, type Emulator, FXSAVE } from './cpu-image.ts';
 
 /** Guest-physical pages. */
-const AT = { pml4: 0x1000, tables: 0x2000, code: 0x10000, data: 0x11000, system: 0x14000, idt: 0x15000, handlers: 0x16000, stack: 0x17000 } as const;
+const AT = {
+  pml4: 0x1000,
+  tables: 0x2000,
+  code: 0x10000,
+  data: 0x11000,
+  system: 0x14000,
+  idt: 0x15000,
+  handlers: 0x16000,
+  stack: 0x17000,
+} as const;
 const RAM_PAGES = 0x20;
 /** The kernel's pages are mapped at `KERNEL + guest-physical address`. */
 const KERNEL = 0xffff_8000_0000_0000n;
@@ -83,9 +92,18 @@ export class EngineEmulator implements Emulator {
     image.copyFrom(state);
     const exit = engine.run(PATIENCE);
     if (exit !== EXIT.hlt) {
-      this.#store(image, engine.rip, Number(engine.rflags), engine.gpr(4), engine.cpu.selector(SEGMENT.cs), engine.cpu.selector(SEGMENT.ss));
+      this.#store(
+        image,
+        engine.rip,
+        Number(engine.rflags),
+        engine.gpr(4),
+        engine.cpu.selector(SEGMENT.cs),
+        engine.cpu.selector(SEGMENT.ss),
+      );
       if (exit === EXIT.budget) return { outcome: 'timeout', image };
-      throw new Error(`the engine left with exit ${exit} at ${engine.rip.toString(16)}; code ${Buffer.from(code).toString('hex')}`);
+      throw new Error(
+        `the engine left with exit ${exit} at ${engine.rip.toString(16)}; code ${Buffer.from(code).toString('hex')}`,
+      );
     }
     const view = this.#view;
     const vector = Number(engine.rip - KERNEL) - AT.handlers - 1;
@@ -96,7 +114,14 @@ export class EngineEmulator implements Emulator {
       frame += 8;
     }
     const rip = view.getBigUint64(frame, true);
-    this.#store(image, rip, view.getUint32(frame + 16, true), view.getBigUint64(frame + 24, true), view.getUint16(frame + 8, true), view.getUint16(frame + 32, true));
+    this.#store(
+      image,
+      rip,
+      view.getUint32(frame + 16, true),
+      view.getBigUint64(frame + 24, true),
+      view.getUint16(frame + 8, true),
+      view.getUint16(frame + 32, true),
+    );
     if (vector === VECTOR.bp) {
       // An INT3 outside the code: the filling of the page, so this is where the code ended or branched to.
       const offset = Number(rip) - 1 - (state.mode === 16 ? 0 : CODE_BASE);
@@ -199,7 +224,8 @@ export class EngineEmulator implements Emulator {
 
   #buildPageTables(): void {
     this.#map(BigInt(CODE_BASE), AT.code, PTE.user);
-    for (let at = 0; at < DATA_SIZE; at += PAGE) this.#map(BigInt(DATA_BASE + at), AT.data + at, PTE.user | PTE.write | PTE.noExecute);
+    for (let at = 0; at < DATA_SIZE; at += PAGE)
+      this.#map(BigInt(DATA_BASE + at), AT.data + at, PTE.user | PTE.write | PTE.noExecute);
     for (const page of [AT.system, AT.idt, AT.handlers, AT.stack]) this.#map(KERNEL + BigInt(page), page, PTE.write);
   }
 
@@ -279,7 +305,11 @@ function nullSegment(selector: number): Uint8Array {
 /** SDM vol. 3, figure 3-8. `flags`: G, D/B, L, AVL. */
 function descriptor(base: number, limit: number, access: number, flags: number): bigint {
   return (
-    BigInt(limit & 0xffff) | (BigInt(base & 0xff_ffff) << 16n) | (BigInt(access) << 40n) | (BigInt((limit >> 16) & 15) << 48n) |
-    (BigInt(flags) << 52n) | (BigInt((base >>> 24) & 0xff) << 56n)
+    BigInt(limit & 0xffff) |
+    (BigInt(base & 0xff_ffff) << 16n) |
+    (BigInt(access) << 40n) |
+    (BigInt((limit >> 16) & 15) << 48n) |
+    (BigInt(flags) << 52n) |
+    (BigInt((base >>> 24) & 0xff) << 56n)
   );
 }

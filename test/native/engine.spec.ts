@@ -19,13 +19,19 @@ describe.skipIf(!(native instanceof NativeCpu))('the engine and the native CPU',
     const modes = [...cpu.modes];
     const fuzz = new RowFuzz(ROWS, modes);
     const report = compareCpus({
-      native: cpu, emulator: new EngineEmulator(), seed: 20260, count: 20_000, next: fuzz.next,
+      native: cpu,
+      emulator: new EngineEmulator(),
+      seed: 20260,
+      count: 20_000,
+      next: fuzz.next,
       states: { unmaskOneIn: 8, alignmentCheckOneIn: 16, singleStepOneIn: 64 },
     });
     expect(report.descriptions).toEqual([]);
     const missed = fuzz.rows.filter((row) => modes.every((mode) => !existsIn(row, mode) || fuzz.times(row, mode) === 0));
     expect(missed.map(rowName)).toEqual([]);
-    expect([...report.outcomes.keys()]).toEqual(expect.arrayContaining(['done', '#0', '#1', '#6', '#12', '#13', '#14', '#17', '#19']));
+    expect([...report.outcomes.keys()]).toEqual(
+      expect.arrayContaining(['done', '#0', '#1', '#6', '#12', '#13', '#14', '#17', '#19']),
+    );
   }, 60_000);
 
   it('skip no row without a reason that still applies', () => {
@@ -48,8 +54,15 @@ describe('the engine as an emulator', () => {
     expect([outcome, image.rip & 0xfffn, image.mode]).toEqual(['done', 0x802n, mode]);
   });
   it('reports a fault with the registers as they were', () => {
-    const { outcome, fault, image } = run([0x48, 0x8b, 0x00], 64, (state) => { state.gpr[0] = 0x1234n; });
-    expect([outcome, fault, image.rip, image.gpr[0]]).toEqual(['fault', { vector: 14, errorCode: 4, cr2: 0x1234n }, 0x1000_0800n, 0x1234n]);
+    const { outcome, fault, image } = run([0x48, 0x8b, 0x00], 64, (state) => {
+      state.gpr[0] = 0x1234n;
+    });
+    expect([outcome, fault, image.rip, image.gpr[0]]).toEqual([
+      'fault',
+      { vector: 14, errorCode: 4, cr2: 0x1234n },
+      0x1000_0800n,
+      0x1234n,
+    ]);
   });
   it('takes an INT3 of the code for a fault and one of the filling for the end', () => {
     expect(run([0xcc], 64).fault).toEqual({ vector: 3, errorCode: 0, cr2: 0n });

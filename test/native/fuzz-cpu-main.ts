@@ -25,9 +25,14 @@ if (!(native instanceof NativeCpu)) {
 }
 const wanted = (env.FUZZ_MODES ?? '64,32,16').split(',').map(Number) as CpuMode[];
 const modes = wanted.filter((mode) => native.modes.has(mode));
-for (const mode of wanted) if (!native.modes.has(mode)) console.log(`${mode}-bit mode: skipped: this kernel does not run ${mode}-bit code`);
+for (const mode of wanted)
+  if (!native.modes.has(mode)) console.log(`${mode}-bit mode: skipped: this kernel does not run ${mode}-bit code`);
 const pattern = new RegExp(env.FUZZ_ROWS ?? '');
-const fuzz = new RowFuzz(ROWS.filter((row) => pattern.test(rowName(row))), modes, env.FUZZ_STRICT === '1');
+const fuzz = new RowFuzz(
+  ROWS.filter((row) => pattern.test(rowName(row))),
+  modes,
+  env.FUZZ_STRICT === '1',
+);
 for (const row of fuzz.skipped) console.log(`${rowName(row)}: skipped: ${NOT_COMPARABLE.get(row.mnemonic) ?? ''}`);
 console.log(`seed ${seed}, ${count} cases, ${fuzz.rows.length} rows, modes ${modes.join(' ')}`);
 
@@ -42,7 +47,12 @@ const started = performance.now();
 let described = 0;
 for (let done = 0; done < count; done += PIECE) {
   const report = compareCpus({
-    native, emulator, describePerName: Number(env.FUZZ_EACH ?? 1), seed: (seed + done / PIECE) >>> 0, count: Math.min(PIECE, count - done), next: sequences ? fuzz.nextSequence : fuzz.next,
+    native,
+    emulator,
+    describePerName: Number(env.FUZZ_EACH ?? 1),
+    seed: (seed + done / PIECE) >>> 0,
+    count: Math.min(PIECE, count - done),
+    next: sequences ? fuzz.nextSequence : fuzz.next,
     states: { unmaskOneIn: 8, alignmentCheckOneIn: 16, singleStepOneIn: 64 },
   });
   add(differing, report.differing);
@@ -50,13 +60,17 @@ for (let done = 0; done < count; done += PIECE) {
   for (const text of report.descriptions) if (described++ < shown) console.log(`\n${text}`);
   const total = Math.min(done + PIECE, count);
   const seconds = (performance.now() - started) / 1000;
-  console.log(`${total} cases, ${[...differing.values()].reduce((a, b) => a + b, 0)} differ, ${Math.round(total / seconds)} a second`);
+  console.log(
+    `${total} cases, ${[...differing.values()].reduce((a, b) => a + b, 0)} differ, ${Math.round(total / seconds)} a second`,
+  );
 }
 native.close();
 
 console.log('\ncases by mnemonic and mode:');
 for (const line of fuzz.coverageTable()) console.log(`  ${line}`);
-const missed = fuzz.rows.flatMap((row) => modes.filter((mode) => existsIn(row, mode) && fuzz.times(row, mode) === 0).map((mode) => `${rowName(row)} in ${mode}-bit mode`));
+const missed = fuzz.rows.flatMap((row) =>
+  modes.filter((mode) => existsIn(row, mode) && fuzz.times(row, mode) === 0).map((mode) => `${rowName(row)} in ${mode}-bit mode`),
+);
 console.log(`rows covered: ${fuzz.rows.length - new Set(missed).size} of ${fuzz.rows.length}; skipped: ${fuzz.skipped.length}`);
 for (const name of missed) console.log(`  never reached: ${name}`);
 console.log(`outcomes on the native CPU: ${[...outcomes].map(([name, times]) => `${name} ${times}`).join(', ')}`);

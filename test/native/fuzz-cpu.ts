@@ -1,12 +1,13 @@
 // Runs random cases on the native CPU and on an emulator and reports where the two differ.
-import { agree, describeDifference, differences } from './compare.ts';
+
 import type { Undefined } from './compare.ts';
-import { CpuImage } from './cpu-image.ts';
+import { agree, describeDifference, differences } from './compare.ts';
 import type { CpuMode, CpuResult, Emulator } from './cpu-image.ts';
+import { CpuImage } from './cpu-image.ts';
 import type { NativeCase, NativeCpu } from './oracle.ts';
 import { Random } from './random.ts';
-import { StateGenerator } from './state.ts';
 import type { StateOptions } from './state.ts';
+import { StateGenerator } from './state.ts';
 
 /** What one random case is; the state is filled in afterwards. */
 export interface CaseRecipe {

@@ -23,7 +23,11 @@ for (const mode of modes) {
   let invalid = 0;
   for (let done = 0; done < count; done += PIECE) {
     const report = compareDecoders({
-      seed: (seed + done / PIECE) >>> 0, mode, count: Math.min(PIECE, count - done), decode, exempt: describedDifferently,
+      seed: (seed + done / PIECE) >>> 0,
+      mode,
+      count: Math.min(PIECE, count - done),
+      decode,
+      exempt: describedDifferently,
       implemented: (_, features) => features.every((feature) => IMPLEMENTED_FEATURES.has(feature)),
     });
     agreed += report.agreed;
@@ -36,7 +40,9 @@ for (const mode of modes) {
       if (!shown.has(kind)) console.log(`  ${describeMismatch(mismatch)}`);
       shown.add(kind);
     }
-    console.log(`${mode}-bit: ${Math.min(done + PIECE, count)} strings, ${Math.round(total / ((performance.now() - started) / 1000))} a second`);
+    console.log(
+      `${mode}-bit: ${Math.min(done + PIECE, count)} strings, ${Math.round(total / ((performance.now() - started) / 1000))} a second`,
+    );
   }
   console.log(`${mode}-bit: both took ${agreed} for the same instruction and ${invalid} for none`);
 }

@@ -1,8 +1,8 @@
 import { Code, Decoder, DecoderOptions } from 'iced-x86';
 import { describe, expect, it } from 'vitest';
-import { compareDecoders, describeMismatch } from './fuzz-decoder.ts';
 import type { Decode } from './fuzz-decoder.ts';
-import { STRING_LENGTH, fillInstruction } from './instruction-bytes.ts';
+import { compareDecoders, describeMismatch } from './fuzz-decoder.ts';
+import { fillInstruction, STRING_LENGTH } from './instruction-bytes.ts';
 import { nativeLengths } from './native-length.ts';
 import { NativeCpu } from './oracle.ts';
 import { Random } from './random.ts';
@@ -11,7 +11,8 @@ import { Random } from './random.ts';
 const addOnly: Decode = (bytes, mode) => {
   const [opcode, modrm] = bytes;
   if (opcode !== 0x01 || modrm === undefined || modrm < 0xc0) return { invalid: true, length: 0 };
-  const names = mode === 16 ? ['ax', 'cx', 'dx', 'bx', 'sp', 'bp', 'si', 'di'] : ['eax', 'ecx', 'edx', 'ebx', 'esp', 'ebp', 'esi', 'edi'];
+  const names =
+    mode === 16 ? ['ax', 'cx', 'dx', 'bx', 'sp', 'bp', 'si', 'di'] : ['eax', 'ecx', 'edx', 'ebx', 'esp', 'ebp', 'esi', 'edi'];
   return { length: 2, registers: [names[modrm & 7]!, names[(modrm >> 3) & 7]!], memory: null, immediates: [] };
 };
 /** Reads the length from iced-x86, memory operands not. */
@@ -47,16 +48,22 @@ describe('compareDecoders', () => {
     ['immediates', (answer) => ({ ...answer, immediates: [1n] })],
     ['branch', (answer) => ({ ...answer, branch: 5n })],
     ['rejects', () => ({ invalid: true, length: 0 })],
-  ] as const satisfies readonly (readonly [string, (answer: ReturnType<Decode>) => ReturnType<Decode>])[])('finds a wrong answer: %s', (kind, spoil) => {
-    const report = compareDecoders({
-      seed: 7, mode: 32, count: 20_000, implemented: (form) => form === Code[Code.Add_rm32_r32],
-      decode: (bytes, mode) => {
-        const answer = addOnly(bytes, mode);
-        return answer.invalid === true ? answer : spoil(answer);
-      },
-    });
-    expect(report.mismatches.filter((mismatch) => mismatch.kind === kind)[0]).toMatchObject({ form: 'Add_rm32_r32' });
-  });
+  ] as const satisfies readonly (readonly [string, (answer: ReturnType<Decode>) => ReturnType<Decode>])[])(
+    'finds a wrong answer: %s',
+    (kind, spoil) => {
+      const report = compareDecoders({
+        seed: 7,
+        mode: 32,
+        count: 20_000,
+        implemented: (form) => form === Code[Code.Add_rm32_r32],
+        decode: (bytes, mode) => {
+          const answer = addOnly(bytes, mode);
+          return answer.invalid === true ? answer : spoil(answer);
+        },
+      });
+      expect(report.mismatches.filter((mismatch) => mismatch.kind === kind)[0]).toMatchObject({ form: 'Add_rm32_r32' });
+    },
+  );
 });
 
 const cpu = NativeCpu.open();

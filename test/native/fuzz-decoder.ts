@@ -1,6 +1,17 @@
 // Compares a decoder with iced-x86 on random byte strings: what is valid, lengths, and operands where the decoder tells them.
-import { Code, CodeSize, CpuidFeature, Decoder, DecoderOptions, Instruction, Mnemonic, OpCodeOperandKind, OpKind, Register } from 'iced-x86';
-import { STRING_LENGTH, fillInstruction } from './instruction-bytes.ts';
+import {
+  Code,
+  CodeSize,
+  CpuidFeature,
+  Decoder,
+  DecoderOptions,
+  Instruction,
+  Mnemonic,
+  OpCodeOperandKind,
+  OpKind,
+  Register,
+} from 'iced-x86';
+import { fillInstruction, STRING_LENGTH } from './instruction-bytes.ts';
 import { Random } from './random.ts';
 
 export type DecodeMode = 16 | 32 | 64;
@@ -88,7 +99,9 @@ export function compareDecoders(options: DecoderFuzzOptions): DecoderReport {
   const mismatches: Mismatch[] = [];
   const kept = new Map<string, number>();
   const unimplemented = new Map<string, number>();
-  let agreed = 0, bothInvalid = 0, mismatchCount = 0;
+  let agreed = 0,
+    bothInvalid = 0,
+    mismatchCount = 0;
 
   for (let tested = 0; tested < count; tested += STRINGS_AT_ONCE) {
     const n = Math.min(STRINGS_AT_ONCE, count - tested);
@@ -106,7 +119,7 @@ export function compareDecoders(options: DecoderFuzzOptions): DecoderReport {
         else agreed++;
         continue;
       }
-      const form = found.kind === 'accepts' ? `INVALID ${ours.name ?? ''}` : Code[instruction.code] ?? String(instruction.code);
+      const form = found.kind === 'accepts' ? `INVALID ${ours.name ?? ''}` : (Code[instruction.code] ?? String(instruction.code));
       if (found.kind === 'rejects' && options.implemented?.(form, featureNames(instruction)) === false) {
         unimplemented.set(form, (unimplemented.get(form) ?? 0) + 1);
         continue;
@@ -135,18 +148,32 @@ export function describeMismatch({ mode, bytes, kind, form, text }: Mismatch): s
 }
 
 function compareOne(ours: DecodedBytes, iced: Instruction): Pick<Mismatch, 'kind' | 'text'> | undefined {
-  if (iced.isInvalid) return ours.invalid === true ? undefined : { kind: 'accepts', text: `${ours.length} bytes, invalid for iced-x86` };
+  if (iced.isInvalid)
+    return ours.invalid === true ? undefined : { kind: 'accepts', text: `${ours.length} bytes, invalid for iced-x86` };
   if (ours.invalid === true) return { kind: 'rejects', text: `${iced.length} bytes, ${Mnemonic[iced.mnemonic]} for iced-x86` };
   const differ = (kind: Mismatch['kind'], a: unknown, b: unknown) => ({ kind, text: `${show(a)}, iced-x86 ${show(b)}` });
   if (ours.length !== iced.length) return differ('length', ours.length, iced.length);
   const { registers, memory, immediates, branch } = ours;
   if (registers === undefined && memory === undefined && immediates === undefined && branch === undefined) return undefined;
   const theirs = encodedOperands(iced);
-  if (registers !== undefined && registers.join() !== theirs.registers.join()) return differ('registers', registers, theirs.registers);
-  if (memory !== undefined && !sameMemory(memory, theirs.memory, iced.codeSize === CodeSize.Code64)) return differ('memory', memory, theirs.memory);
-  if (immediates !== undefined && (immediates.length !== theirs.immediates.length
-    || immediates.some((value, i) => BigInt.asUintN(theirs.immediates[i]!.bits, value) !== BigInt.asUintN(theirs.immediates[i]!.bits, theirs.immediates[i]!.value)))) {
-    return differ('immediates', immediates, theirs.immediates.map(({ value }) => value));
+  if (registers !== undefined && registers.join() !== theirs.registers.join())
+    return differ('registers', registers, theirs.registers);
+  if (memory !== undefined && !sameMemory(memory, theirs.memory, iced.codeSize === CodeSize.Code64))
+    return differ('memory', memory, theirs.memory);
+  if (
+    immediates !== undefined &&
+    (immediates.length !== theirs.immediates.length ||
+      immediates.some(
+        (value, i) =>
+          BigInt.asUintN(theirs.immediates[i]!.bits, value) !==
+          BigInt.asUintN(theirs.immediates[i]!.bits, theirs.immediates[i]!.value),
+      ))
+  ) {
+    return differ(
+      'immediates',
+      immediates,
+      theirs.immediates.map(({ value }) => value),
+    );
   }
   if (branch !== undefined) {
     const { bits, value } = theirs.branch ?? { bits: 64, value: undefined };
@@ -224,7 +251,8 @@ function encodedRegisters(instruction: Instruction): readonly boolean[] {
   if (cached !== undefined) return cached;
   const info = instruction.opCode;
   const encoded = Array.from({ length: info.opCount }, (_, i) =>
-    /_reg|_rm|_opcode|_or_mem|_vvvv|_is|^imm8$/.test(OpCodeOperandKind[info.opKind(i)] ?? ''));
+    /_reg|_rm|_opcode|_or_mem|_vvvv|_is|^imm8$/.test(OpCodeOperandKind[info.opKind(i)] ?? ''),
+  );
   info.free();
   encodedCache.set(instruction.code, encoded);
   return encoded;
@@ -234,7 +262,8 @@ function memoryOf(instruction: Instruction): DecodedMemory & { readonly bits: nu
   const base = nameOrNone(instruction.memoryBase);
   const index = nameOrNone(instruction.memoryIndex);
   const name = base ?? index;
-  const bits = name === undefined ? instruction.memoryDisplSize * 8 : name === 'eip' || /^e|d$/.test(name) ? 32 : /^r/.test(name) ? 64 : 16;
+  const bits =
+    name === undefined ? instruction.memoryDisplSize * 8 : name === 'eip' || /^e|d$/.test(name) ? 32 : /^r/.test(name) ? 64 : 16;
   const relative = base === 'rip' || base === 'eip';
   return {
     base: relative ? 'rip' : base,
@@ -248,8 +277,13 @@ function memoryOf(instruction: Instruction): DecodedMemory & { readonly bits: nu
 
 function sameMemory(a: DecodedMemory | null, b: EncodedOperands['memory'], long: boolean): boolean {
   if (a === null || b === null) return a === b;
-  return a.base === b.base && a.index === b.index && a.scale === b.scale && baseOf(a.segment, long) === baseOf(b.segment, long)
-    && BigInt.asUintN(b.bits, a.displacement) === BigInt.asUintN(b.bits, b.displacement);
+  return (
+    a.base === b.base &&
+    a.index === b.index &&
+    a.scale === b.scale &&
+    baseOf(a.segment, long) === baseOf(b.segment, long) &&
+    BigInt.asUintN(b.bits, a.displacement) === BigInt.asUintN(b.bits, b.displacement)
+  );
 }
 
 /** In 64-bit mode ES, CS, SS and DS all have the base 0, and prefixes that name them say nothing. */
@@ -259,5 +293,9 @@ const registerName = (register: Register): string => (Register[register] ?? Stri
 const nameOrNone = (register: Register): string | undefined => (register === Register.None ? undefined : registerName(register));
 
 function show(value: unknown): string {
-  return JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'bigint' ? `0x${BigInt.asUintN(64, inner).toString(16)}` : inner)) ?? 'none';
+  return (
+    JSON.stringify(value, (_, inner: unknown) =>
+      typeof inner === 'bigint' ? `0x${BigInt.asUintN(64, inner).toString(16)}` : inner,
+    ) ?? 'none'
+  );
 }

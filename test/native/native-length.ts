@@ -1,8 +1,8 @@
 // How long the host's CPU takes an instruction to be: its bytes are laid against the end of the code page, a byte more
 // each time, until fetching it no longer runs into the unmapped page behind.
 import { CODE_BASE, CODE_ENTRY, CODE_SIZE } from './address-map.ts';
-import { CpuImage } from './cpu-image.ts';
 import type { CpuMode, CpuResult } from './cpu-image.ts';
+import { CpuImage } from './cpu-image.ts';
 import type { NativeCase, NativeCpu } from './oracle.ts';
 
 export interface NativeLength {
@@ -36,7 +36,8 @@ export function nativeLengths(cpu: NativeCpu, strings: readonly Uint8Array[], mo
     for (let length = 1; length <= LONGEST; length++) cases.push({ code: bytes.subarray(0, length), state: states[length]! });
   }
   cpu.runBatch(cases, (i, result) => {
-    const string = Math.floor(i / LONGEST), length = i % LONGEST + 1;
+    const string = Math.floor(i / LONGEST),
+      length = (i % LONGEST) + 1;
     if (lengths[string]!.length <= LONGEST || stillFetching(result, states[length]!.rip)) return;
     lengths[string] = { length, vector: result.fault?.vector };
   });

@@ -1,15 +1,16 @@
 // The host's own CPU as the truth about instructions: runs a few of them from a given state and reports the state after.
-import { spawn } from 'node:child_process';
+
 import type { ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CODE_BASE, CODE_SIZE, SELECTOR, SHARED_BASE, STACK16_ESP_HIGH } from './address-map.ts';
-import { CpuImage, FLAG, IMAGE } from './cpu-image.ts';
-import type { CpuFault, CpuMode, CpuResult } from './cpu-image.ts';
 import { describeImage } from './compare.ts';
-import { HostMemory } from './host-memory.ts';
+import type { CpuFault, CpuMode, CpuResult } from './cpu-image.ts';
+import { CpuImage, FLAG, IMAGE } from './cpu-image.ts';
 import type { SharedMemory } from './host-memory.ts';
+import { HostMemory } from './host-memory.ts';
 import { assembleServer } from './server-program.ts';
 import { BATCH, CONTROL, RECORD, SHARED, SHARED_SIZE, SIGVTALRM } from './shared-file.ts';
 
@@ -26,16 +27,31 @@ export interface NativeCase {
 
 const INT3 = 0xcc;
 const SIGSYS = 31;
-const VECTOR_DB = 1, VECTOR_BP = 3, VECTOR_PF = 14;
+const VECTOR_DB = 1,
+  VECTOR_BP = 3,
+  VECTOR_PF = 14;
 /** After so long without an answer it is looked at whether the process still lives. */
 const PATIENCE_MS = 100;
 /** After so long without a case finished it is taken for stuck: a split lock can do that. */
 const STUCK_MS = 10_000;
-const LOADABLE_FLAGS = FLAG.cf | FLAG.pf | FLAG.af | FLAG.zf | FLAG.sf | FLAG.tf | FLAG.df | FLAG.of | FLAG.nt | FLAG.rf | FLAG.ac | FLAG.id;
+const LOADABLE_FLAGS =
+  FLAG.cf | FLAG.pf | FLAG.af | FLAG.zf | FLAG.sf | FLAG.tf | FLAG.df | FLAG.of | FLAG.nt | FLAG.rf | FLAG.ac | FLAG.id;
 /** What an image may have in ES, DS, FS and GS, and in SS. */
-const LOADABLE_SELECTORS = new Set<number>([0, 1, 2, 3, ...Object.values(SELECTOR).filter((selector) => selector !== SELECTOR.code16)]);
+const LOADABLE_SELECTORS = new Set<number>([
+  0,
+  1,
+  2,
+  3,
+  ...Object.values(SELECTOR).filter((selector) => selector !== SELECTOR.code16),
+]);
 const STACK16 = new Set<number>([SELECTOR.data16, SELECTOR.expandDown16]);
-const STACK_SELECTORS = new Set<number>([SELECTOR.data, SELECTOR.data16, SELECTOR.tight, SELECTOR.expandDown, SELECTOR.expandDown16]);
+const STACK_SELECTORS = new Set<number>([
+  SELECTOR.data,
+  SELECTOR.data16,
+  SELECTOR.tight,
+  SELECTOR.expandDown,
+  SELECTOR.expandDown16,
+]);
 const JUMP_SIZE = { 16: 8, 32: 7, 64: 5 } as const;
 
 /** The longest code a case can have, in bytes. */
@@ -66,7 +82,8 @@ export class NativeCpu {
 
   /** Starts the process. Where that is impossible, `unavailable` says why in words for the person running the tests. */
   static open(): NativeCpu | { readonly unavailable: string } {
-    if (process.platform !== 'linux' || process.arch !== 'x64') return { unavailable: `this host is ${process.platform} ${process.arch}, not linux x64` };
+    if (process.platform !== 'linux' || process.arch !== 'x64')
+      return { unavailable: `this host is ${process.platform} ${process.arch}, not linux x64` };
     let memory: HostMemory;
     try {
       memory = new HostMemory();
@@ -98,7 +115,12 @@ export class NativeCpu {
     }
     try {
       this.#await();
-      const legacy = ([[32, SELECTOR.code32], [16, SELECTOR.code16]] as const).filter(([, selector]) => this.#isPresent(selector));
+      const legacy = (
+        [
+          [32, SELECTOR.code32],
+          [16, SELECTOR.code16],
+        ] as const
+      ).filter(([, selector]) => this.#isPresent(selector));
       this.modes = new Set<CpuMode>([64, ...legacy.map(([mode]) => mode)]);
     } catch (error) {
       this.close();
@@ -153,7 +175,8 @@ export class NativeCpu {
     if (STACK16.has(state.selectors[2]!) && mode !== 64 && (state.gpr32[8]! & 0xffff_0000) !== (STACK16_ESP_HIGH | 0)) {
       throw new RangeError(`with a 16-bit stack, bits 31:16 of RSP must be ${(STACK16_ESP_HIGH >>> 16).toString(16)}`);
     }
-    if (mode === 64 && !this.#fsgsbase && (state.fsBase !== 0n || state.gsBase !== 0n)) throw new RangeError('this kernel cannot load FS and GS bases');
+    if (mode === 64 && !this.#fsgsbase && (state.fsBase !== 0n || state.gsBase !== 0n))
+      throw new RangeError('this kernel cannot load FS and GS bases');
     slot.input.copyFrom(state);
     // XSTATE_BV: x87, SSE and AVX state are all to be loaded from the image.
     slot.input.bytes.fill(0, IMAGE.xsaveHeader, IMAGE.ymmHigh)[IMAGE.xsaveHeader] = 7;
@@ -165,8 +188,13 @@ export class NativeCpu {
     view.setUint32(RECORD.codeCount, Math.min(length, CODE_SIZE - start), true);
     view.setBigUint64(RECORD.codeTarget, BigInt(SHARED_BASE + SHARED.code + start), true);
 
-    const frame = [state.rip, BigInt(state.selectors[1]!), BigInt((state.rflags & LOADABLE_FLAGS) | FLAG.if | 2),
-      mode === 64 ? state.gpr[4]! : state.gpr[4]! & 0xffff_ffffn, BigInt(state.selectors[2]!)];
+    const frame = [
+      state.rip,
+      BigInt(state.selectors[1]!),
+      BigInt((state.rflags & LOADABLE_FLAGS) | FLAG.if | 2),
+      mode === 64 ? state.gpr[4]! : state.gpr[4]! & 0xffff_ffffn,
+      BigInt(state.selectors[2]!),
+    ];
     frame.forEach((value, i) => view.setBigUint64(RECORD.frame + 8 * i, value, true));
     view.setUint32(RECORD.signal, 0xffff_ffff, true);
   }
@@ -183,7 +211,9 @@ export class NativeCpu {
   #current(): string {
     const control = this.#control;
     const slot = this.#slots[control.getUint32(CONTROL.count, true) - control.getUint32(CONTROL.remaining, true)];
-    return slot === undefined ? 'no case' : `${Buffer.from(slot.code).toString('hex')} in ${slot.input.mode}-bit mode, ${describeImage(slot.input).slice(0, 5).join(', ')}`;
+    return slot === undefined
+      ? 'no case'
+      : `${Buffer.from(slot.code).toString('hex')} in ${slot.input.mode}-bit mode, ${describeImage(slot.input).slice(0, 5).join(', ')}`;
   }
 
   /** Waits until the server has finished the batch. */
@@ -197,7 +227,8 @@ export class NativeCpu {
       if (done === request) return;
       const started = performance.now();
       this.#memory.wait(SHARED.control + CONTROL.done, done, PATIENCE_MS);
-      if (performance.now() - started > PATIENCE_MS / 2 && !isRunning(this.#server.pid)) throw new Error(`the native process has died in ${this.#current()}`);
+      if (performance.now() - started > PATIENCE_MS / 2 && !isRunning(this.#server.pid))
+        throw new Error(`the native process has died in ${this.#current()}`);
       const left = control.getUint32(CONTROL.remaining, true);
       if (left !== remaining) {
         remaining = left;
@@ -248,7 +279,10 @@ function resultOf(slot: Slot, { code, state }: NativeCase, exit: number): CpuRes
   const vector = view.getUint32(RECORD.trapNumber, true);
   let rip = image.rip;
   if (rip === BigInt(exit)) image.rip = rip = BigInt(end);
-  if (signal === 0 || (signal !== SIGVTALRM && signal !== SIGSYS && vector === VECTOR_DB && rip === BigInt(end) && !(state.rflags & FLAG.tf))) {
+  if (
+    signal === 0 ||
+    (signal !== SIGVTALRM && signal !== SIGSYS && vector === VECTOR_DB && rip === BigInt(end) && !(state.rflags & FLAG.tf))
+  ) {
     return { outcome: 'done', image };
   }
   if (signal === SIGVTALRM) return { outcome: 'timeout', image };

@@ -29,7 +29,26 @@ const RSP = 4;
 
 /** Selectors for instructions that load or inspect one: all that exist, null ones, and some that do not. */
 const SELECTORS = [
-  ...Object.values(SELECTOR), 0, 1, 2, 3, 0x08, 0x10, 0x18, 0x40, 0x50, 0x1b, 0x43, 0x2a, 0x28, 0x30, 0x37, 0x3c, 0x83, 0x1003, 0xfff7,
+  ...Object.values(SELECTOR),
+  0,
+  1,
+  2,
+  3,
+  0x08,
+  0x10,
+  0x18,
+  0x40,
+  0x50,
+  0x1b,
+  0x43,
+  0x2a,
+  0x28,
+  0x30,
+  0x37,
+  0x3c,
+  0x83,
+  0x1003,
+  0xfff7,
 ];
 const CODE_SELECTORS = [SELECTOR.code64, SELECTOR.code32, SELECTOR.code16];
 
@@ -38,10 +57,10 @@ const hex2 = (value: number): string => value.toString(16).padStart(2, '0');
 /** `add 01`, `group 80 /4`: as the opcode maps have it. */
 export function rowName(row: Row): string {
   const prefix = row.prefix === 'any' || row.prefix === 'none' ? '' : `${row.prefix} `;
-  const escape = MAP_BYTES[row.map]?.map((byte) => `${hex2(byte)} `).join('') ?? '';
+  const escapeBytes = MAP_BYTES[row.map]?.map((byte) => `${hex2(byte)} `).join('') ?? '';
   const extension = row.extension === undefined ? '' : ` /${row.extension}`;
   const modrm = row.modrm === undefined ? '' : ` ${hex2(row.modrm)}`;
-  return `${row.mnemonic} (${prefix}${escape}${hex2(row.opcode)}${extension}${modrm})`;
+  return `${row.mnemonic} (${prefix}${escapeBytes}${hex2(row.opcode)}${extension}${modrm})`;
 }
 
 export const existsIn = (row: Row, mode: CpuMode): boolean => row.modes !== (mode === 64 ? 'i64' : 'o64');
@@ -152,7 +171,10 @@ class CaseBuilder {
     if (mode === 64) {
       // Not right before the opcode: ignored.
       if (bytes.length > 0 && random.oneIn(50)) bytes.unshift(0x40 | random.below(16));
-      if (random.oneIn(2)) bytes.push((this.rex = 0x40 | random.below(16)));
+      if (random.oneIn(2)) {
+        this.rex = 0x40 | random.below(16);
+        bytes.push(this.rex);
+      }
     }
     this.asize = mode === 64 ? (p67 ? 4 : 8) : (mode === 32) !== p67 ? 4 : 2;
     const shrinks = row.prefix === '66' ? false : p66;
@@ -172,12 +194,15 @@ class CaseBuilder {
     const rm = random.below(8);
     this.rm = rm | (rex & 1 ? 8 : 0);
     if (!this.memory) {
-      bytes.push((row.operands.some(({ source }) => source === 'C' || source === 'D') ? random.below(4) << 6 : 0xc0) | (reg << 3) | rm);
+      bytes.push(
+        (row.operands.some(({ source }) => source === 'C' || source === 'D') ? random.below(4) << 6 : 0xc0) | (reg << 3) | rm,
+      );
       return;
     }
     const mod = random.below(3);
     bytes.push((mod << 6) | (reg << 3) | rm);
-    const displacement = (size: number) => this.#put(this.locked || random.oneIn(2) ? (random.below(9) - 4) * 16 : random.below(65) - 32, size);
+    const displacement = (size: number) =>
+      this.#put(this.locked || random.oneIn(2) ? (random.below(9) - 4) * 16 : random.below(65) - 32, size);
     if (asize === 2) {
       if (mod === 0 && rm === 6) return this.#put(this.#windowAddress(), 2);
       for (const [i, register] of (BASE16[rm] ?? []).entries()) this.roles.set(register, i === 0 ? 'pointer' : 'index');
@@ -281,7 +306,8 @@ function prepareState(what: CaseBuilder, code: Uint8Array, state: CpuImage): voi
   for (const [register, role] of what.roles) {
     const upper = state.gpr32[register * 2 + 1] as number;
     if (role === 'index') setLow(state, register, random.below(16) * (!what.locked && random.oneIn(2) ? 1 : 16));
-    else if (what.locked || !random.oneIn(24)) setLow(state, register, window(register === 4 || register === 5 ? 2 : 3) + within(256));
+    else if (what.locked || !random.oneIn(24))
+      setLow(state, register, window(register === 4 || register === 5 ? 2 : 3) + within(256));
     // A 32-bit address takes no notice of the upper half.
     if (what.asize === 4 && mode === 64 && random.oneIn(2)) state.gpr32[register * 2 + 1] = upper;
   }
@@ -291,7 +317,12 @@ function prepareState(what: CaseBuilder, code: Uint8Array, state: CpuImage): voi
     if (what.repeated && !random.oneIn(16)) setLow(state, 1, random.oneIn(8) ? random.below(2000) : random.below(24));
   }
   // Frames across either end of the window.
-  if (/^(push|pop)a$|^(iret|retf|enter|leave)$/.test(row.mnemonic) && mode !== 16 && (state.selectors[2] as number) === SELECTOR.data && random.oneIn(8)) {
+  if (
+    /^(push|pop)a$|^(iret|retf|enter|leave)$/.test(row.mnemonic) &&
+    mode !== 16 &&
+    (state.selectors[2] as number) === SELECTOR.data &&
+    random.oneIn(8)
+  ) {
     setLow(state, RSP, DATA_BASE + random.pick([0, DATA_SIZE]) + random.below(96) - 48);
   }
   if (row.mnemonic === 'xlat') setLow(state, 3, window(3) + within(300));
@@ -369,7 +400,10 @@ function prepareTransfer(what: CaseBuilder, code: Uint8Array, state: CpuImage): 
       if (!fits || random.oneIn(6)) return;
       const words = [target, random.oneIn(3) ? random.pick(SELECTORS) : (state.selectors[1] as number)];
       if (row.mnemonic === 'iret') words.push(random.u32() & 0x27fed7);
-      words.push(osize === 2 ? random.below(0x1000) : DATA_BASE + 0x1000 + random.below(256) * 8, random.oneIn(4) ? random.pick(SELECTORS) : SELECTOR.data);
+      words.push(
+        osize === 2 ? random.below(0x1000) : DATA_BASE + 0x1000 + random.below(256) * 8,
+        random.oneIn(4) ? random.pick(SELECTORS) : SELECTOR.data,
+      );
       words.forEach((word, i) => {
         const to = IMAGE.data + at + i * osize;
         if (osize === 2) view.setUint16(to, word & 0xffff, true);
@@ -393,7 +427,10 @@ function prepareTransfer(what: CaseBuilder, code: Uint8Array, state: CpuImage): 
       return;
     }
     default:
-      if (row.operands.some(({ source }) => source === 'S') || /^(l[defgs]s|lar|lsl|verr|verw|pop [defgs]s)$/.test(row.mnemonic)) {
+      if (
+        row.operands.some(({ source }) => source === 'S') ||
+        /^(l[defgs]s|lar|lsl|verr|verw|pop [defgs]s)$/.test(row.mnemonic)
+      ) {
         const selector = random.pick(SELECTORS);
         if (!what.memory && row.hasModrm) state.gpr32[what.rm * 2] = (random.u32() & 0xffff_0000) | selector;
         else if (/^l[defgs]s$/.test(row.mnemonic)) {

@@ -12,9 +12,45 @@ const REX_BYTES = ['al', 'cl', 'dl', 'bl', 'spl', 'bpl', 'sil', 'dil'];
 
 /** What the engine implements, by the names iced-x86 gives to CPUID features: x86-64-v2 and what comes with it. */
 export const IMPLEMENTED_FEATURES: ReadonlySet<string> = new Set([
-  'INTEL8086', 'INTEL8086_ONLY', 'INTEL186', 'INTEL286', 'INTEL386', 'INTEL486', 'X64', 'FPU', 'FPU287', 'FPU387', 'MMX', 'SSE', 'SSE2',
-  'SSE3', 'SSSE3', 'SSE4_1', 'SSE4_2', 'POPCNT', 'CMOV', 'CX8', 'CMPXCHG16B', 'MOVBE', 'FXSR', 'XSAVE', 'XSAVEOPT', 'RDTSCP', 'RDRAND',
-  'CLFSH', 'CPUID', 'FSGSBASE', 'MSR', 'MULTIBYTENOP', 'PAUSE', 'PREFETCHW', 'RDPMC', 'SEP', 'SMAP', 'SYSCALL', 'TSC',
+  'INTEL8086',
+  'INTEL8086_ONLY',
+  'INTEL186',
+  'INTEL286',
+  'INTEL386',
+  'INTEL486',
+  'X64',
+  'FPU',
+  'FPU287',
+  'FPU387',
+  'MMX',
+  'SSE',
+  'SSE2',
+  'SSE3',
+  'SSSE3',
+  'SSE4_1',
+  'SSE4_2',
+  'POPCNT',
+  'CMOV',
+  'CX8',
+  'CMPXCHG16B',
+  'MOVBE',
+  'FXSR',
+  'XSAVE',
+  'XSAVEOPT',
+  'RDTSCP',
+  'RDRAND',
+  'CLFSH',
+  'CPUID',
+  'FSGSBASE',
+  'MSR',
+  'MULTIBYTENOP',
+  'PAUSE',
+  'PREFETCHW',
+  'RDPMC',
+  'SEP',
+  'SMAP',
+  'SYSCALL',
+  'TSC',
 ]);
 
 /** Where rows and iced-x86 describe the same thing differently; for `DecoderFuzzOptions.exempt`. */
@@ -57,13 +93,23 @@ function answer(insn: Instruction, mode: 16 | 32 | 64): DecodedBytes {
   let branch: bigint | undefined;
   for (const { source } of operands) {
     if (source === 'J') branch = wide(insn.immediate, insn.immediateHigh);
-    else if (source === 'I') immediates.push(immediates.length === 0 ? wide(insn.immediate, insn.immediateHigh) : BigInt(insn.immediate2));
+    else if (source === 'I')
+      immediates.push(immediates.length === 0 ? wide(insn.immediate, insn.immediateHigh) : BigInt(insn.immediate2));
   }
   // A far pointer is two immediates here and none for iced-x86.
   const far = insn.row?.map === 0 && (insn.row.opcode === 0x9a || insn.row.opcode === 0xea);
   const mnemonic = insn.row?.mnemonic ?? '';
-  const name = x87 ? `${mnemonic} ${insn.row?.opcode.toString(16)} ${insn.memory ? `/${insn.reg & 7}` : insn.modrm.toString(16)}` : mnemonic;
-  return { length: insn.length, name, ...(!x87 && { registers }), memory: memoryOf(insn), ...(!far && { immediates }), ...(branch !== undefined && { branch }) };
+  const name = x87
+    ? `${mnemonic} ${insn.row?.opcode.toString(16)} ${insn.memory ? `/${insn.reg & 7}` : insn.modrm.toString(16)}`
+    : mnemonic;
+  return {
+    length: insn.length,
+    name,
+    ...(!x87 && { registers }),
+    memory: memoryOf(insn),
+    ...(!far && { immediates }),
+    ...(branch !== undefined && { branch }),
+  };
 }
 
 const wide = (low: number, high: number): bigint => (BigInt(high) << 32n) | BigInt(low >>> 0);
@@ -72,26 +118,41 @@ const wide = (low: number, high: number): bigint => (BigInt(high) << 32n) | BigI
 function registerOf(insn: Instruction, spec: OperandSpec, mode: 16 | 32 | 64): string | undefined {
   const gpr = (number: number) => gprName(number, sizeOf(spec, insn.osize), insn.rex !== 0);
   switch (spec.source) {
-    case 'E': return insn.memory ? undefined : gpr(insn.rm);
-    case 'R': return gpr(insn.rm);
-    case 'G': return gpr(insn.reg);
-    case 'Z': return gpr(insn.opcodeRegister);
-    case 'S': return SEGMENTS[insn.reg & 7];
-    case 'C': return `cr${mode === 64 ? insn.reg : insn.reg & 7}`;
-    case 'D': return `dr${insn.reg}`;
-    case 'V': return `xmm${insn.reg}`;
-    case 'W': return insn.memory ? undefined : `xmm${insn.rm}`;
-    case 'U': return `xmm${insn.rm}`;
-    case 'P': return `mm${insn.reg & 7}`;
-    case 'Q': return insn.memory ? undefined : `mm${insn.rm & 7}`;
-    case 'N': return `mm${insn.rm & 7}`;
-    default: return undefined;
+    case 'E':
+      return insn.memory ? undefined : gpr(insn.rm);
+    case 'R':
+      return gpr(insn.rm);
+    case 'G':
+      return gpr(insn.reg);
+    case 'Z':
+      return gpr(insn.opcodeRegister);
+    case 'S':
+      return SEGMENTS[insn.reg & 7];
+    case 'C':
+      return `cr${mode === 64 ? insn.reg : insn.reg & 7}`;
+    case 'D':
+      return `dr${insn.reg}`;
+    case 'V':
+      return `xmm${insn.reg}`;
+    case 'W':
+      return insn.memory ? undefined : `xmm${insn.rm}`;
+    case 'U':
+      return `xmm${insn.rm}`;
+    case 'P':
+      return `mm${insn.reg & 7}`;
+    case 'Q':
+      return insn.memory ? undefined : `mm${insn.rm & 7}`;
+    case 'N':
+      return `mm${insn.rm & 7}`;
+    default:
+      return undefined;
   }
 }
 
 function memoryOf(insn: Instruction): DecodedMemory | null {
   if (!insn.memory) return null;
-  const name = (number: number) => (number === NO_REGISTER ? undefined : number === BASE_RIP ? 'rip' : gprName(number, insn.asize, true));
+  const name = (number: number) =>
+    number === NO_REGISTER ? undefined : number === BASE_RIP ? 'rip' : gprName(number, insn.asize, true);
   return {
     base: name(insn.base),
     index: name(insn.index),

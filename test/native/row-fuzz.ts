@@ -22,10 +22,12 @@ export class RowFuzz {
     this.skipped = rows.filter(({ mnemonic }) => NOT_COMPARABLE.has(mnemonic));
     // Sixty-four-bit code is what runs most: half of the cases. x87 rows stand for many instructions each.
     this.#pairs = this.rows.flatMap((row) =>
-      modes.filter((mode) => existsIn(row, mode)).flatMap((mode) => {
-        const weight = (mode === 64 ? 2 : 1) * (row.mnemonic === 'x87' ? 16 : 1);
-        return Array.from({ length: weight }, () => [row, mode] as const);
-      }),
+      modes
+        .filter((mode) => existsIn(row, mode))
+        .flatMap((mode) => {
+          const weight = (mode === 64 ? 2 : 1) * (row.mnemonic === 'x87' ? 16 : 1);
+          return Array.from({ length: weight }, () => [row, mode] as const);
+        }),
     );
     if (this.#pairs.length === 0) throw new RangeError('no rows to test');
   }
@@ -33,8 +35,8 @@ export class RowFuzz {
   /** The next random case. */
   readonly next = (random: Random): CaseRecipe => {
     const [row, mode] = random.pick(this.#pairs);
-    let times = this.#times.get(row);
-    if (times === undefined) this.#times.set(row, (times = new Map()));
+    const times = this.#times.get(row) ?? new Map<CpuMode, number>();
+    this.#times.set(row, times);
     times.set(mode, (times.get(mode) ?? 0) + 1);
     return caseOf(row, mode, random, this.#strict);
   };
@@ -48,7 +50,8 @@ export class RowFuzz {
     const parts: CaseRecipe[] = [];
     for (let length = 2 + random.below(7); parts.length < length; ) {
       const [row] = random.pick(this.#pairs);
-      if (!existsIn(row, mode) || row.lock || /^(x87|iret|j|loop|call|ret|int|bound|mov$|pop .s|l.s$)/.test(row.mnemonic)) continue;
+      if (!existsIn(row, mode) || row.lock || /^(x87|iret|j|loop|call|ret|int|bound|mov$|pop .s|l.s$)/.test(row.mnemonic))
+        continue;
       if (row.semantics.endsBlock || (row.mnemonic === 'mov' && row.operands.some(({ source }) => source === 'S'))) continue;
       const part = caseOf(row, mode, random, true);
       if (!part.code.includes(0xf0) && part.code.length < 16) parts.push(part);
@@ -77,12 +80,17 @@ export class RowFuzz {
   /** Lines of a table: mnemonic, rows, cases in each mode. */
   coverageTable(): string[] {
     const mnemonics = [...new Set(this.rows.map(({ mnemonic }) => mnemonic))].sort();
-    const line = (cells: readonly (string | number)[]) => cells.map((cell, i) => (i === 0 ? String(cell).padEnd(12) : String(cell).padStart(9))).join('');
+    const line = (cells: readonly (string | number)[]) =>
+      cells.map((cell, i) => (i === 0 ? String(cell).padEnd(12) : String(cell).padStart(9))).join('');
     return [
       line(['', 'rows', ...this.#modes.map((mode) => `${mode}-bit`)]),
       ...mnemonics.map((mnemonic) => {
         const rows = this.rows.filter((row) => row.mnemonic === mnemonic);
-        return line([mnemonic, rows.length, ...this.#modes.map((mode) => rows.reduce((sum, row) => sum + this.times(row, mode), 0))]);
+        return line([
+          mnemonic,
+          rows.length,
+          ...this.#modes.map((mode) => rows.reduce((sum, row) => sum + this.times(row, mode), 0)),
+        ]);
       }),
     ];
   }

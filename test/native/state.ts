@@ -1,40 +1,121 @@
 // Random CPU states that lie where instructions go wrong: boundaries, special floating-point values, pointers into the
 // data window. Equal seeds give equal states.
 import { DATA_BASE, DATA_SIZE } from './address-map.ts';
-import { ARITHMETIC_FLAGS, FLAG, FXSAVE, IMAGE } from './cpu-image.ts';
 import type { CpuImage, CpuMode } from './cpu-image.ts';
+import { ARITHMETIC_FLAGS, FLAG, FXSAVE, IMAGE } from './cpu-image.ts';
 import type { Random } from './random.ts';
 
 /** Halves of 64-bit integers, [low, high]. */
 const INTEGERS: readonly (readonly [number, number])[] = [
-  [0, 0], [1, 0], [2, 0], [0xffff_ffff, 0xffff_ffff], [0xffff_fffe, 0xffff_ffff],
-  [0x7f, 0], [0x80, 0], [0xff, 0], [0x100, 0], [0xffff_ff80, 0xffff_ffff], [0x7fff, 0], [0x8000, 0], [0xffff, 0], [0x1_0000, 0],
-  [0xffff_8000, 0xffff_ffff], [0x7fff_ffff, 0], [0x8000_0000, 0], [0xffff_ffff, 0], [0, 1], [0x8000_0000, 0xffff_ffff],
-  [0xffff_ffff, 0x7fff_ffff], [0, 0x8000_0000], [1, 0x8000_0000], [0x5555_5555, 0x5555_5555], [0xaaaa_aaaa, 0xaaaa_aaaa],
-  [0x99, 0], [0x9a, 0], [0x0f0f_0f0f, 0x0f0f_0f0f], [0x3f, 0], [0x40, 0], [0x1f, 0], [0x20, 0], [0x21, 0],
+  [0, 0],
+  [1, 0],
+  [2, 0],
+  [0xffff_ffff, 0xffff_ffff],
+  [0xffff_fffe, 0xffff_ffff],
+  [0x7f, 0],
+  [0x80, 0],
+  [0xff, 0],
+  [0x100, 0],
+  [0xffff_ff80, 0xffff_ffff],
+  [0x7fff, 0],
+  [0x8000, 0],
+  [0xffff, 0],
+  [0x1_0000, 0],
+  [0xffff_8000, 0xffff_ffff],
+  [0x7fff_ffff, 0],
+  [0x8000_0000, 0],
+  [0xffff_ffff, 0],
+  [0, 1],
+  [0x8000_0000, 0xffff_ffff],
+  [0xffff_ffff, 0x7fff_ffff],
+  [0, 0x8000_0000],
+  [1, 0x8000_0000],
+  [0x5555_5555, 0x5555_5555],
+  [0xaaaa_aaaa, 0xaaaa_aaaa],
+  [0x99, 0],
+  [0x9a, 0],
+  [0x0f0f_0f0f, 0x0f0f_0f0f],
+  [0x3f, 0],
+  [0x40, 0],
+  [0x1f, 0],
+  [0x20, 0],
+  [0x21, 0],
 ];
 
 /** Binary32: zero, denormals, normal bounds, one, integers' bounds, infinity, quiet and signalling NaN. The sign is added. */
-const SINGLES = [0, 1, 0x007f_ffff, 0x0080_0000, 0x0080_0001, 0x3f80_0000, 0x3f80_0001, 0x3f7f_ffff, 0x3f00_0000, 0x3fc0_0000, 0x4020_0000,
-  0x4b00_0000, 0x4b7f_ffff, 0x4eff_ffff, 0x4f00_0000, 0x4f7f_ffff, 0x5f00_0000, 0x7f7f_ffff, 0x7f80_0000, 0x7f80_0001, 0x7fbf_ffff, 0x7fc0_0000, 0x7fff_ffff];
+const SINGLES = [
+  0, 1, 0x007f_ffff, 0x0080_0000, 0x0080_0001, 0x3f80_0000, 0x3f80_0001, 0x3f7f_ffff, 0x3f00_0000, 0x3fc0_0000, 0x4020_0000,
+  0x4b00_0000, 0x4b7f_ffff, 0x4eff_ffff, 0x4f00_0000, 0x4f7f_ffff, 0x5f00_0000, 0x7f7f_ffff, 0x7f80_0000, 0x7f80_0001,
+  0x7fbf_ffff, 0x7fc0_0000, 0x7fff_ffff,
+];
 
 /** Binary64, [low, high]: the same, and the bounds of binary32 and of 32- and 64-bit integers. */
 const DOUBLES: readonly (readonly [number, number])[] = [
-  [0, 0], [1, 0], [0xffff_ffff, 0x000f_ffff], [0, 0x0010_0000], [0, 0x3ff0_0000], [1, 0x3ff0_0000], [0xffff_ffff, 0x3fef_ffff],
-  [0, 0x3fe0_0000], [0, 0x3ff8_0000], [0, 0x4004_0000], [0xffc0_0000, 0x41df_ffff], [0, 0x41e0_0000], [0xffff_ffff, 0x433f_ffff], [0, 0x4330_0000],
-  [0, 0x43e0_0000], [0xe000_0000, 0x47ef_ffff], [0xf000_0000, 0x47ef_ffff], [0, 0x47f0_0000], [0, 0x3810_0000], [0, 0x36a0_0000], [0, 0x3690_0000],
-  [0xffff_ffff, 0x7fef_ffff], [0, 0x7ff0_0000], [1, 0x7ff0_0000], [0xffff_ffff, 0x7ff7_ffff], [0, 0x7ff8_0000], [0xffff_ffff, 0x7fff_ffff],
+  [0, 0],
+  [1, 0],
+  [0xffff_ffff, 0x000f_ffff],
+  [0, 0x0010_0000],
+  [0, 0x3ff0_0000],
+  [1, 0x3ff0_0000],
+  [0xffff_ffff, 0x3fef_ffff],
+  [0, 0x3fe0_0000],
+  [0, 0x3ff8_0000],
+  [0, 0x4004_0000],
+  [0xffc0_0000, 0x41df_ffff],
+  [0, 0x41e0_0000],
+  [0xffff_ffff, 0x433f_ffff],
+  [0, 0x4330_0000],
+  [0, 0x43e0_0000],
+  [0xe000_0000, 0x47ef_ffff],
+  [0xf000_0000, 0x47ef_ffff],
+  [0, 0x47f0_0000],
+  [0, 0x3810_0000],
+  [0, 0x36a0_0000],
+  [0, 0x3690_0000],
+  [0xffff_ffff, 0x7fef_ffff],
+  [0, 0x7ff0_0000],
+  [1, 0x7ff0_0000],
+  [0xffff_ffff, 0x7ff7_ffff],
+  [0, 0x7ff8_0000],
+  [0xffff_ffff, 0x7fff_ffff],
 ];
 
 /** Extended, [low, high, exponent]: the same, and pseudo-denormals, unnormals, pseudo-infinity, the integer and BCD bounds. */
 const EXTENDEDS: readonly (readonly [number, number, number])[] = [
-  [0, 0, 0], [1, 0, 0], [0xffff_ffff, 0x7fff_ffff, 0], [0, 0x8000_0000, 0], [0, 0x8000_0000, 1], [0, 0x8000_0000, 0x3fff], [1, 0x8000_0000, 0x3fff],
-  [0xffff_ffff, 0xffff_ffff, 0x3ffe], [0, 0x8000_0000, 0x3ffe], [0, 0xc000_0000, 0x3fff], [0, 0xa000_0000, 0x4000], [0x2168_c235, 0xc90f_daa2, 0x4000],
-  [0, 0xfffe_0000, 0x400d], [0, 0x8000_0000, 0x400e], [0, 0xffff_fffe, 0x401d], [0, 0x8000_0000, 0x401e], [0xffff_fffe, 0xffff_ffff, 0x403d],
-  [0, 0x8000_0000, 0x403e], [0x763f_ffff, 0xde0b_6b3a, 0x403a], [0, 0x8000_0000, 0x3f81], [0, 0x8000_0000, 0x407f], [0, 0xffff_ff00, 0x407e],
-  [0, 0x8000_0000, 0x3c01], [0, 0x8000_0000, 0x43ff], [0xffff_f800, 0xffff_ffff, 0x43fe], [0xffff_ffff, 0xffff_ffff, 0x7ffe],
-  [0, 0x8000_0000, 0x7fff], [0, 0, 0x7fff], [1, 0x8000_0000, 0x7fff], [0, 0xc000_0000, 0x7fff], [0xffff_ffff, 0xffff_ffff, 0x7fff],
-  [0, 0x4000_0000, 0x4000], [1, 0, 0x3fff], [1, 0, 0x7fff],
+  [0, 0, 0],
+  [1, 0, 0],
+  [0xffff_ffff, 0x7fff_ffff, 0],
+  [0, 0x8000_0000, 0],
+  [0, 0x8000_0000, 1],
+  [0, 0x8000_0000, 0x3fff],
+  [1, 0x8000_0000, 0x3fff],
+  [0xffff_ffff, 0xffff_ffff, 0x3ffe],
+  [0, 0x8000_0000, 0x3ffe],
+  [0, 0xc000_0000, 0x3fff],
+  [0, 0xa000_0000, 0x4000],
+  [0x2168_c235, 0xc90f_daa2, 0x4000],
+  [0, 0xfffe_0000, 0x400d],
+  [0, 0x8000_0000, 0x400e],
+  [0, 0xffff_fffe, 0x401d],
+  [0, 0x8000_0000, 0x401e],
+  [0xffff_fffe, 0xffff_ffff, 0x403d],
+  [0, 0x8000_0000, 0x403e],
+  [0x763f_ffff, 0xde0b_6b3a, 0x403a],
+  [0, 0x8000_0000, 0x3f81],
+  [0, 0x8000_0000, 0x407f],
+  [0, 0xffff_ff00, 0x407e],
+  [0, 0x8000_0000, 0x3c01],
+  [0, 0x8000_0000, 0x43ff],
+  [0xffff_f800, 0xffff_ffff, 0x43fe],
+  [0xffff_ffff, 0xffff_ffff, 0x7ffe],
+  [0, 0x8000_0000, 0x7fff],
+  [0, 0, 0x7fff],
+  [1, 0x8000_0000, 0x7fff],
+  [0, 0xc000_0000, 0x7fff],
+  [0xffff_ffff, 0xffff_ffff, 0x7fff],
+  [0, 0x4000_0000, 0x4000],
+  [1, 0, 0x3fff],
+  [1, 0, 0x7fff],
 ];
 
 /** What to vary; by default everything but unmasked floating-point exceptions, TF and AC. */
@@ -73,8 +154,13 @@ export class StateGenerator {
     if (!random.oneIn(16)) this.#store(image, 4, random.oneIn(4) ? stack : stack & ~7, 0);
     image.setMode(mode);
     image.fsBase = image.gsBase = 0n;
-    image.rflags = (random.u32() & ARITHMETIC_FLAGS) | 2 | FLAG.if | (random.oneIn(4) ? FLAG.df : 0)
-      | (chance(random, options.alignmentCheckOneIn) ? FLAG.ac : 0) | (chance(random, options.singleStepOneIn) ? FLAG.tf : 0);
+    image.rflags =
+      (random.u32() & ARITHMETIC_FLAGS) |
+      2 |
+      FLAG.if |
+      (random.oneIn(4) ? FLAG.df : 0) |
+      (chance(random, options.alignmentCheckOneIn) ? FLAG.ac : 0) |
+      (chance(random, options.singleStepOneIn) ? FLAG.tf : 0);
     this.#fromPool(image, IMAGE.data, DATA_SIZE / 4);
     this.#sse(image);
     this.#x87(image);
@@ -97,7 +183,8 @@ export class StateGenerator {
         this.#store(image, reg, low, high);
         break;
       }
-      case 3: { // one bit more or less than a power of two
+      case 3: {
+        // one bit more or less than a power of two
         const bit = random.below(64);
         const low = bit < 32 ? (1 << bit) >>> 0 : 0;
         const high = bit < 32 ? 0 : (1 << (bit - 32)) >>> 0;
@@ -135,9 +222,11 @@ export class StateGenerator {
         words[at + 1] = high | (random.u32() & 0x8000_0000);
         break;
       }
-      case 2: { // ordinary numbers, of like magnitude so that sums are interesting
+      case 2: {
+        // ordinary numbers, of like magnitude so that sums are interesting
         const single = random.oneIn(2);
-        for (let i = 0; i < 2; i++) words[at + i] = single ? (0x3f00_0000 + random.below(0x0180_0000)) | (random.u32() & 0x8000_0000) : random.u32();
+        for (let i = 0; i < 2; i++)
+          words[at + i] = single ? (0x3f00_0000 + random.below(0x0180_0000)) | (random.u32() & 0x8000_0000) : random.u32();
         if (!single) words[at + 1] = (0x3fe0_0000 + random.below(0x0030_0000)) | (random.u32() & 0x8000_0000);
         break;
       }
@@ -156,9 +245,13 @@ export class StateGenerator {
     if (random.oneIn(4)) image.xmm.copyWithin(2 * random.below(16), 0, 2);
     this.#fromPool(image, IMAGE.ymmHigh, 64);
     // Rounding control, and now and then sticky flags, FTZ and DAZ.
-    image.mxcsr = 0x1f80 | (random.oneIn(2) ? 0 : random.below(4) << 13) | (random.oneIn(4) ? random.u32() & 0x3f : 0)
-      | (random.oneIn(8) ? 0x8000 : 0) | (random.oneIn(8) ? 0x40 : 0);
-    if (chance(random, this.#options.unmaskOneIn)) image.mxcsr = (image.mxcsr & ~0x3f) & ~(random.u32() & 0x1f80);
+    image.mxcsr =
+      0x1f80 |
+      (random.oneIn(2) ? 0 : random.below(4) << 13) |
+      (random.oneIn(4) ? random.u32() & 0x3f : 0) |
+      (random.oneIn(8) ? 0x8000 : 0) |
+      (random.oneIn(8) ? 0x40 : 0);
+    if (chance(random, this.#options.unmaskOneIn)) image.mxcsr = image.mxcsr & ~0x3f & ~(random.u32() & 0x1f80);
   }
 
   #x87(image: CpuImage): void {

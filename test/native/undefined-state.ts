@@ -21,7 +21,8 @@ export interface Operation {
 
 /** What is not to be compared. `strict`: flags that the manual leaves undefined are, for a host like the one they were taken from. */
 export function undefinedAfter({ row, code, width, count }: Operation, strict: boolean): Undefined {
-  if (row.mnemonic === 'x87') return row.opcode === 0xd9 && TRANSCENDENTAL.has(code[code.length - 1] as number) ? APPROXIMATE : NOTHING;
+  if (row.mnemonic === 'x87')
+    return row.opcode === 0xd9 && TRANSCENDENTAL.has(code[code.length - 1] as number) ? APPROXIMATE : NOTHING;
   const flags = strict ? undefined : UNDEFINED_FLAGS[row.mnemonic];
   if (flags === undefined) return NOTHING;
   const masked = count & (width === 64 ? 63 : 31);

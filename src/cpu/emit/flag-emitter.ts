@@ -186,4 +186,3 @@ export class WordFlags implements FlagEmitter {
 function carryWord(cf: Expr, of: Expr): Expr {
   return cf.shl(31).or(cf.xor(of).and(1).shl(30));
 }
-

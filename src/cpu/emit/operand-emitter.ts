@@ -266,7 +266,14 @@ export abstract class OperandEmitter implements Emitter {
   }
 
   #tlbEntry(linear: Expr, access: 'r' | 'w'): Expr {
-    return this.f.let(this.tlb(access).add(linear.shrU(8).wrap().and((TLB.entries - 1) * TLB.entrySize)));
+    return this.f.let(
+      this.tlb(access).add(
+        linear
+          .shrU(8)
+          .wrap()
+          .and((TLB.entries - 1) * TLB.entrySize),
+      ),
+    );
   }
   /** A store that needs no read before: the fast path writes straight to RAM. */
   #storeTo(linear: Expr, size: number, store: (host: Expr) => void): void {
@@ -296,7 +303,8 @@ export abstract class OperandEmitter implements Emitter {
 }
 
 /** The value with the bits above `size` cleared (i32 operands only). */
-export const narrowTo = (value: Expr, size: number): Expr => (size === 1 ? value.and(0xff) : size === 2 ? value.and(0xffff) : value);
+export const narrowTo = (value: Expr, size: number): Expr =>
+  size === 1 ? value.and(0xff) : size === 2 ? value.and(0xffff) : value;
 
 /** The page of the last byte: equals the entry's tag only if the access does not cross into another page. */
 const lastPage = (at: Expr, size: number): Expr => (size === 1 ? at : at.add(size - 1)).and(-4096);

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
+import { integerSqrt } from './arith.ts';
 import { createFpEnv, FLAG, ROUNDING } from './env.ts';
 import { packF64, unpackF32, unpackF64 } from './format.ts';
 import { bitLength } from './num.ts';
-import { integerSqrt } from './arith.ts';
 import * as sse from './sse.ts';
 import { f64ToF32 } from './sse-convert.ts';
 
@@ -20,7 +20,7 @@ function generator(seed: number): () => number {
   };
 }
 
-test('nearest-even arithmetic on doubles is JavaScript\'s', () => {
+test("nearest-even arithmetic on doubles is JavaScript's", () => {
   const next = generator(12345);
   const env = createFpEnv(false);
   const operations = [

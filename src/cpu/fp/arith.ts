@@ -1,9 +1,10 @@
 // Addition, subtraction, multiplication, division and square root, exact and then rounded once.
-import { FLAG, ROUNDING } from './env.ts';
+
 import type { FpEnv } from './env.ts';
+import { FLAG, ROUNDING } from './env.ts';
 import type { Format } from './format.ts';
-import { infinity, KIND, negated, zero } from './num.ts';
 import type { Num, Sign } from './num.ts';
+import { infinity, KIND, negated, zero } from './num.ts';
 import { invalid, special1, special2 } from './operands.ts';
 import { round } from './round.ts';
 

@@ -1,9 +1,10 @@
 // Packed BCD of FBLD and FBSTP: 18 digits, two a byte, sign in bit 7 of byte 9 (SDM vol. 1, 4.7).
-import type { FpEnv } from './env.ts';
+
 import { toInteger } from './convert.ts';
+import type { FpEnv } from './env.ts';
 import { FLAG } from './env.ts';
-import { exactly } from './num.ts';
 import type { Num, Sign } from './num.ts';
+import { exactly } from './num.ts';
 
 const LIMIT = 10n ** 18n;
 
@@ -31,7 +32,7 @@ export function toBcd(env: FpEnv, a: Num, view: DataView, at: number): void {
   for (let i = 0; i < 9; i++) {
     const pair = Number(magnitude % 100n);
     magnitude /= 100n;
-    view.setUint8(at + i, (Math.floor(pair / 10) << 4) | pair % 10);
+    view.setUint8(at + i, (Math.floor(pair / 10) << 4) | (pair % 10));
   }
   view.setUint8(at + 9, a.sign << 7);
 }

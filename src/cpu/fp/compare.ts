@@ -1,8 +1,9 @@
 // Comparison, minimum and maximum.
-import { FLAG } from './env.ts';
+
 import type { FpEnv } from './env.ts';
-import { KIND } from './num.ts';
+import { FLAG } from './env.ts';
 import type { Num } from './num.ts';
+import { KIND } from './num.ts';
 
 export const ORDER = { less: -1, equal: 0, greater: 1, unordered: 2 } as const;
 export type Order = (typeof ORDER)[keyof typeof ORDER];

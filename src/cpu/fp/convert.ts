@@ -1,12 +1,13 @@
 // Conversion between formats and to and from integers.
-import { FLAG } from './env.ts';
+
 import type { FpEnv, Rounding } from './env.ts';
+import { FLAG } from './env.ts';
 import type { Format } from './format.ts';
-import { exactly, KIND, zero } from './num.ts';
 import type { Num } from './num.ts';
+import { exactly, KIND, zero } from './num.ts';
 import { special1 } from './operands.ts';
-import { round, shiftRounded } from './round.ts';
 import type { Rounded } from './round.ts';
+import { round, shiftRounded } from './round.ts';
 
 /** The number in another format; exact when widening. A signaling NaN is quieted (IE), a denormal sets DE. */
 export function convert(env: FpEnv, format: Format, a: Num): Num {

@@ -1,6 +1,7 @@
 // The three binary formats: range and precision, and packing to and from raw bits (SDM vol. 1, 4.2 and 8.2).
-import { exactly, finite, infinity, INTEGER_BIT, KIND, nan, UNSUPPORTED, zero } from './num.ts';
+
 import type { Num, Sign } from './num.ts';
+import { exactly, finite, INTEGER_BIT, infinity, KIND, nan, UNSUPPORTED, zero } from './num.ts';
 
 export interface Format {
   /** Significand bits including the integer bit. */
@@ -16,7 +17,12 @@ export const F32: Format = { precision: 24, minExp: -126, maxExp: 127, wrap: 0 }
 export const F64: Format = { precision: 53, minExp: -1022, maxExp: 1023, wrap: 0 };
 export const F80: Format = { precision: 64, minExp: -16382, maxExp: 16383, wrap: 24576 };
 /** The 80-bit format under FCW.PC = 0..3. The reserved encoding 1 behaves as 64 bits. */
-export const F80_BY_PC: readonly [Format, Format, Format, Format] = [{ ...F80, precision: 24 }, F80, { ...F80, precision: 53 }, F80];
+export const F80_BY_PC: readonly [Format, Format, Format, Format] = [
+  { ...F80, precision: 24 },
+  F80,
+  { ...F80, precision: 53 },
+  F80,
+];
 
 /** An 80-bit value: sign and exponent (16 bits), significand with explicit integer bit (64 bits). */
 export interface F80Bits {

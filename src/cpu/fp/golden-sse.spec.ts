@@ -1,12 +1,12 @@
 // Replays golden/sse.txt: results, MXCSR and faults recorded on an Intel CPU.
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { createFpEnv } from './env.ts';
 import type { FpEnv } from './env.ts';
+import { createFpEnv } from './env.ts';
+import * as sse from './sse.ts';
 import { rcp32, rsqrt32 } from './sse-approximate.ts';
 import * as convert from './sse-convert.ts';
 import { dppd, dpps } from './sse-dot.ts';
-import * as sse from './sse.ts';
 
 type Run = (env: FpEnv, a: string, b: string, imm: number) => string;
 const f32 = (s: string): number => Number.parseInt(s, 16);
@@ -15,15 +15,27 @@ const hex = (x: number | bigint): string => x.toString(16);
 const words = (s: string): Uint32Array => Uint32Array.from([24, 16, 8, 0], (at) => f32(s.padStart(32, '0').slice(at, at + 8)));
 const doubles = (s: string): BigUint64Array => BigUint64Array.from([16, 0], (at) => f64(s.padStart(32, '0').slice(at, at + 16)));
 const joinWords = (v: Uint32Array): string =>
-  [...v].reverse().map((x) => hex(x).padStart(8, '0')).join('').replace(/^0+(?=.)/, '');
+  [...v]
+    .reverse()
+    .map((x) => hex(x).padStart(8, '0'))
+    .join('')
+    .replace(/^0+(?=.)/, '');
 const joinDoubles = (v: BigUint64Array): string => hex((v[1]! << 64n) | v[0]!);
 
-const single = (lane: sse.Lane32): Run => (env, a, b) => hex(lane(env, f32(a), f32(b)));
-const double = (lane: sse.Lane64): Run => (env, a, b) => hex(lane(env, f64(a), f64(b)));
-const packed = (lane: sse.Lane32): Run => (env, a, b) => {
-  const y = words(b);
-  return joinWords(words(a).map((x, i) => lane(env, x, y[i]!)));
-};
+const single =
+  (lane: sse.Lane32): Run =>
+  (env, a, b) =>
+    hex(lane(env, f32(a), f32(b)));
+const double =
+  (lane: sse.Lane64): Run =>
+  (env, a, b) =>
+    hex(lane(env, f64(a), f64(b)));
+const packed =
+  (lane: sse.Lane32): Run =>
+  (env, a, b) => {
+    const y = words(b);
+    return joinWords(words(a).map((x, i) => lane(env, x, y[i]!)));
+  };
 
 const RUN: Record<string, Run> = {
   sqrtss: (env, _, b) => hex(sse.sqrt32(env, f32(b))),
@@ -60,14 +72,17 @@ for (const name of ['add', 'sub', 'mul', 'div', 'min', 'max'] as const) {
   RUN[`${name}ps`] = packed(sse[`${name}32`]);
   RUN[`${name}sd`] = double(sse[`${name}64`]);
 }
-for (const [prefix, truncate] of [['cvt', false], ['cvtt', true]] as const) {
+for (const [prefix, truncate] of [
+  ['cvt', false],
+  ['cvtt', true],
+] as const) {
   RUN[`${prefix}ss2si`] = (env, _, b) => hex(convert.f32ToI32(env, f32(b), truncate));
   RUN[`${prefix}ss2si64`] = (env, _, b) => hex(convert.f32ToI64(env, f32(b), truncate));
   RUN[`${prefix}sd2si`] = (env, _, b) => hex(convert.f64ToI32(env, f64(b), truncate));
   RUN[`${prefix}sd2si64`] = (env, _, b) => hex(convert.f64ToI64(env, f64(b), truncate));
 }
 
-test('SSE arithmetic is the hardware\'s to the bit, with flags and faults', () => {
+test("SSE arithmetic is the hardware's to the bit, with flags and faults", () => {
   const env = createFpEnv(false);
   const differences: string[] = [];
   let [name, cases, run, imm] = ['', 0, RUN['addss']!, 0];

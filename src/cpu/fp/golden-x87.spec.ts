@@ -1,9 +1,9 @@
 // Replays golden/x87.txt: the whole x87 state after single instructions, recorded on an Intel CPU.
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { OUTCOME, X87 } from './x87.ts';
 import { x87Operand } from './x87-operand.ts';
 import { FSW, X87_LAYOUT } from './x87-state.ts';
-import { OUTCOME, X87 } from './x87.ts';
 
 interface Register {
   se: number;
@@ -50,7 +50,8 @@ function replay(opcode: number, modrm: number, line: string): string {
   const ignored = close ? FSW.C1 : 0;
   if ((state.fsw & ~ignored) !== (number(fswAfter!) & ~ignored)) problems.push(`fsw ${state.fsw.toString(16)}`);
   if (state.fullTags() !== number(tagsAfter!)) problems.push(`tags ${state.fullTags().toString(16)}`);
-  if (eflagsAfter !== '-' && (!(outcome & OUTCOME.eflags) || (fpu.eflags & 0x8d5) !== number(eflagsAfter!))) problems.push('eflags');
+  if (eflagsAfter !== '-' && (!(outcome & OUTCOME.eflags) || (fpu.eflags & 0x8d5) !== number(eflagsAfter!)))
+    problems.push('eflags');
   if (stored !== '-') {
     const { size } = x87Operand(opcode, modrm);
     const bytes = Array.from({ length: size }, (_, i) => (outcome & OUTCOME.store ? fpu.memory.getUint8(i) : 0));
@@ -63,7 +64,8 @@ function replay(opcode: number, modrm: number, line: string): string {
     const got = { se: state.signExponent(i), m: state.significand(i) };
     if (got.se === want.se && got.m === want.m) return;
     const distance = place(got) - place(want);
-    if (!close || (got.se ^ want.se) & 0x8000 || distance > 1n || distance < -1n) problems.push(`st${i} ${got.se.toString(16)}:${got.m.toString(16)}`);
+    if (!close || (got.se ^ want.se) & 0x8000 || distance > 1n || distance < -1n)
+      problems.push(`st${i} ${got.se.toString(16)}:${got.m.toString(16)}`);
   });
   return problems.join(', ');
 }

@@ -33,7 +33,8 @@ export const UNSUPPORTED = make(KIND.unsupported, 0, 0, 0n, false);
 export const ONE = make(KIND.finite, 0, 0, INTEGER_BIT, false);
 
 /** `sig` must have bit 63 set and no higher bit. */
-export const finite = (sign: Sign, exp: number, sig: bigint, denormal = false): Num => make(KIND.finite, sign, exp, sig, denormal);
+export const finite = (sign: Sign, exp: number, sig: bigint, denormal = false): Num =>
+  make(KIND.finite, sign, exp, sig, denormal);
 export const nan = (sign: Sign, sig: bigint): Num =>
   make(sig & QUIET_BIT ? KIND.quiet : KIND.signaling, sign, 0, sig | INTEGER_BIT, false);
 export const quieted = (a: Num): Num => (a.kind === KIND.signaling ? make(KIND.quiet, a.sign, 0, a.sig | QUIET_BIT, false) : a);

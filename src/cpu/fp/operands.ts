@@ -1,9 +1,10 @@
 // What an operation does with operands that are no ordinary numbers: invalid encodings, NaNs, denormals
 // (SDM vol. 1, tables 4-7 and 8-10, and the exception priority of 8.6).
-import { FLAG } from './env.ts';
+
 import type { FpEnv } from './env.ts';
-import { INDEFINITE, isNan, KIND, quieted } from './num.ts';
+import { FLAG } from './env.ts';
 import type { Num } from './num.ts';
+import { INDEFINITE, isNan, KIND, quieted } from './num.ts';
 
 /** Flags an invalid operation and returns the real indefinite. */
 export function invalid(env: FpEnv): Num {

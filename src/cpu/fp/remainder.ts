@@ -1,9 +1,10 @@
 // FPREM, FPREM1, FSCALE and FXTRACT (SDM vol. 2).
-import { FLAG } from './env.ts';
+
 import type { FpEnv } from './env.ts';
+import { FLAG } from './env.ts';
 import { F80 } from './format.ts';
-import { finite, infinity, KIND, zero } from './num.ts';
 import type { Num, Sign } from './num.ts';
+import { finite, infinity, KIND, zero } from './num.ts';
 import { invalid, special1, special2 } from './operands.ts';
 import { round } from './round.ts';
 

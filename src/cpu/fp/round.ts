@@ -1,10 +1,11 @@
 // Rounding: the one place where an exact value becomes a number of a format, and where overflow, underflow and
 // inexactness are found (SDM vol. 1, 4.8.4, 4.9.1.4-4.9.1.6 and 8.5.4-8.5.6).
-import { FLAG, ROUNDING } from './env.ts';
+
 import type { FpEnv, Rounding } from './env.ts';
+import { FLAG, ROUNDING } from './env.ts';
 import type { Format } from './format.ts';
-import { bitLength, exactly, finite, infinity, zero } from './num.ts';
 import type { Num, Sign } from './num.ts';
+import { bitLength, exactly, finite, infinity, zero } from './num.ts';
 
 /** Whether the magnitude goes up: `half` compares the discarded part with half a unit (-1, 0, 1). */
 function goesUp(rounding: Rounding, sign: Sign, odd: boolean, half: number): boolean {
@@ -53,7 +54,8 @@ export function round(env: FpEnv, format: Format, sign: Sign, sig: bigint, scale
     value >>= 1n;
     exp++;
   }
-  if (exp < format.minExp) return roundTiny(env, format, sign, sig, scale, finite(sign, exp, value << BigInt(64 - precision)), unbounded);
+  if (exp < format.minExp)
+    return roundTiny(env, format, sign, sig, scale, finite(sign, exp, value << BigInt(64 - precision)), unbounded);
   if (exp > format.maxExp) {
     env.flags |= FLAG.OE;
     if (env.masks & FLAG.OE) {

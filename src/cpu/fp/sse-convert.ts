@@ -1,7 +1,7 @@
 // The CVT instructions of SSE and SSE2, one lane at a time. Integers are unsigned bit patterns.
 import { convert, fromInteger, toInteger } from './convert.ts';
-import { ROUNDING } from './env.ts';
 import type { FpEnv } from './env.ts';
+import { ROUNDING } from './env.ts';
 import { F32, F64, packF32, packF64 } from './format.ts';
 import type { Num } from './num.ts';
 import { load32, load64 } from './sse.ts';

@@ -4,12 +4,12 @@
 import { add, div, mul, sqrt, sub } from './arith.ts';
 import { compare, max, min, ORDER } from './compare.ts';
 import { roundToIntegral } from './convert.ts';
-import { ALL_FLAGS, FLAG, PRE_COMPUTATION } from './env.ts';
 import type { FpEnv, Rounding } from './env.ts';
-import { F32, F64, packF32, packF64, unpackF32, unpackF64 } from './format.ts';
+import { ALL_FLAGS, FLAG, PRE_COMPUTATION } from './env.ts';
 import type { Format } from './format.ts';
-import { isNan, KIND, quieted, zero } from './num.ts';
+import { F32, F64, packF32, packF64, unpackF32, unpackF64 } from './format.ts';
 import type { Num } from './num.ts';
+import { isNan, KIND, quieted, zero } from './num.ts';
 
 export const MXCSR = {
   flags: 0x3f,
@@ -69,8 +69,14 @@ export type Lane32 = (env: FpEnv, a: number, b: number) => number;
 export type Lane64 = (env: FpEnv, a: bigint, b: bigint) => bigint;
 type Binary = (env: FpEnv, format: Format, a: Num, b: Num) => Num;
 
-const lane32 = (operation: Binary): Lane32 => (env, a, b) => packF32(operation(env, F32, load32(env, a), load32(env, b)));
-const lane64 = (operation: Binary): Lane64 => (env, a, b) => packF64(operation(env, F64, load64(env, a), load64(env, b)));
+const lane32 =
+  (operation: Binary): Lane32 =>
+  (env, a, b) =>
+    packF32(operation(env, F32, load32(env, a), load32(env, b)));
+const lane64 =
+  (operation: Binary): Lane64 =>
+  (env, a, b) =>
+    packF64(operation(env, F64, load64(env, a), load64(env, b)));
 
 /** `a` is the destination, `b` the source operand. */
 export const add32 = lane32(add);

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
+import { convert } from './convert.ts';
 import { createFpEnv, FLAG } from './env.ts';
 import { F64, packF64, unpackF64 } from './format.ts';
-import { convert } from './convert.ts';
 import type { Num } from './num.ts';
 import { atan2, beyondReduction, cos, f2xm1, sin, tan, yl2x, yl2xp1 } from './transcendental.ts';
 
@@ -25,7 +25,8 @@ test('agrees with Math where Math is good', () => {
 });
 
 test('FPATAN takes the quadrant from both signs', () => {
-  for (const y of SAMPLES.flatMap((s) => [s, -s])) for (const x of [2, -2, 0.01, -0.01]) near(atan2(env, num(y), num(x)), Math.atan2(y, x));
+  for (const y of SAMPLES.flatMap((s) => [s, -s]))
+    for (const x of [2, -2, 0.01, -0.01]) near(atan2(env, num(y), num(x)), Math.atan2(y, x));
 });
 
 test('F2XM1 and FYL2XP1 keep their relative precision near zero', () => {

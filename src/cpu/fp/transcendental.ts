@@ -1,12 +1,13 @@
 // The x87 transcendental instructions on numbers: special cases by the tables of SDM vol. 2, the rest rounded correctly.
-import { FLAG } from './env.ts';
+
 import type { FpEnv } from './env.ts';
+import { FLAG } from './env.ts';
 import { F80 } from './format.ts';
-import { infinity, KIND, ONE, zero } from './num.ts';
 import type { Num, Sign } from './num.ts';
+import { infinity, KIND, ONE, zero } from './num.ts';
 import { invalid, special1, special2 } from './operands.ts';
-import { angle, cosine, exp2Minus1, log2Of, log2OnePlus, PI, sine, tangent } from './real.ts';
 import type { Real } from './real.ts';
+import { angle, cosine, exp2Minus1, log2Of, log2OnePlus, PI, sine, tangent } from './real.ts';
 import { round } from './round.ts';
 
 /** Rounds to 80 bits; a zero `a` does not occur. */

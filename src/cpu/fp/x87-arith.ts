@@ -1,10 +1,10 @@
 // Two-operand x87 arithmetic and the comparisons, with registers and with memory.
 import { add, div, mul, sub } from './arith.ts';
-import { compare, ORDER } from './compare.ts';
 import type { Order } from './compare.ts';
+import { compare, ORDER } from './compare.ts';
 import { unpackF32, unpackF64 } from './format.ts';
-import { exactly, zero } from './num.ts';
 import type { Num } from './num.ts';
+import { exactly, zero } from './num.ts';
 import { orderFlags } from './sse.ts';
 import { FSW } from './x87-state.ts';
 import type { X87Unit } from './x87-unit.ts';

@@ -1,8 +1,8 @@
 // FLD1 and kin. The CPU keeps the constants wider than 64 bits and rounds them by FCW.RC (SDM vol. 1, 8.3.4).
 import type { FpEnv } from './env.ts';
 import { F80 } from './format.ts';
-import { ONE, zero } from './num.ts';
 import type { Num } from './num.ts';
+import { ONE, zero } from './num.ts';
 import { round } from './round.ts';
 
 /** D9 E9..ED: significands of 128 bits (log2 10, log2 e, pi, log10 2, ln 2) and the exponent of their last bit. */

@@ -17,7 +17,12 @@ export function writeEnvironment(state: X87State, image: DataView, mode: ImageMo
   const [fip, fdp] = [Number(state.fip & 0xffffffffn), Number(state.fdp & 0xffffffffn)];
   if (mode.operandSize16) {
     const words = mode.realMode
-      ? [realAddress(fip, fcs), (((realAddress(fip, fcs) >>> 16) & 15) << 12) | fop, realAddress(fdp, fds), ((realAddress(fdp, fds) >>> 16) & 15) << 12]
+      ? [
+          realAddress(fip, fcs),
+          (((realAddress(fip, fcs) >>> 16) & 15) << 12) | fop,
+          realAddress(fdp, fds),
+          ((realAddress(fdp, fds) >>> 16) & 15) << 12,
+        ]
       : [fip, fcs, fdp, fds];
     for (const [i, word] of [fcw, fsw, tags, ...words].entries()) image.setUint16(2 * i, word & 0xffff, true);
     return;

@@ -2,10 +2,10 @@
 import { fromBcd, toBcd, writeBcdIndefinite } from './bcd.ts';
 import { convert, toInteger } from './convert.ts';
 import { FLAG, ROUNDING } from './env.ts';
-import { F32, F64, F80, packF32, packF64, unpackF32, unpackF64 } from './format.ts';
 import type { Format } from './format.ts';
-import { exactly, INDEFINITE } from './num.ts';
+import { F32, F64, F80, packF32, packF64, unpackF32, unpackF64 } from './format.ts';
 import type { Num } from './num.ts';
+import { exactly, INDEFINITE } from './num.ts';
 import type { X87Unit } from './x87-unit.ts';
 
 /** Pushes a value that needs no conversion exception. */
@@ -46,7 +46,8 @@ export function loadRegister(unit: X87Unit, i: number): void {
 /** FILD of 2, 4 or 8 bytes. */
 export function loadInteger(unit: X87Unit, size: number): void {
   const { memory } = unit;
-  const value = size === 8 ? memory.getBigInt64(0, true) : BigInt(size === 4 ? memory.getInt32(0, true) : memory.getInt16(0, true));
+  const value =
+    size === 8 ? memory.getBigInt64(0, true) : BigInt(size === 4 ? memory.getInt32(0, true) : memory.getInt16(0, true));
   pushValue(unit, exactly(value < 0n ? 1 : 0, value < 0n ? -value : value, 0));
 }
 

@@ -1,8 +1,8 @@
 // The D9 E0..FF group: one-operand arithmetic, FPREM, FSCALE, FXAM, the transcendental functions, the stack pointer.
 import { sqrt } from './arith.ts';
 import { roundToIntegral } from './convert.ts';
-import { infinity, isNan, KIND, ONE } from './num.ts';
 import type { Num } from './num.ts';
+import { infinity, isNan, KIND, ONE } from './num.ts';
 import { special1 } from './operands.ts';
 import { extract, remainder, scale } from './remainder.ts';
 import { atan2, beyondReduction, cos, f2xm1, sin, tan, yl2x, yl2xp1 } from './transcendental.ts';

@@ -1,11 +1,12 @@
 // What every x87 instruction works with: the register stack, the environment, and the response to exceptions
 // (SDM vol. 1, 8.4-8.6).
-import { createFpEnv, FLAG, PRE_COMPUTATION } from './env.ts';
+
 import type { FpEnv, Rounding } from './env.ts';
-import { F80_BY_PC, packF80, unpackF80 } from './format.ts';
+import { createFpEnv, FLAG, PRE_COMPUTATION } from './env.ts';
 import type { F80Bits, Format } from './format.ts';
-import { INDEFINITE } from './num.ts';
+import { F80_BY_PC, packF80, unpackF80 } from './format.ts';
 import type { Num } from './num.ts';
+import { INDEFINITE } from './num.ts';
 import { FCW, FSW, X87State } from './x87-state.ts';
 
 const CONDITIONS = FSW.C0 | FSW.C2 | FSW.C3;

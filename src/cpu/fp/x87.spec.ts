@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
+import { OUTCOME, X87 } from './x87.ts';
 import { readFxsave, writeFxsave } from './x87-image.ts';
 import { x87Operand } from './x87-operand.ts';
 import { FSW, X87_LAYOUT } from './x87-state.ts';
-import { OUTCOME, X87 } from './x87.ts';
 
 function reset(): X87 {
   const fpu = new X87(new DataView(new ArrayBuffer(X87_LAYOUT.size + 32)), 16);
@@ -89,7 +89,12 @@ test('FXSAVE keeps the registers in stack order and the abridged tags by number'
   expect(area.getUint16(40, true)).toBe(0x3fff);
   const other = reset();
   readFxsave(other.state, area, 0, true);
-  expect([other.state.top, other.state.isEmpty(0), other.state.isEmpty(1), other.state.signExponent(0)]).toEqual([7, false, true, 0x3fff]);
+  expect([other.state.top, other.state.isEmpty(0), other.state.isEmpty(1), other.state.signExponent(0)]).toEqual([
+    7,
+    false,
+    true,
+    0x3fff,
+  ]);
 });
 
 test('MMX takes the registers over and EMMS gives them back empty', () => {
@@ -97,7 +102,12 @@ test('MMX takes the registers over and EMMS gives them back empty', () => {
   fpu.execute(0xd9, ONE);
   fpu.state.enterMmx();
   fpu.state.writeMmx(3, 0x1122334455667788n);
-  expect([fpu.state.top, fpu.state.ftw, fpu.state.signExponent(3), fpu.state.significand(7)]).toEqual([0, 0xff, 0xffff, 1n << 63n]);
+  expect([fpu.state.top, fpu.state.ftw, fpu.state.signExponent(3), fpu.state.significand(7)]).toEqual([
+    0,
+    0xff,
+    0xffff,
+    1n << 63n,
+  ]);
   fpu.state.leaveMmx();
   expect(fpu.state.fullTags()).toBe(0xffff);
 });
@@ -112,7 +122,17 @@ test('memory operands: sizes and directions', () => {
 
 test('encodings that do not exist are #UD and change nothing', () => {
   const fpu = reset();
-  for (const [opcode, modrm] of [[0xd9, 0xd1], [0xd9, 0xef], [0xda, 0xe8], [0xda, 0xf0], [0xdb, 0xe5], [0xdb, 0xf8], [0xdd, 0xf0], [0xde, 0xd8], [0xdf, 0xe1]] as const) {
+  for (const [opcode, modrm] of [
+    [0xd9, 0xd1],
+    [0xd9, 0xef],
+    [0xda, 0xe8],
+    [0xda, 0xf0],
+    [0xdb, 0xe5],
+    [0xdb, 0xf8],
+    [0xdd, 0xf0],
+    [0xde, 0xd8],
+    [0xdf, 0xe1],
+  ] as const) {
     expect(fpu.execute(opcode, modrm)).toBe(OUTCOME.ud);
   }
   expect(fpu.state.fsw).toBe(0);

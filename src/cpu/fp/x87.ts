@@ -2,12 +2,23 @@
 // The caller raises #NM for CR0.EM and CR0.TS beforehand, fills `memory` when x87Operand says `read`, and afterwards
 // acts on the outcome. It should know that a write will succeed before it executes a store, because stores pop.
 import { compareFlags, compareRegister, memoryArithmetic, registerArithmetic } from './x87-arith.ts';
-import { environmentSize, readEnvironment, readRegisters, writeEnvironment, writeRegisters } from './x87-image.ts';
 import type { ImageMode } from './x87-image.ts';
+import { environmentSize, readEnvironment, readRegisters, writeEnvironment, writeRegisters } from './x87-image.ts';
 import { x87Operand } from './x87-operand.ts';
 import { FCW, FSW } from './x87-state.ts';
 import {
-  exchange, loadBcd, loadFloat, loadInteger, loadRaw, loadRegister, moveIf, storeBcd, storeFloat, storeInteger, storeRaw, storeRegister,
+  exchange,
+  loadBcd,
+  loadFloat,
+  loadInteger,
+  loadRaw,
+  loadRegister,
+  moveIf,
+  storeBcd,
+  storeFloat,
+  storeInteger,
+  storeRaw,
+  storeRegister,
   storeRegisterQuietly,
 } from './x87-transfer.ts';
 import { unary } from './x87-unary.ts';

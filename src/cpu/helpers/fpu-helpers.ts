@@ -31,7 +31,9 @@ const mathFault = (): GuestFault => new GuestFault(VECTOR.mf);
 function checkOperand(x: HelperContext, size: number, write: boolean): void {
   // Alignment: SDM vol. 3, table 6-7.
   const first = size > EXTENDED_BYTES ? (x.osize === 2 ? 2 : 4) : size === EXTENDED_BYTES ? 8 : size;
-  x.mem.checkAlignment(x.linear(first, write), first);
+  const linear = x.linear(first, write);
+  if (!isCanonical(linear + BigInt(first - 1))) throw new GuestFault(x.segment === SEGMENT.ss ? VECTOR.ss : VECTOR.gp, 0);
+  x.mem.checkAlignment(linear, first);
   if (first === size && !write) return;
   probe(x, 0, first, write);
   if (size === EXTENDED_BYTES) probe(x, first, size - first, write);
@@ -41,7 +43,10 @@ function checkOperand(x: HelperContext, size: number, write: boolean): void {
 /** Ten bytes are two stores: when the second one faults, the first has been done. */
 function writeExtended(x: HelperContext, bytes: Uint8Array): void {
   x.mem.checkAlignment(x.linear(8, true), 8);
-  for (const [at, end] of [[0, 8], [8, EXTENDED_BYTES]] as const) {
+  for (const [at, end] of [
+    [0, 8],
+    [8, EXTENDED_BYTES],
+  ] as const) {
     probe(x, at, end - at, true);
     x.mem.writeBytes(x.linear(end - at, true, at), bytes.subarray(at, end));
   }
@@ -118,7 +123,6 @@ export function fpuHelpers(): Readonly<Record<string, Helper>> {
     return 'next';
   };
 
-
   const wide = (x: HelperContext): boolean => x.osize === 8;
   const mask = (x: HelperContext): bigint => (BigInt(x.cpu.gpr32(2)) << 32n) | BigInt(x.cpu.gpr32(0));
   const address = (x: HelperContext, size: number, write: boolean): bigint => {
@@ -139,16 +143,18 @@ export function fpuHelpers(): Readonly<Record<string, Helper>> {
       throw beyond;
     }
   };
-  const image = (size: number, write: boolean, act: (x: HelperContext, at: bigint) => void): Helper => (x) => {
-    const at = address(x, size, write);
-    if (size === FXSAVE_BYTES) {
-      x.mem.checkAlignment(at, 4);
-      // Processors try the last byte first: it decides which address a page fault reports.
-      if ((at & 15n) === 0n) probe(x, size - 1, 1, write);
-    }
-    act(x, at);
-    return 'next';
-  };
+  const image =
+    (size: number, write: boolean, act: (x: HelperContext, at: bigint) => void): Helper =>
+    (x) => {
+      const at = address(x, size, write);
+      if (size === FXSAVE_BYTES) {
+        x.mem.checkAlignment(at, 4);
+        // Processors try the last byte first: it decides which address a page fault reports.
+        if ((at & 15n) === 0n) probe(x, size - 1, 1, write);
+      }
+      act(x, at);
+      return 'next';
+    };
   return {
     x87,
     fwait,

@@ -1,9 +1,15 @@
 // Control, debug and model-specific registers, descriptor tables, ports, HLT, hypercalls.
 import { EXIT } from '../../vcpu/contract.ts';
 import type { Helper, HelperContext } from '../helper-context.ts';
-import { CODE_MODE, SEGMENT, SHADOW, STATE } from '../state.ts';
 import { SCRATCH } from '../sem/scratch.ts';
-import { loadMachineStatus, readControl, readExtendedControl, writeControl, writeExtendedControl } from '../system/control-registers.ts';
+import { CODE_MODE, SEGMENT, SHADOW, STATE } from '../state.ts';
+import {
+  loadMachineStatus,
+  readControl,
+  readExtendedControl,
+  writeControl,
+  writeExtendedControl,
+} from '../system/control-registers.ts';
 import { readDebug, writeDebug } from '../system/debug-registers.ts';
 import { generalProtection, invalidOpcode } from '../system/faults.ts';
 import { checkIoPermission } from '../system/io-permission.ts';
@@ -25,7 +31,8 @@ const wideRegister = (x: HelperContext, n: number): bigint => {
   const value = x.cpu.view.getBigUint64(x.registerField(n), true);
   return long(x) ? value : value & 0xffff_ffffn;
 };
-const setWideRegister = (x: HelperContext, n: number, value: bigint): void => x.writeRegisterAt(x.registerField(n), long(x) ? 8 : 4, value);
+const setWideRegister = (x: HelperContext, n: number, value: bigint): void =>
+  x.writeRegisterAt(x.registerField(n), long(x) ? 8 : 4, value);
 
 const movFromControl: (cr8: TaskPriority) => Helper = (cr8) => (x) => {
   const register = x.registerField(1);
@@ -46,21 +53,23 @@ const movToControl: (cr8: TaskPriority) => Helper = (cr8) => (x) => {
   return 'poll';
 };
 
-const table = (which: 'gdtr' | 'idtr', store: boolean): Helper => (x) => {
-  const { cpu } = x;
-  const size = long(x) ? 8 : 4;
-  if (store) {
-    const { limit, base } = storeTable(cpu, which);
-    x.mem.probeWrite(x.linear(2 + size, true), 2 + size, false);
-    x.writeMemory(2, BigInt(limit));
-    x.writeMemory(size, base, 2);
-    return;
-  }
-  requireCpl0(cpu);
-  const limit = Number(x.readMemory(2));
-  const base = x.readMemory(size, 2);
-  loadTable(cpu, which, limit, base, x.osize);
-};
+const table =
+  (which: 'gdtr' | 'idtr', store: boolean): Helper =>
+  (x) => {
+    const { cpu } = x;
+    const size = long(x) ? 8 : 4;
+    if (store) {
+      const { limit, base } = storeTable(cpu, which);
+      x.mem.probeWrite(x.linear(2 + size, true), 2 + size, false);
+      x.writeMemory(2, BigInt(limit));
+      x.writeMemory(size, base, 2);
+      return;
+    }
+    requireCpl0(cpu);
+    const limit = Number(x.readMemory(2));
+    const base = x.readMemory(size, 2);
+    loadTable(cpu, which, limit, base, x.osize);
+  };
 
 const segment: Helper = (x) => {
   const which = x.registerField(0);
@@ -82,7 +91,16 @@ const input: Helper = (x) => {
   const port = Number(x.read(1) & 0xffffn) & (x.operand(1).size === 1 ? 0xff : 0xffff);
   checkIoPermission(cpu, x.mem, port, size);
   if (!x.io.port(port, size, false, cpu.view, STATE.bounce)) return 'blocked';
-  x.write(0, BigInt(size === 1 ? cpu.view.getUint8(STATE.bounce) : size === 2 ? cpu.view.getUint16(STATE.bounce, true) : cpu.view.getUint32(STATE.bounce, true)));
+  x.write(
+    0,
+    BigInt(
+      size === 1
+        ? cpu.view.getUint8(STATE.bounce)
+        : size === 2
+          ? cpu.view.getUint16(STATE.bounce, true)
+          : cpu.view.getUint32(STATE.bounce, true),
+    ),
+  );
   return 'next';
 };
 const output: Helper = (x) => {
@@ -178,4 +196,3 @@ export function systemHelpers(ticks: TickSource, cr8: TaskPriority): Readonly<Re
     },
   };
 }
-

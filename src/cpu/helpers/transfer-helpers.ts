@@ -1,7 +1,8 @@
 // Far transfers, interrupts by instruction, and the fast system calls.
+
+import { EXIT } from '../../vcpu/contract.ts';
 import type { Helper, HelperContext } from '../helper-context.ts';
 import { FLAG, STATE, VECTOR } from '../state.ts';
-import { EXIT } from '../../vcpu/contract.ts';
 import { deliver } from '../system/exceptions.ts';
 import { farReturn } from '../system/far-return.ts';
 import { farCall, farJump } from '../system/far-transfer.ts';
@@ -11,16 +12,20 @@ import { syscall, sysenter, sysexit, sysret } from '../system/syscall.ts';
 type Far = typeof farJump;
 
 /** Immediate forms have offset and selector in the instruction, memory forms in the operand. */
-const direct = (transfer: Far): Helper => (x) => {
-  transfer(x.cpu, x.mem, x.immediate2 & 0xffff, BigInt.asUintN(x.osize * 8, x.immediate), x.osize, x.next);
-  return 'jump';
-};
-const indirect = (transfer: Far): Helper => (x) => {
-  const offset = x.readMemory(x.osize);
-  const selector = Number(x.readMemory(2, x.osize));
-  transfer(x.cpu, x.mem, selector, offset, x.osize, x.next);
-  return 'jump';
-};
+const direct =
+  (transfer: Far): Helper =>
+  (x) => {
+    transfer(x.cpu, x.mem, x.immediate2 & 0xffff, BigInt.asUintN(x.osize * 8, x.immediate), x.osize, x.next);
+    return 'jump';
+  };
+const indirect =
+  (transfer: Far): Helper =>
+  (x) => {
+    const offset = x.readMemory(x.osize);
+    const selector = Number(x.readMemory(2, x.osize));
+    transfer(x.cpu, x.mem, selector, offset, x.osize, x.next);
+    return 'jump';
+  };
 
 /** INT n, INT3, INTO, INT1. deliver() sees to the faults on the way; what is left is a triple fault. */
 function software(x: HelperContext, vector: number, kind: 'software' | 'softwareException' | 'icebp'): 'gate' | 'exit' {

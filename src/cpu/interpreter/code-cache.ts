@@ -2,7 +2,7 @@
 // record of the instruction that starts there, or 0); records of a block lie behind each other.
 import type { Gfn, HostAddress } from '../../abi/types.ts';
 import type { Region } from '../../memory/arena.ts';
-import { P2M, type GuestMemory } from '../../memory/guest-memory.ts';
+import { type GuestMemory, P2M } from '../../memory/guest-memory.ts';
 import { CODE_MODE, SEG, SEGMENT, STATE } from '../state.ts';
 import { BASE_RIP, DECODE, type Decoder, Instruction, NO_REGISTER } from '../x86/decoder.ts';
 import { EA, REC, RECORD_SIZE, SPECIAL, SPECIAL_COUNT } from './record.ts';
@@ -260,7 +260,8 @@ export class CodeCache {
     const { view } = this.#memory;
     for (let i = 0; i < page.records.length; i += 2) {
       const end = page.records[i + 1] as number;
-      for (let record = page.records[i] as number; record < end; record += RECORD_SIZE) view.setUint16(record + REC.op, SPECIAL.resync, true);
+      for (let record = page.records[i] as number; record < end; record += RECORD_SIZE)
+        view.setUint16(record + REC.op, SPECIAL.resync, true);
     }
   }
 

@@ -3,8 +3,9 @@ import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef } from '../../wasm/function-builder.ts';
 import { ModuleBuilder } from '../../wasm/module-builder.ts';
 import { ATTR, CODE_MODE, SEG, STATE } from '../state.ts';
-import { EA, REC, SPECIAL_COUNT } from './record.ts';
 import { type Ends, InterpreterEmitter, type Runtime, STATUS } from './interpreter-emitter.ts';
+import { fusible } from './pairs.ts';
+import { EA, REC, SPECIAL_COUNT } from './record.ts';
 import { emitRun, type RunCalls } from './run-function.ts';
 import type { Handler, Variants } from './variants.ts';
 
@@ -91,7 +92,9 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
     }
     const own = m.add(['i32'], ['i32'], (f) => {
       const ends = coldEnds(f, state);
-      handler.semantics.emit(new InterpreterEmitter(f, f.params[0] as Local, base, handler.semantics, handler.variant, runtime, ends));
+      handler.semantics.emit(
+        new InterpreterEmitter(f, f.params[0] as Local, base, handler.semantics, handler.variant, runtime, ends),
+      );
       f.return(i32(STATUS.next));
     });
     functions.set(handler.index, own);
@@ -105,8 +108,7 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
   return { bytes: m.finish(), helpers, computes };
 }
 
-const isHot = ({ pair, semantics, variant }: Handler): boolean =>
-  pair !== undefined || (semantics.hot && !variant.lock && variant.osize !== 2 && variant.long);
+const isHot = (handler: Handler): boolean => handler.pair !== undefined || fusible(handler);
 
 function coldEnds(f: FunctionBuilder, state: Expr): Ends {
   return {
@@ -134,8 +136,18 @@ function segmentFunction(m: ModuleBuilder, state: Expr, segmentCheck: FunctionRe
     const attributes = f.let(at.load('i32', 2, STATE.seg + SEG.attributes));
     // Present, writable, expand-up data whose limit is 4 GiB − 1: nothing can be wrong.
     const plain = ATTR.present | ATTR.s | ATTR.code | ATTR.dc | ATTR.rw;
-    const flat = attributes.and(plain).eq(ATTR.present | ATTR.s | ATTR.rw).and(at.load('i32', 4, STATE.seg + SEG.limit).eq(-1));
-    f.if(flat, () => f.return(at.load('i64', 8, STATE.seg + SEG.base).add(offset).and(0xffff_ffff)));
+    const flat = attributes
+      .and(plain)
+      .eq(ATTR.present | ATTR.s | ATTR.rw)
+      .and(at.load('i32', 4, STATE.seg + SEG.limit).eq(-1));
+    f.if(flat, () =>
+      f.return(
+        at
+          .load('i64', 8, STATE.seg + SEG.base)
+          .add(offset)
+          .and(0xffff_ffff),
+      ),
+    );
     f.if(f.callValue(segmentCheck, segment, offset.wrap(), access), () => f.return(i64(-1)));
     f.return(state.load('i64', 8, STATE.slowAddress));
   });
@@ -150,7 +162,12 @@ function addressFunction(m: ModuleBuilder, state: Expr, base: number, segmentSlo
     f.if(kind.eq(EA.absolute), () => f.return(rec.load('i64', 8, REC.immediate).add(slot(REC.segmentBase))));
     const inPage = rec.load('i64', 2, REC.offset).add(rec.load('i64', 1, REC.length));
     f.if(kind.eq(EA.ripWide), () =>
-      f.return(slot(REC.base).add(rec.loadS('i64', 4, REC.displacement)).add(inPage).add(slot(REC.segmentBase))),
+      f.return(
+        slot(REC.base)
+          .add(rec.loadS('i64', 4, REC.displacement))
+          .add(inPage)
+          .add(slot(REC.segmentBase)),
+      ),
     );
     const sum = slot(REC.base)
       .add(slot(REC.index).shl(rec.load('i64', 1, REC.scale)))

@@ -61,7 +61,16 @@ export class InterpreterEmitter extends OperandEmitter {
   readonly #depth: number;
 
   /** `flags` is where the flag words go if not just to the state. */
-  constructor(f: FunctionBuilder, rec: Expr, base: number, semantics: Semantics, variant: Variant, runtime: Runtime, ends: Ends, flags?: FlagStore) {
+  constructor(
+    f: FunctionBuilder,
+    rec: Expr,
+    base: number,
+    semantics: Semantics,
+    variant: Variant,
+    runtime: Runtime,
+    ends: Ends,
+    flags?: FlagStore,
+  ) {
     super(f, base, semantics, variant, ends.cold === undefined ? runtime : undefined);
     this.#rec = rec;
     this.#base = base;
@@ -89,7 +98,10 @@ export class InterpreterEmitter extends OperandEmitter {
         const index = this.#stateAt(REC.index).shl(this.#rec.load('i64', 1, REC.scale));
         f.set(
           linear,
-          this.#stateAt(REC.base).add(index).add(this.#rec.loadS('i64', 4, REC.displacement)).add(this.#stateAt(REC.segmentBase)),
+          this.#stateAt(REC.base)
+            .add(index)
+            .add(this.#rec.loadS('i64', 4, REC.displacement))
+            .add(this.#stateAt(REC.segmentBase)),
         );
         f.br(done);
       });

@@ -55,7 +55,14 @@ export function emitRun(f: FunctionBuilder, base: number, hot: readonly Handler[
   const spent = () => state.load('i32', 4, STATE.request).or(left.leS(0));
   const linearRip = () => f.let(rip.add(state.load('i64', 8, STATE.codeBase)).and(state.load('i64', 8, STATE.linearMask)));
   const fetchEntry = (linear: Expr) =>
-    f.let(state.load('i32', 4, STATE.tlbExec).add(linear.shrU(8).wrap().and((TLB.entries - 1) * TLB.entrySize)));
+    f.let(
+      state.load('i32', 4, STATE.tlbExec).add(
+        linear
+          .shrU(8)
+          .wrap()
+          .and((TLB.entries - 1) * TLB.entrySize),
+      ),
+    );
   const fetchTag = (linear: Expr) => linear.and(-4096).or(state.load('i64', 4, STATE.codeTag));
   const raise = (vector: number, errorCode: number) => {
     f.store(state, 4, i32(vector), STATE.faultVector);

@@ -1,9 +1,9 @@
 // The handlers the interpreter needs: one for each row, operand size, form … that generates different code.
 import type { OperandKind, Variant, VariantOperand } from '../emit/emitter.ts';
 import type { Semantics } from '../emit/semantics.ts';
-import { sizeOf, type Instruction } from '../x86/decoder.ts';
+import { type Instruction, sizeOf } from '../x86/decoder.ts';
 import type { OperandSource, Row } from '../x86/row.ts';
-import { fuses } from './pairs.ts';
+import { followers, fusible, pairKey } from './pairs.ts';
 import { SPECIAL_COUNT } from './record.ts';
 
 export interface Handler {
@@ -19,9 +19,25 @@ export interface Handler {
 
 const KIND: Readonly<Record<OperandSource, readonly [OperandKind, OperandKind]>> = {
   // [register form, memory form]
-  E: ['gpr', 'mem'], G: ['gpr', 'gpr'], M: ['mem', 'mem'], R: ['gpr', 'gpr'], Z: ['gpr', 'gpr'], I: ['imm', 'imm'], J: ['rel', 'rel'],
-  O: ['mem', 'mem'], S: ['seg', 'seg'], C: ['control', 'control'], D: ['debug', 'debug'], V: ['xmm', 'xmm'], W: ['xmm', 'mem'],
-  U: ['xmm', 'xmm'], P: ['mmx', 'mmx'], Q: ['mmx', 'mem'], N: ['mmx', 'mmx'], fixed: ['gpr', 'gpr'], one: ['imm', 'imm'],
+  E: ['gpr', 'mem'],
+  G: ['gpr', 'gpr'],
+  M: ['mem', 'mem'],
+  R: ['gpr', 'gpr'],
+  Z: ['gpr', 'gpr'],
+  I: ['imm', 'imm'],
+  J: ['rel', 'rel'],
+  O: ['mem', 'mem'],
+  S: ['seg', 'seg'],
+  C: ['control', 'control'],
+  D: ['debug', 'debug'],
+  V: ['xmm', 'xmm'],
+  W: ['xmm', 'mem'],
+  U: ['xmm', 'xmm'],
+  P: ['mmx', 'mmx'],
+  Q: ['mmx', 'mem'],
+  N: ['mmx', 'mmx'],
+  fixed: ['gpr', 'gpr'],
+  one: ['imm', 'imm'],
 };
 const SIZES = [2, 4, 8] as const;
 const REPS = ['none', 'rep', 'repne'] as const;
@@ -51,15 +67,19 @@ export class Variants {
           byKey.set(key, index);
           handlers.push({ index, key, mnemonic: row.mnemonic, semantics: row.semantics, variant });
         }
-        slots[slot(combination.osize, combination.asize, combination.rep, combination.memory, variant.lock, combination.long)] = index;
+        slots[slot(combination.osize, combination.asize, combination.rep, combination.memory, variant.lock, combination.long)] =
+          index;
       }
       return slots;
     });
-    const single = [...handlers];
-    this.#seconds = new Uint8Array(SPECIAL_COUNT + single.length);
-    for (const first of single) {
-      for (const second of single) {
-        if (!fuses(first, second)) continue;
+    this.#seconds = new Uint8Array(SPECIAL_COUNT + handlers.length);
+    const candidates = handlers.filter(fusible);
+    const keys = candidates.map(pairKey);
+    for (const first of candidates) {
+      const after = followers(first);
+      if (after.size === 0) continue;
+      for (const [i, second] of candidates.entries()) {
+        if (!after.has(keys[i] as string)) continue;
         const index = SPECIAL_COUNT + handlers.length;
         handlers.push({ ...first, index, key: `${first.key} ${second.key}`, pair: { first: first.index, second } });
         this.#pairs.set((first.index << 16) | second.index, index);
@@ -128,7 +148,13 @@ function* combinations(row: Row): Generator<Combination> {
       for (const rep of by.rep ? [0, 1, 2] : [0])
         for (const memory of forms)
           for (const long of by.mode ? [true, false] : [true])
-            for (const lock of !occurs(row, osize, asize, long, by.mode === true) ? [] : row.lock && memory ? (row.mnemonic === 'xchg' ? [true] : [false, true]) : [false]) {
+            for (const lock of !occurs(row, osize, asize, long, by.mode === true)
+              ? []
+              : row.lock && memory
+                ? row.mnemonic === 'xchg'
+                  ? [true]
+                  : [false, true]
+                : [false]) {
               const operands = row.operands.map((spec): VariantOperand => {
                 const kind = KIND[spec.source][memory ? 1 : 0];
                 // A sign-extended byte immediate is as wide as the operand it meets.
@@ -138,7 +164,13 @@ function* combinations(row: Row): Generator<Combination> {
               const variant: Variant = { operands, osize, asize, rep: REPS[rep] ?? 'none', lock, long };
               const shape = operands.map((o) => (o.kind === 'rel' ? o.kind : `${o.kind}${o.size}${o.fixed ?? ''}`)).join();
               const key = [
-                name, shape, usesOsize(row) ? osize : '', by.asize ? asize : '', variant.rep, lock ? 'lock' : '', by.mode ? long : '',
+                name,
+                shape,
+                usesOsize(row) ? osize : '',
+                by.asize ? asize : '',
+                variant.rep,
+                lock ? 'lock' : '',
+                by.mode ? long : '',
               ].join('|');
               yield { osize, asize, rep, memory, long, variant, key };
             }

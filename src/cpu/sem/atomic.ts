@@ -38,23 +38,28 @@ export const cmpxchg = semantics('cmpxchg', 'rw,r', (e) => {
 });
 
 /** 8 bytes, or 16 with REX.W. */
-export const cmpxchg8b = semantics('cmpxchg8b', 'rw', (e) => {
-  if (e.variant.osize === 8) {
-    compareExchange16(e);
-    return;
-  }
-  const { f } = e;
-  const pair = (high: number, low: number): Expr => f.let(e.gpr(high, 4).extendU().shl(32).or(e.gpr(low, 4).extendU()));
-  const expected = pair(RDX, RAX);
-  const replacement = pair(RCX, RBX);
-  const a = e.get(0);
-  e.set(0, replacement.select(a.eq(expected), a));
-  f.if(a.ne(expected), () => {
-    e.setGpr(RAX, 4, a.wrap());
-    e.setGpr(RDX, 4, a.shrU(32).wrap());
-  });
-  e.flags.setZero(a.eq(expected));
-}, { by: 'osize' });
+export const cmpxchg8b = semantics(
+  'cmpxchg8b',
+  'rw',
+  (e) => {
+    if (e.variant.osize === 8) {
+      compareExchange16(e);
+      return;
+    }
+    const { f } = e;
+    const pair = (high: number, low: number): Expr => f.let(e.gpr(high, 4).extendU().shl(32).or(e.gpr(low, 4).extendU()));
+    const expected = pair(RDX, RAX);
+    const replacement = pair(RCX, RBX);
+    const a = e.get(0);
+    e.set(0, replacement.select(a.eq(expected), a));
+    f.if(a.ne(expected), () => {
+      e.setGpr(RAX, 4, a.wrap());
+      e.setGpr(RDX, 4, a.shrU(32).wrap());
+    });
+    e.flags.setZero(a.eq(expected));
+  },
+  { by: 'osize' },
+);
 
 /** WebAssembly has no 128-bit atomic access: of two vCPUs doing this at once on one operand, one may see a half of each. */
 function compareExchange16(e: Emitter): void {

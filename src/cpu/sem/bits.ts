@@ -1,7 +1,7 @@
 // Single bits and bit scans. SDM vol. 2: BT, BTS, BTR, BTC, BSF, BSR, POPCNT, CRC32.
 import { type Expr, i32 } from '../../wasm/expr.ts';
 import type { Emitter, OperandSize } from '../emit/emitter.ts';
-import { semantics, type Semantics } from '../emit/semantics.ts';
+import { type Semantics, semantics } from '../emit/semantics.ts';
 import { FLAG } from '../state.ts';
 import { bit, bitsOf, signExtend, sized, truncated } from './value.ts';
 
@@ -31,7 +31,9 @@ function inBitString(e: Emitter, change: Change): void {
   const type = size === 8 ? 'i64' : 'i32';
   const number = e.get(1);
   const unit = Math.log2(bitsOf(size));
-  const distance = signExtend(number, size, 8).shrS(unit).shl(unit - 3);
+  const distance = signExtend(number, size, 8)
+    .shrS(unit)
+    .shl(unit - 3);
   const offset = f.let(truncated(e.offset(0).add(distance), asize));
   const n = f.let(number.and(bitsOf(size) - 1));
   if (change === undefined) {
@@ -75,15 +77,20 @@ export const btc = family('btc', (word, mask) => word.xor(mask));
 
 /** A zero source leaves the destination as it was, although the SDM calls it undefined, and the other flags as those of 0. */
 const scan = (name: string, find: (x: Expr, size: OperandSize) => Expr): Semantics =>
-  semantics(name, 'rw,r', (e) => {
-    const size = e.size(0);
-    const value = e.get(1);
-    const some = e.f.let(value.ne(0));
-    const found = e.f.let(find(value, size).select(some, 0));
-    e.f.if(some, () => e.set(0, found));
-    e.flags.logic(found, size);
-    e.flags.setZero(some.eqz());
-  }, { hot: true });
+  semantics(
+    name,
+    'rw,r',
+    (e) => {
+      const size = e.size(0);
+      const value = e.get(1);
+      const some = e.f.let(value.ne(0));
+      const found = e.f.let(find(value, size).select(some, 0));
+      e.f.if(some, () => e.set(0, found));
+      e.flags.logic(found, size);
+      e.flags.setZero(some.eqz());
+    },
+    { hot: true },
+  );
 
 export const bsf = scan('bsf', (x) => x.ctz());
 export const bsr = scan('bsr', (x, size) => sized(size, size === 8 ? 63 : 31).sub(x.clz()));

@@ -2,36 +2,56 @@
 // XLAT, CBW and its kin, CWD and its kin.
 import { type Expr, i64 } from '../../wasm/expr.ts';
 import type { OperandSize } from '../emit/emitter.ts';
-import { semantics, type Semantics } from '../emit/semantics.ts';
+import { type Semantics, semantics } from '../emit/semantics.ts';
 import { SCRATCH } from './scratch.ts';
-import { narrow, signedAt, signExtend, sized, source, truncated, zeroExtend } from './value.ts';
+import { narrow, signExtend, signedAt, sized, source, truncated, zeroExtend } from './value.ts';
 
 export const mov = semantics('mov', 'w,r', (e) => e.set(0, source(e)), { hot: true });
 
-export const movzx = semantics('movzx', 'w,r', (e) => {
-  e.set(0, zeroExtend(e.get(1), e.size(1), e.size(0)));
-}, { hot: true });
+export const movzx = semantics(
+  'movzx',
+  'w,r',
+  (e) => {
+    e.set(0, zeroExtend(e.get(1), e.size(1), e.size(0)));
+  },
+  { hot: true },
+);
 
-export const movsx = semantics('movsx', 'w,r', (e) => {
-  e.set(0, signExtend(e.get(1), e.size(1), e.size(0)));
-}, { hot: true });
+export const movsx = semantics(
+  'movsx',
+  'w,r',
+  (e) => {
+    e.set(0, signExtend(e.get(1), e.size(1), e.size(0)));
+  },
+  { hot: true },
+);
 
 /** With an operand size of 16 or 32 bits it is a plain MOV. */
-export const movsxd = semantics('movsxd', 'w,r', (e) => {
-  const value = e.get(1);
-  e.set(0, e.size(0) === 8 ? value.extendS() : value);
-}, { hot: true });
+export const movsxd = semantics(
+  'movsxd',
+  'w,r',
+  (e) => {
+    const value = e.get(1);
+    e.set(0, e.size(0) === 8 ? value.extendS() : value);
+  },
+  { hot: true },
+);
 
 /** Condition names by code: SDM vol. 1, appendix B. */
 export const CONDITIONS = ['o', 'no', 'b', 'ae', 'z', 'nz', 'be', 'a', 's', 'ns', 'p', 'np', 'l', 'ge', 'le', 'g'] as const;
 
 /** Memory is read, and a 32-bit destination zero-extended, whether the condition holds or not. */
 export const cmov: readonly Semantics[] = CONDITIONS.map((name, code) =>
-  semantics(`cmov${name}`, 'rw,r', (e) => {
-    const value = e.get(1);
-    const old = e.get(0);
-    e.set(0, value.select(e.flags.condition(code), old));
-  }, { hot: true }),
+  semantics(
+    `cmov${name}`,
+    'rw,r',
+    (e) => {
+      const value = e.get(1);
+      const old = e.get(0);
+      e.set(0, value.select(e.flags.condition(code), old));
+    },
+    { hot: true },
+  ),
 );
 
 export const setcc: readonly Semantics[] = CONDITIONS.map((name, code) =>
@@ -84,24 +104,39 @@ export const bswap = semantics('bswap', 'rw', (e) => {
 
 export const movbe = semantics('movbe', 'w,r', (e) => e.set(0, byteSwapped(e.get(1), e.size(0))));
 
-export const xlat = semantics('xlat', '', (e) => {
-  const { asize } = e.variant;
-  const offset = e.f.let(truncated(e.gpr(3, 8).add(e.gpr(0, 1).extendU()), asize));
-  e.setGpr(0, 1, e.loadAt('operand', offset, 1));
-}, { by: 'asize mode' });
+export const xlat = semantics(
+  'xlat',
+  '',
+  (e) => {
+    const { asize } = e.variant;
+    const offset = e.f.let(truncated(e.gpr(3, 8).add(e.gpr(0, 1).extendU()), asize));
+    e.setGpr(0, 1, e.loadAt('operand', offset, 1));
+  },
+  { by: 'asize mode' },
+);
 
 /** CBW, CWDE, CDQE: the lower half of the accumulator, sign-extended into all of it. */
-export const cbw = semantics('cbw', '', (e) => {
-  const { osize } = e.variant;
-  const half = (osize / 2) as 1 | 2 | 4;
-  e.setGpr(0, osize, signExtend(e.gpr(0, half), half, osize));
-}, { hot: true, by: 'osize' });
+export const cbw = semantics(
+  'cbw',
+  '',
+  (e) => {
+    const { osize } = e.variant;
+    const half = (osize / 2) as 1 | 2 | 4;
+    e.setGpr(0, osize, signExtend(e.gpr(0, half), half, osize));
+  },
+  { hot: true, by: 'osize' },
+);
 
 /** CWD, CDQ, CQO: the accumulator's sign fills the data register. */
-export const cwd = semantics('cwd', '', (e) => {
-  const { osize } = e.variant;
-  e.setGpr(2, osize, signedAt(e.gpr(0, osize), osize).shrS(osize === 8 ? 63 : 31));
-}, { hot: true, by: 'osize' });
+export const cwd = semantics(
+  'cwd',
+  '',
+  (e) => {
+    const { osize } = e.variant;
+    e.setGpr(2, osize, signedAt(e.gpr(0, osize), osize).shrS(osize === 8 ? 63 : 31));
+  },
+  { hot: true, by: 'osize' },
+);
 
 /** A hint, or nothing at all. */
 export const nop = semantics('nop', '', () => {}, { hot: true });
@@ -110,15 +145,20 @@ export const hintNop = semantics('hintNop', 'a', () => {}, { hot: true });
 
 /** LES, LDS, LSS, LFS, LGS. The selector is loaded first: it may fault. */
 export const loadFarPointer = (name: string, segment: number): Semantics =>
-  semantics(name, 'w,a', (e) => {
-    const size = e.size(0);
-    const at = e.f.let(e.offset(1));
-    const offset = e.loadAt('operand', at, size);
-    const selector = e.loadAt('operand', e.f.let(nextOffset(at, size, e.variant.asize)), 2);
-    e.setSlot32(SCRATCH.selector, selector);
-    e.compute('loadSegment', segment);
-    e.set(0, offset);
-  }, { ends: true, by: 'asize mode' });
+  semantics(
+    name,
+    'w,a',
+    (e) => {
+      const size = e.size(0);
+      const at = e.f.let(e.offset(1));
+      const offset = e.loadAt('operand', at, size);
+      const selector = e.loadAt('operand', e.f.let(nextOffset(at, size, e.variant.asize)), 2);
+      e.setSlot32(SCRATCH.selector, selector);
+      e.compute('loadSegment', segment);
+      e.set(0, offset);
+    },
+    { ends: true, by: 'asize mode' },
+  );
 
 /** The offset `by` bytes on, wrapped to the address size. */
 export const nextOffset = (at: Expr, by: number, asize: 2 | 4 | 8): Expr => truncated(at.add(i64(by)), asize);

@@ -37,28 +37,33 @@ function setFlags(e: Emitter, low: Expr, size: OperandSize, overflow: Expr): voi
   e.flags.setZero(i32(0));
 }
 
-export const mul = semantics('mul', 'r', (e) => {
-  const { f } = e;
-  const size = e.size(0);
-  const b = e.get(0);
-  const a = e.gpr(AX, size);
-  let low: Expr;
-  let high: Expr;
-  if (size === 8) {
-    low = f.let(a.mul(b));
-    high = highUnsigned(e, a, b);
-  } else if (size === 4) {
-    const product = f.let(a.extendU().mul(b.extendU()));
-    low = f.let(product.wrap());
-    high = f.let(product.shrU(32).wrap());
-  } else {
-    low = f.let(a.mul(b));
-    high = f.let(low.shrU(size * 8));
-  }
-  setProduct(e, size, low, high);
-  const overflow = f.let(high.ne(0));
-  setFlags(e, low, size, overflow);
-}, { hot: true });
+export const mul = semantics(
+  'mul',
+  'r',
+  (e) => {
+    const { f } = e;
+    const size = e.size(0);
+    const b = e.get(0);
+    const a = e.gpr(AX, size);
+    let low: Expr;
+    let high: Expr;
+    if (size === 8) {
+      low = f.let(a.mul(b));
+      high = highUnsigned(e, a, b);
+    } else if (size === 4) {
+      const product = f.let(a.extendU().mul(b.extendU()));
+      low = f.let(product.wrap());
+      high = f.let(product.shrU(32).wrap());
+    } else {
+      low = f.let(a.mul(b));
+      high = f.let(low.shrU(size * 8));
+    }
+    setProduct(e, size, low, high);
+    const overflow = f.let(high.ne(0));
+    setFlags(e, low, size, overflow);
+  },
+  { hot: true },
+);
 
 export const imul1 = semantics('imul1', 'r', (e) => {
   const size = e.size(0);
@@ -96,20 +101,30 @@ function lowProduct(e: Emitter, a: Expr, b: Expr, size: OperandSize): { low: Exp
   return { low, overflow };
 }
 
-export const imul2 = semantics('imul2', 'rw,r', (e) => {
-  const size = e.size(0);
-  const b = e.get(1);
-  const { low, overflow } = lowProduct(e, e.get(0), b, size);
-  e.set(0, low);
-  setFlags(e, low, size, overflow);
-}, { hot: true });
+export const imul2 = semantics(
+  'imul2',
+  'rw,r',
+  (e) => {
+    const size = e.size(0);
+    const b = e.get(1);
+    const { low, overflow } = lowProduct(e, e.get(0), b, size);
+    e.set(0, low);
+    setFlags(e, low, size, overflow);
+  },
+  { hot: true },
+);
 
-export const imul3 = semantics('imul3', 'w,r,r', (e) => {
-  const size = e.size(0);
-  const { low, overflow } = lowProduct(e, e.get(1), source(e, 2), size);
-  e.set(0, low);
-  setFlags(e, low, size, overflow);
-}, { hot: true });
+export const imul3 = semantics(
+  'imul3',
+  'w,r,r',
+  (e) => {
+    const size = e.size(0);
+    const { low, overflow } = lowProduct(e, e.get(1), source(e, 2), size);
+    e.set(0, low);
+    setFlags(e, low, size, overflow);
+  },
+  { hot: true },
+);
 
 const divideError = (e: Emitter, condition: Expr): void => e.f.if(condition, () => e.raise(VECTOR.de));
 
@@ -202,33 +217,39 @@ function divide128(e: Emitter, high: Expr, low: Expr, d: Expr): { quotient: Expr
   const { f } = e;
   const quotient = f.local('i64');
   const remainder = f.local('i64');
-  f.if(high.eqz(), () => {
-    f.set(quotient, low.divU(d));
-    f.set(remainder, low.remU(d));
-  }, () => {
-    const shift = f.let(d.clz());
-    const divisor = f.let(d.shl(shift));
-    const upper = f.let(divisor.shrU(32));
-    const lower = f.let(divisor.and(LOW32));
-    const digits = f.let(low.shl(shift));
-    const digit = (rest: Expr, next: Expr): { q: Expr; rest: Expr } => {
-      const q = f.local('i64');
-      const r = f.local('i64');
-      f.set(q, rest.divU(upper));
-      f.set(r, rest.sub(q.mul(upper)));
-      f.block((good) => f.loop((again) => {
-        f.brIf(good, q.leU(LOW32).and(q.mul(lower).leU(r.shl(32).or(next))));
-        f.set(q, q.sub(1));
-        f.set(r, r.add(upper));
-        f.brIf(again, r.leU(LOW32));
-      }));
-      return { q, rest: f.let(rest.shl(32).or(next).sub(q.mul(divisor))) };
-    };
-    // The bits that the shift moves from the low half into the high one, without a shift by 64.
-    const first = digit(f.let(high.shl(shift).or(low.shrU(1).shrU(sized(8, 63).sub(shift)))), f.let(digits.shrU(32)));
-    const second = digit(first.rest, f.let(digits.and(LOW32)));
-    f.set(quotient, first.q.shl(32).add(second.q));
-    f.set(remainder, second.rest.shrU(shift));
-  });
+  f.if(
+    high.eqz(),
+    () => {
+      f.set(quotient, low.divU(d));
+      f.set(remainder, low.remU(d));
+    },
+    () => {
+      const shift = f.let(d.clz());
+      const divisor = f.let(d.shl(shift));
+      const upper = f.let(divisor.shrU(32));
+      const lower = f.let(divisor.and(LOW32));
+      const digits = f.let(low.shl(shift));
+      const digit = (rest: Expr, next: Expr): { q: Expr; rest: Expr } => {
+        const q = f.local('i64');
+        const r = f.local('i64');
+        f.set(q, rest.divU(upper));
+        f.set(r, rest.sub(q.mul(upper)));
+        f.block((good) =>
+          f.loop((again) => {
+            f.brIf(good, q.leU(LOW32).and(q.mul(lower).leU(r.shl(32).or(next))));
+            f.set(q, q.sub(1));
+            f.set(r, r.add(upper));
+            f.brIf(again, r.leU(LOW32));
+          }),
+        );
+        return { q, rest: f.let(rest.shl(32).or(next).sub(q.mul(divisor))) };
+      };
+      // The bits that the shift moves from the low half into the high one, without a shift by 64.
+      const first = digit(f.let(high.shl(shift).or(low.shrU(1).shrU(sized(8, 63).sub(shift)))), f.let(digits.shrU(32)));
+      const second = digit(first.rest, f.let(digits.and(LOW32)));
+      f.set(quotient, first.q.shl(32).add(second.q));
+      f.set(remainder, second.rest.shrU(shift));
+    },
+  );
   return { quotient, remainder };
 }

@@ -2,7 +2,7 @@
 import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { Emitter, OperandSize } from '../emit/emitter.ts';
 import { FLAG, STATE, TLB } from '../state.ts';
-import { truncated, narrow, wide } from './value.ts';
+import { narrow, truncated, wide } from './value.ts';
 
 const [RCX, RSI, RDI] = [1, 6, 7];
 /** Chunks (pages or elements) after which a repeated instruction lets others have a look. */
@@ -15,8 +15,7 @@ export const destinationOffset = (e: Emitter): Expr => e.f.let(truncated(e.gpr(R
 export const directionIsDown = (e: Emitter): Expr => e.slot32(STATE.eflags).and(FLAG.df);
 
 /** Signed bytes from one element to the next, as i64. */
-export const stride = (e: Emitter, size: OperandSize): Expr =>
-  e.f.let(i64(-size).select(directionIsDown(e), i64(size)));
+export const stride = (e: Emitter, size: OperandSize): Expr => e.f.let(i64(-size).select(directionIsDown(e), i64(size)));
 
 /** With a 32-bit address size in 64-bit mode registers lose their upper halves before anything else, even if the count is 0. */
 function truncateEarly(e: Emitter, registers: readonly number[]): void {
@@ -86,8 +85,16 @@ export function repeated(e: Emitter, body: (left: Expr) => Pass, early: readonly
  */
 export function isDirect(e: Emitter, linear: Expr, size: OperandSize, access: 'r' | 'w'): Expr {
   const array = e.slot32(access === 'r' ? STATE.tlbRead : STATE.tlbWrite);
-  const entry = array.add(linear.shrU(8).wrap().and((TLB.entries - 1) * TLB.entrySize));
-  return entry.load('i64', 8, 0).eq(linear.add(size - 1).and(-4096)).and(e.slot32(STATE.stepping).eqz());
+  const entry = array.add(
+    linear
+      .shrU(8)
+      .wrap()
+      .and((TLB.entries - 1) * TLB.entrySize),
+  );
+  return entry
+    .load('i64', 8, 0)
+    .eq(linear.add(size - 1).and(-4096))
+    .and(e.slot32(STATE.stepping).eqz());
 }
 
 /** Whole elements from a linear address to the end of its page, at least 1, as i32. */

@@ -4,7 +4,7 @@
 // exceptions, ROL and ROR of a register by an immediate and RCL and RCR by a multiple of their width, leave it unchanged there and here.
 import { type Expr, i32 } from '../../wasm/expr.ts';
 import type { Emitter, OperandSize } from '../emit/emitter.ts';
-import { semantics, type Semantics } from '../emit/semantics.ts';
+import { type Semantics, semantics } from '../emit/semantics.ts';
 import { bit, bitsOf, signBit, signedAt, sized, unsignedAt, when, wide } from './value.ts';
 
 /** What a shift by a count makes of a value; `cf` and `of` are only meaningful for counts other than 0. */
@@ -34,7 +34,12 @@ const rotateFlags: SetFlags = (e, { cf, of }, _size, count) => {
 };
 
 /** The forms of one shift: by an immediate or CL, and by 1 (opcodes D0 and D1). */
-function family(name: string, shift: Shift, setFlags: SetFlags, hot: boolean): { readonly byCount: Semantics; readonly byOne: Semantics } {
+function family(
+  name: string,
+  shift: Shift,
+  setFlags: SetFlags,
+  hot: boolean,
+): { readonly byCount: Semantics; readonly byOne: Semantics } {
   const emit = (e: Emitter, count: Expr) => {
     const size = e.size(0);
     const shifted = shift(e, e.get(0), count, size);
@@ -47,50 +52,85 @@ function family(name: string, shift: Shift, setFlags: SetFlags, hot: boolean): {
   };
 }
 
-export const shl = family('shl', (e, a, count, size) => {
-  const n = by(count, size);
-  const result = e.f.let(a.shl(n));
-  const cf = e.f.let(size <= 2 ? bit(result, bitsOf(size)) : bit(a, sized(size, bitsOf(size)).sub(n)));
-  return { result, cf, of: topBitsDiffer(a, size) };
-}, shiftFlags, true);
+export const shl = family(
+  'shl',
+  (e, a, count, size) => {
+    const n = by(count, size);
+    const result = e.f.let(a.shl(n));
+    const cf = e.f.let(size <= 2 ? bit(result, bitsOf(size)) : bit(a, sized(size, bitsOf(size)).sub(n)));
+    return { result, cf, of: topBitsDiffer(a, size) };
+  },
+  shiftFlags,
+  true,
+);
 
-export const shr = family('shr', (e, a, count, size) => {
-  const n = by(count, size);
-  const result = e.f.let(a.shrU(n));
-  const cf = bit(a, n.sub(1));
-  return { result, cf, of: signBit(a, size) };
-}, shiftFlags, true);
+export const shr = family(
+  'shr',
+  (e, a, count, size) => {
+    const n = by(count, size);
+    const result = e.f.let(a.shrU(n));
+    const cf = bit(a, n.sub(1));
+    return { result, cf, of: signBit(a, size) };
+  },
+  shiftFlags,
+  true,
+);
 
-export const sar = family('sar', (e, a, count, size) => {
-  const n = by(count, size);
-  const value = e.f.let(signedAt(a, size));
-  const last = value.shrS(n.sub(1)).and(1);
-  return { result: e.f.let(value.shrS(n)), cf: size === 8 ? last.wrap() : last, of: i32(0) };
-}, shiftFlags, true);
+export const sar = family(
+  'sar',
+  (e, a, count, size) => {
+    const n = by(count, size);
+    const value = e.f.let(signedAt(a, size));
+    const last = value.shrS(n.sub(1)).and(1);
+    return { result: e.f.let(value.shrS(n)), cf: size === 8 ? last.wrap() : last, of: i32(0) };
+  },
+  shiftFlags,
+  true,
+);
 
-export const rol = family('rol', (e, a, count, size) => {
-  const result = e.f.let(rotatedLeft(a, count, size));
-  const cf = e.f.let(bit(result, 0));
-  return { result, cf, of: topBitsDiffer(a, size) };
-}, rotateFlags, true);
+export const rol = family(
+  'rol',
+  (e, a, count, size) => {
+    const result = e.f.let(rotatedLeft(a, count, size));
+    const cf = e.f.let(bit(result, 0));
+    return { result, cf, of: topBitsDiffer(a, size) };
+  },
+  rotateFlags,
+  true,
+);
 
-export const ror = family('ror', (e, a, count, size) => {
-  const result = e.f.let(rotatedLeft(a, i32(0).sub(count), size));
-  return { result, cf: e.f.let(signBit(result, size)), of: signBit(a, size).xor(bit(a, 0)) };
-}, rotateFlags, true);
+export const ror = family(
+  'ror',
+  (e, a, count, size) => {
+    const result = e.f.let(rotatedLeft(a, i32(0).sub(count), size));
+    return { result, cf: e.f.let(signBit(result, size)), of: signBit(a, size).xor(bit(a, 0)) };
+  },
+  rotateFlags,
+  true,
+);
 
 /** Through carry: the value has one bit more. A count that is a multiple of its width leaves CF as it was. */
-export const rcl = family('rcl', (e, a, count, size) => {
-  const carry = e.f.let(e.flags.carry());
-  const rotated = size === 8 ? rcl64(e, a, count, carry) : rotateThroughCarry(e, a, carry, count, size, true);
-  return { ...rotated, of: topBitsDiffer(a, size) };
-}, throughCarryFlags, false);
+export const rcl = family(
+  'rcl',
+  (e, a, count, size) => {
+    const carry = e.f.let(e.flags.carry());
+    const rotated = size === 8 ? rcl64(e, a, count, carry) : rotateThroughCarry(e, a, carry, count, size, true);
+    return { ...rotated, of: topBitsDiffer(a, size) };
+  },
+  throughCarryFlags,
+  false,
+);
 
-export const rcr = family('rcr', (e, a, count, size) => {
-  const carry = e.f.let(e.flags.carry());
-  const rotated = size === 8 ? rcr64(e, a, count, carry) : rotateThroughCarry(e, a, carry, count, size, false);
-  return { ...rotated, of: signBit(a, size).xor(carry) };
-}, throughCarryFlags, false);
+export const rcr = family(
+  'rcr',
+  (e, a, count, size) => {
+    const carry = e.f.let(e.flags.carry());
+    const rotated = size === 8 ? rcr64(e, a, count, carry) : rotateThroughCarry(e, a, carry, count, size, false);
+    return { ...rotated, of: signBit(a, size).xor(carry) };
+  },
+  throughCarryFlags,
+  false,
+);
 
 const topBitsDiffer = (x: Expr, size: OperandSize): Expr => signBit(x, size).xor(bit(x, bitsOf(size) - 2));
 
@@ -117,14 +157,20 @@ function rotateThroughCarry(e: Emitter, a: Expr, carry: Expr, count: Expr, size:
 /** The three parts of a 65-bit rotate; shifts by 64 are made in two steps, as WebAssembly takes counts modulo 64. */
 function rcl64(e: Emitter, a: Expr, count: Expr, carry: Expr): Rotated {
   const n = e.f.let(count.extendU());
-  const turned = a.shl(n).or(carry.extendU().shl(n.sub(1))).or(a.shrU(1).shrU(sized(8, 64).sub(n)));
+  const turned = a
+    .shl(n)
+    .or(carry.extendU().shl(n.sub(1)))
+    .or(a.shrU(1).shrU(sized(8, 64).sub(n)));
   const result = e.f.let(turned.select(count, a));
   return { result, cf: e.f.let(bit(a, sized(8, 64).sub(n)).select(count, carry)) };
 }
 
 function rcr64(e: Emitter, a: Expr, count: Expr, carry: Expr): Rotated {
   const n = e.f.let(count.extendU());
-  const turned = a.shrU(n).or(carry.extendU().shl(sized(8, 64).sub(n))).or(a.shl(1).shl(sized(8, 64).sub(n)));
+  const turned = a
+    .shrU(n)
+    .or(carry.extendU().shl(sized(8, 64).sub(n)))
+    .or(a.shl(1).shl(sized(8, 64).sub(n)));
   const result = e.f.let(turned.select(count, a));
   return { result, cf: e.f.let(bit(a, n.sub(1)).select(count, carry)) };
 }
@@ -169,4 +215,3 @@ export const shrd = double('shrd', (e, a, b, count, size) => {
   const result = e.f.let(a.shrU(n).or(b.shl(1).shl(rest)));
   return { result, cf: e.f.let(bit(a, n.sub(1))), of: signBit(a, size).xor(bit(b, 0)) };
 });
-

@@ -3,9 +3,9 @@
 // records it anew on the CPU at hand; test/native says which register differs.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { EngineEmulator } from '../../../test/cpu/engine-emulator.ts';
 import { DATA_BASE } from '../../../test/native/address-map.ts';
 import { ARITHMETIC_FLAGS, CpuImage, type CpuResult, FXSAVE } from '../../../test/native/cpu-image.ts';
+import { EngineEmulator } from '../../../test/native/engine-emulator.ts';
 import { NativeCpu } from '../../../test/native/oracle.ts';
 import { Random } from '../../../test/native/random.ts';
 import { StateGenerator } from '../../../test/native/state.ts';

@@ -1,11 +1,21 @@
 // String instructions. SDM vol. 2: MOVS, STOS, LODS, CMPS, SCAS, INS, OUTS.
 import { type Expr, i32, i64 } from '../../wasm/expr.ts';
 import type { Emitter, OperandSize } from '../emit/emitter.ts';
-import { semantics, type Semantics } from '../emit/semantics.ts';
+import { type Semantics, semantics } from '../emit/semantics.ts';
 import { SEG, SEGMENT, STATE } from '../state.ts';
 import {
-  atMost, destinationOffset, directionIsDown, elementsInPage, isDirect, moveDestination, moveSource, MOVS_POINTERS, repeated, sourceOffset,
-  STOS_POINTERS, stride,
+  atMost,
+  destinationOffset,
+  directionIsDown,
+  elementsInPage,
+  isDirect,
+  MOVS_POINTERS,
+  moveDestination,
+  moveSource,
+  repeated,
+  STOS_POINTERS,
+  sourceOffset,
+  stride,
 } from './repeat.ts';
 import { SCRATCH } from './scratch.ts';
 
@@ -13,7 +23,10 @@ const RAX = 0;
 type ElementSize = OperandSize;
 
 /** The byte form and the form of the operand size. Whole families of variants: prefix, address size, mode. */
-function family(name: string, emit: (e: Emitter, size: ElementSize) => void): { readonly bytes: Semantics; readonly words: Semantics } {
+function family(
+  name: string,
+  emit: (e: Emitter, size: ElementSize) => void,
+): { readonly bytes: Semantics; readonly words: Semantics } {
   return {
     bytes: semantics(`${name}b`, '', (e) => emit(e, 1), { ends: true, by: 'asize rep mode' }),
     words: semantics(`${name}v`, '', (e) => emit(e, e.variant.osize), { ends: true, by: 'osize asize rep mode' }),
@@ -25,39 +38,53 @@ const typeOf = (size: ElementSize): 'i32' | 'i64' => (size === 8 ? 'i64' : 'i32'
 export const movs = family('movs', (e, size) => {
   const { f } = e;
   const { rep, long, asize } = e.variant;
-  repeated(e, (left) => {
-    const step = stride(e, size);
-    const from = sourceOffset(e);
-    const to = destinationOffset(e);
-    const source = e.linearAt('operand', from, size, false);
-    const hostFrom = e.hostAddress(source, size, 'r');
-    // Read before the destination is looked up: both may need the gathering buffer.
-    const value = f.let(hostFrom.load(typeOf(size), size, 0));
-    const done = f.local('i64');
-    f.set(done, i64(1));
-    const single = () => e.storeAt(SEGMENT.es, to, size, value);
-    // In 64-bit mode no segment limit can end inside a page.
-    if (rep === 'none' || !long || asize !== 8) single();
-    else {
-      const direct = isDirect(e, source, size, 'r').and(isDirect(e, to, size, 'w')).and(directionIsDown(e).eqz());
-      f.if(direct, () => {
-        const hostTo = e.hostAddress(to, size, 'w');
-        const room = f.let(elementsInPage(source, size));
-        const roomTo = f.let(elementsInPage(to, size));
-        const n = atMost(e, left, room.select(room.ltU(roomTo), roomTo));
-        // A destination shortly after the source repeats a pattern: copy no more than lies between them at a time.
-        const distance = f.let(hostTo.sub(hostFrom));
-        const apart = f.let(distance.shrU(Math.log2(size)));
-        f.if(apart.ltU(n), () => f.set(n, apart.select(apart, i32(1))));
-        f.if(n.eq(1), () => f.store(hostTo, size, value, 0), () => f.memoryCopy(hostTo, hostFrom, n.shl(Math.log2(size))));
-        f.set(done, n.extendU());
-      }, single);
-    }
-    const bytes = f.let(done.mul(step));
-    moveSource(e, from, bytes);
-    moveDestination(e, to, bytes);
-    return { done };
-  }, MOVS_POINTERS);
+  repeated(
+    e,
+    (left) => {
+      const step = stride(e, size);
+      const from = sourceOffset(e);
+      const to = destinationOffset(e);
+      const source = e.linearAt('operand', from, size, false);
+      const hostFrom = e.hostAddress(source, size, 'r');
+      // Read before the destination is looked up: both may need the gathering buffer.
+      const value = f.let(hostFrom.load(typeOf(size), size, 0));
+      const done = f.local('i64');
+      f.set(done, i64(1));
+      const single = () => e.storeAt(SEGMENT.es, to, size, value);
+      // In 64-bit mode no segment limit can end inside a page.
+      if (rep === 'none' || !long || asize !== 8) single();
+      else {
+        const direct = isDirect(e, source, size, 'r')
+          .and(isDirect(e, to, size, 'w'))
+          .and(directionIsDown(e).eqz());
+        f.if(
+          direct,
+          () => {
+            const hostTo = e.hostAddress(to, size, 'w');
+            const room = f.let(elementsInPage(source, size));
+            const roomTo = f.let(elementsInPage(to, size));
+            const n = atMost(e, left, room.select(room.ltU(roomTo), roomTo));
+            // A destination shortly after the source repeats a pattern: copy no more than lies between them at a time.
+            const distance = f.let(hostTo.sub(hostFrom));
+            const apart = f.let(distance.shrU(Math.log2(size)));
+            f.if(apart.ltU(n), () => f.set(n, apart.select(apart, i32(1))));
+            f.if(
+              n.eq(1),
+              () => f.store(hostTo, size, value, 0),
+              () => f.memoryCopy(hostTo, hostFrom, n.shl(Math.log2(size))),
+            );
+            f.set(done, n.extendU());
+          },
+          single,
+        );
+      }
+      const bytes = f.let(done.mul(step));
+      moveSource(e, from, bytes);
+      moveDestination(e, to, bytes);
+      return { done };
+    },
+    MOVS_POINTERS,
+  );
 });
 
 export const stos = family('stos', (e, size) => {
@@ -65,24 +92,32 @@ export const stos = family('stos', (e, size) => {
   const { rep, long, asize } = e.variant;
   const value = e.gpr(RAX, size);
   const flat = (): Expr => (long ? i32(1) : e.slot32(STATE.seg + SEGMENT.es * SEG.sizeof + SEG.limit).eq(-1));
-  repeated(e, (left) => {
-    const step = stride(e, size);
-    const to = destinationOffset(e);
-    const done = f.local('i64');
-    f.set(done, i64(1));
-    const single = () => e.storeAt(SEGMENT.es, to, size, value);
-    if (rep === 'none' || asize !== (long ? 8 : 4)) single();
-    else {
-      const target = e.linearAt(SEGMENT.es, to, size, true);
-      f.if(isDirect(e, target, size, 'w').and(directionIsDown(e).eqz()).and(flat()), () => {
-        const n = atMost(e, left, elementsInPage(target, size));
-        fill(e, e.hostAddress(target, size, 'w'), value, n, size);
-        f.set(done, n.extendU());
-      }, single);
-    }
-    moveDestination(e, to, f.let(done.mul(step)));
-    return { done };
-  }, STOS_POINTERS);
+  repeated(
+    e,
+    (left) => {
+      const step = stride(e, size);
+      const to = destinationOffset(e);
+      const done = f.local('i64');
+      f.set(done, i64(1));
+      const single = () => e.storeAt(SEGMENT.es, to, size, value);
+      if (rep === 'none' || asize !== (long ? 8 : 4)) single();
+      else {
+        const target = e.linearAt(SEGMENT.es, to, size, true);
+        f.if(
+          isDirect(e, target, size, 'w').and(directionIsDown(e).eqz()).and(flat()),
+          () => {
+            const n = atMost(e, left, elementsInPage(target, size));
+            fill(e, e.hostAddress(target, size, 'w'), value, n, size);
+            f.set(done, n.extendU());
+          },
+          single,
+        );
+      }
+      moveDestination(e, to, f.let(done.mul(step)));
+      return { done };
+    },
+    STOS_POINTERS,
+  );
 });
 
 /** Stores `n` (i32, at least 1) copies of a value at a host address. */
@@ -94,16 +129,20 @@ function fill(e: Emitter, host: Expr, value: Expr, n: Expr, size: ElementSize): 
     return;
   }
   const uniform = size === 8 ? low.extendU().mul(0x0101_0101_0101_0101n) : low.mul(size === 4 ? 0x0101_0101 : 0x0101);
-  f.if(value.eq(uniform), () => f.memoryFill(host, low, n.shl(Math.log2(size))), () => {
-    const at = f.local('i32');
-    const end = f.let(host.add(n.shl(Math.log2(size))));
-    f.set(at, host);
-    f.loop((next) => {
-      f.store(at, size, value, 0);
-      f.set(at, at.add(size));
-      f.brIf(next, at.ltU(end));
-    });
-  });
+  f.if(
+    value.eq(uniform),
+    () => f.memoryFill(host, low, n.shl(Math.log2(size))),
+    () => {
+      const at = f.local('i32');
+      const end = f.let(host.add(n.shl(Math.log2(size))));
+      f.set(at, host);
+      f.loop((next) => {
+        f.store(at, size, value, 0);
+        f.set(at, at.add(size));
+        f.brIf(next, at.ltU(end));
+      });
+    },
+  );
 }
 
 export const lods = family('lods', (e, size) => {

@@ -1,5 +1,5 @@
 // Instructions that a TypeScript helper of the same name does as a whole: it reads operands from the record, checks, acts.
-import { semantics, type Semantics } from '../emit/semantics.ts';
+import { type Semantics, semantics } from '../emit/semantics.ts';
 import { SCRATCH } from './scratch.ts';
 
 /** `ends`: control goes elsewhere, the mode changes, or an interrupt may have to be taken right after. */
@@ -21,9 +21,14 @@ export const int1 = ending('int1');
 export const int3 = ending('int3');
 export const iret = ending('iret', '', 'osize');
 /** Only calls when OF is set. */
-export const into = semantics('into', '', (e) => {
-  e.f.if(e.flags.condition(0), () => e.helper('into'));
-}, { ends: true });
+export const into = semantics(
+  'into',
+  '',
+  (e) => {
+    e.f.if(e.flags.condition(0), () => e.helper('into'));
+  },
+  { ends: true },
+);
 
 export const syscall = ending('syscall');
 export const sysret = ending('sysret', '', 'osize');
@@ -65,10 +70,15 @@ export const x87 = helper('x87', 'a', 'osize');
 export const fwait = helper('fwait', '');
 
 /** MOV Sreg: the selector is in SCRATCH.selector; the register is operand 0. */
-export const movToSegment = semantics('movToSegment', 'w,r', (e) => {
-  e.setSlot32(SCRATCH.selector, e.get(1));
-  e.helper('movSegment');
-}, { ends: true });
+export const movToSegment = semantics(
+  'movToSegment',
+  'w,r',
+  (e) => {
+    e.setSlot32(SCRATCH.selector, e.get(1));
+    e.helper('movSegment');
+  },
+  { ends: true },
+);
 
 /** The helper leaves the selector of operand 1 in SCRATCH.selector. */
 export const movFromSegment = semantics('movFromSegment', 'w,r', (e) => {

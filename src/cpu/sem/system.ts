@@ -1,7 +1,7 @@
 // System instructions whose work is done in line or by a quick compute. SDM vol. 2; vol. 3, 2.8.
 import { type Expr, i32, i64 } from '../../wasm/expr.ts';
 import type { Emitter } from '../emit/emitter.ts';
-import { semantics, type Semantics } from '../emit/semantics.ts';
+import { type Semantics, semantics } from '../emit/semantics.ts';
 import { CR0, CR4, FLAG, SEG, SEGMENT, STATE, VECTOR } from '../state.ts';
 import { SCRATCH } from './scratch.ts';
 import { narrow, zeroExtend } from './value.ts';
@@ -66,24 +66,34 @@ export const lldt = load('lldt');
 export const ltr = load('ltr');
 
 /** The operand is only written when its RPL is raised. */
-export const arpl = semantics('arpl', 'r,r', (e) => {
-  requireProtected(e);
-  const b = e.f.let(e.get(1).and(3));
-  const a = e.get(0);
-  const lower = e.f.let(a.and(3).ltU(b));
-  e.f.if(lower, () => {
-    const raised = a.and(~3).or(b);
-    if (e.variant.operands[0]?.kind === 'mem') e.storeAt('operand', e.f.let(e.offset(0)), 2, raised);
-    else e.set(0, raised);
-  });
-  e.flags.setZero(lower);
-}, { by: 'mode' });
+export const arpl = semantics(
+  'arpl',
+  'r,r',
+  (e) => {
+    requireProtected(e);
+    const b = e.f.let(e.get(1).and(3));
+    const a = e.get(0);
+    const lower = e.f.let(a.and(3).ltU(b));
+    e.f.if(lower, () => {
+      const raised = a.and(~3).or(b);
+      if (e.variant.operands[0]?.kind === 'mem') e.storeAt('operand', e.f.let(e.offset(0)), 2, raised);
+      else e.set(0, raised);
+    });
+    e.flags.setZero(lower);
+  },
+  { by: 'mode' },
+);
 
 /** The helper does the rest; privilege is checked before the operand is read. */
-export const lmsw = semantics('lmsw', 'r', (e) => {
-  requireCpl0(e);
-  e.helper('lmsw');
-}, { ends: true });
+export const lmsw = semantics(
+  'lmsw',
+  'r',
+  (e) => {
+    requireCpl0(e);
+    e.helper('lmsw');
+  },
+  { ends: true },
+);
 
 /** The compute takes the linear address in SCRATCH.offset. */
 export const invlpg = semantics('invlpg', 'a', (e) => {
@@ -142,13 +152,18 @@ export const rdrand = semantics('rdrand', 'w', (e) => {
   e.flags.setAll(i32(FLAG.cf));
 });
 
-export const swapgs = semantics('swapgs', '', (e) => {
-  requireCpl0(e);
-  const at = STATE.seg + SEGMENT.gs * SEG.sizeof + SEG.base;
-  const base = e.f.let(e.slot64(at));
-  e.setSlot64(at, e.slot64(STATE.kernelGsBase));
-  e.setSlot64(STATE.kernelGsBase, base);
-}, { hot: true });
+export const swapgs = semantics(
+  'swapgs',
+  '',
+  (e) => {
+    requireCpl0(e);
+    const at = STATE.seg + SEGMENT.gs * SEG.sizeof + SEG.base;
+    const base = e.f.let(e.slot64(at));
+    e.setSlot64(at, e.slot64(STATE.kernelGsBase));
+    e.setSlot64(STATE.kernelGsBase, base);
+  },
+  { hot: true },
+);
 
 const requireFsGsBase = (e: Emitter): void => e.f.if(e.slot32(STATE.cr4).and(CR4.fsgsbase).eqz(), () => e.raise(VECTOR.ud));
 const baseOf = (segment: number): number => STATE.seg + segment * SEG.sizeof + SEG.base;
@@ -169,18 +184,28 @@ export const writeBase = (name: string, segment: number): Semantics =>
 const canonical = (address: Expr): Expr => address.shl(16).shrS(16).eq(address);
 
 /** BOUND: signed index against the two bounds in memory. */
-export const bound = semantics('bound', 'r,r', (e) => {
-  const size = e.size(0) as 2 | 4;
-  const { asize } = e.variant;
-  const signed = (x: Expr) => (size === 2 ? x.extend16S() : x);
-  const index = e.f.let(signed(e.get(0)));
-  const lower = e.get(1);
-  // An index below the lower bound is enough: the upper one is not read.
-  e.f.if(index.ltS(signed(lower)), () => e.raise(VECTOR.br));
-  const next = e.f.let(e.offset(1).add(i64(size)).and(asize === 2 ? 0xffff : 0xffff_ffff));
-  const upper = e.loadAt('operand', next, size);
-  e.f.if(index.gtS(signed(upper)), () => e.raise(VECTOR.br));
-}, { by: 'asize mode' });
+export const bound = semantics(
+  'bound',
+  'r,r',
+  (e) => {
+    const size = e.size(0) as 2 | 4;
+    const { asize } = e.variant;
+    const signed = (x: Expr) => (size === 2 ? x.extend16S() : x);
+    const index = e.f.let(signed(e.get(0)));
+    const lower = e.get(1);
+    // An index below the lower bound is enough: the upper one is not read.
+    e.f.if(index.ltS(signed(lower)), () => e.raise(VECTOR.br));
+    const next = e.f.let(
+      e
+        .offset(1)
+        .add(i64(size))
+        .and(asize === 2 ? 0xffff : 0xffff_ffff),
+    );
+    const upper = e.loadAt('operand', next, size);
+    e.f.if(index.gtS(signed(upper)), () => e.raise(VECTOR.br));
+  },
+  { by: 'asize mode' },
+);
 
 /** UD0, UD1, UD2: #UD by definition. */
 export const ud = semantics('ud', '', (e) => e.raise(VECTOR.ud), { ends: true });

@@ -42,4 +42,3 @@ export function setCode(cpu: Cpu, code: Descriptor, level: number): void {
   setFromDescriptor(cpu, SEGMENT.cs, (code.selector & ~3) | level, code);
   cpu.set32(STATE.cpl, level);
 }
-

@@ -1,7 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { CODE_MODE, CR0, CR4, EFER, SEGMENT, STATE, VECTOR } from '../state.ts';
 import {
-  clearTaskSwitched, CR4_WRITABLE, loadMachineStatus, readControl, readExtendedControl, storeMachineStatus, writeControl, writeExtendedControl,
+  CR4_WRITABLE,
+  clearTaskSwitched,
+  loadMachineStatus,
+  readControl,
+  readExtendedControl,
+  storeMachineStatus,
+  writeControl,
+  writeExtendedControl,
 } from './control-registers.ts';
 import { readDebug, writeDebug } from './debug-registers.ts';
 import { farJump } from './far-transfer.ts';
@@ -110,7 +117,8 @@ describe('CR3, CR4, CR8', () => {
     const all = BigInt(CR4_WRITABLE & ~CR4.pcide);
     writeControl(m.cpu, m.mem, 4, all);
     expect(readControl(m.cpu, 4)).toBe(all);
-    for (const bit of [12n, 13n, 14n, 19n, 22n, 23n, 32n]) expect(m.fault(() => writeControl(m.cpu, m.mem, 4, all | (1n << bit)))).toEqual(GP0);
+    for (const bit of [12n, 13n, 14n, 19n, 22n, 23n, 32n])
+      expect(m.fault(() => writeControl(m.cpu, m.mem, 4, all | (1n << bit)))).toEqual(GP0);
   });
   it('CR8 has four bits', () => {
     const m = new FlatMachine().long();

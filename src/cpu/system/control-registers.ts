@@ -10,8 +10,23 @@ import { PHYSICAL_ADDRESS_BITS } from './system-state.ts';
 const CR0_WRITABLE = CR0.pe | CR0.mp | CR0.em | CR0.ts | CR0.ne | CR0.wp | CR0.am | CR0.nw | CR0.cd | CR0.pg;
 /** The bits of features that CPUID advertises. */
 export const CR4_WRITABLE: number =
-  CR4.vme | CR4.pvi | CR4.tsd | CR4.de | CR4.pse | CR4.pae | CR4.mce | CR4.pge | CR4.pce | CR4.osfxsr | CR4.osxmmexcpt |
-  CR4.umip | CR4.fsgsbase | CR4.pcide | CR4.osxsave | CR4.smep | CR4.smap;
+  CR4.vme |
+  CR4.pvi |
+  CR4.tsd |
+  CR4.de |
+  CR4.pse |
+  CR4.pae |
+  CR4.mce |
+  CR4.pge |
+  CR4.pce |
+  CR4.osfxsr |
+  CR4.osxmmexcpt |
+  CR4.umip |
+  CR4.fsgsbase |
+  CR4.pcide |
+  CR4.osxsave |
+  CR4.smep |
+  CR4.smap;
 const CR3_NOFLUSH = 1n << 63n;
 const CR3_RESERVED = ~((1n << BigInt(PHYSICAL_ADDRESS_BITS)) - 1n) & 0xffff_ffff_ffff_ffffn;
 
@@ -41,12 +56,18 @@ export function writeControl(cpu: Cpu, mem: LinearMemory, register: number, valu
 
 function slotOf(register: number): number {
   switch (register) {
-    case 0: return STATE.cr0;
-    case 2: return STATE.cr2;
-    case 3: return STATE.cr3;
-    case 4: return STATE.cr4;
-    case 8: return STATE.cr8;
-    default: throw invalidOpcode();
+    case 0:
+      return STATE.cr0;
+    case 2:
+      return STATE.cr2;
+    case 3:
+      return STATE.cr3;
+    case 4:
+      return STATE.cr4;
+    case 8:
+      return STATE.cr8;
+    default:
+      throw invalidOpcode();
   }
 }
 

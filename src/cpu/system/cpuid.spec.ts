@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { CR4, STATE } from '../state.ts';
-import { cpuid, type CpuidPolicy, type CpuidWords } from './cpuid.ts';
+import { type CpuidPolicy, type CpuidWords, cpuid } from './cpuid.ts';
 import { FlatMachine } from './fixtures/flat-machine.ts';
 
 const policy: CpuidPolicy = { apicId: 2, vcpuCount: 3, apicEnabled: true, tscKHz: 1_000_000, hypervisor: () => undefined };
-const text = (words: readonly number[]) => String.fromCharCode(...words.flatMap((w) => [0, 8, 16, 24].map((s) => (w >>> s) & 0xff))).replace(/\0+$/, '');
+const text = (words: readonly number[]) =>
+  String.fromCharCode(...words.flatMap((w) => [0, 8, 16, 24].map((s) => (w >>> s) & 0xff))).replace(/\0+$/, '');
 const bench = (p = policy) => {
   const m = new FlatMachine().long();
   return { m, leaf: (leaf: number, subleaf = 0) => cpuid(m.cpu, leaf, subleaf, p) };

@@ -78,18 +78,28 @@ function basic(cpu: Cpu, leaf: number, subleaf: number, policy: CpuidPolicy): Cp
       const [ebx, edx, ecx] = words('GenuineIntel', 3);
       return [maxBasic(policy), ebx as number, ecx as number, edx as number];
     }
-    case 0x1: return features(cpu, policy);
+    case 0x1:
+      return features(cpu, policy);
     // 64-entry TLBs (50H, 5BH); FFH refers to leaf 4 for the caches.
-    case 0x2: return [0x5b50_ff01, 0, 0, 0];
-    case 0x4: return cache(subleaf, policy);
+    case 0x2:
+      return [0x5b50_ff01, 0, 0, 0];
+    case 0x4:
+      return cache(subleaf, policy);
     // ARAT: the APIC timer never stops.
-    case 0x6: return [bits(2), 0, 0, 0];
-    case 0x7: return subleaf === 0 ? [0, LEAF7_EBX, LEAF7_ECX, LEAF7_EDX] : NOTHING;
-    case 0xb: return topology(subleaf, policy);
-    case 0xd: return extendedState(subleaf);
-    case 0x15: return tscRatio(policy);
-    case 0x16: return [Math.round(policy.tscKHz / 1000), Math.round(policy.tscKHz / 1000), Math.round((policy.crystalHz ?? 0) / 1e6), 0];
-    default: return NOTHING;
+    case 0x6:
+      return [bits(2), 0, 0, 0];
+    case 0x7:
+      return subleaf === 0 ? [0, LEAF7_EBX, LEAF7_ECX, LEAF7_EDX] : NOTHING;
+    case 0xb:
+      return topology(subleaf, policy);
+    case 0xd:
+      return extendedState(subleaf);
+    case 0x15:
+      return tscRatio(policy);
+    case 0x16:
+      return [Math.round(policy.tscKHz / 1000), Math.round(policy.tscKHz / 1000), Math.round((policy.crystalHz ?? 0) / 1e6), 0];
+    default:
+      return NOTHING;
   }
 }
 
@@ -156,7 +166,8 @@ const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 
 function extended(cpu: Cpu, leaf: number): CpuidWords {
   switch (leaf) {
-    case 0x8000_0000: return [MAX_EXTENDED, 0, 0, 0];
+    case 0x8000_0000:
+      return [MAX_EXTENDED, 0, 0, 0];
     case 0x8000_0001: {
       // Intel shows SYSCALL in 64-bit mode only, where alone it works.
       const wide = cpu.get32(STATE.codeMode) === CODE_MODE.code64;
@@ -169,16 +180,23 @@ function extended(cpu: Cpu, leaf: number): CpuidWords {
       return [a as number, b as number, c as number, d as number];
     }
     // L2: 1 MiB, 16-way (code 8), 64-byte lines.
-    case 0x8000_0006: return [0, 0, (1024 << 16) | (8 << 12) | LINE_BYTES, 0];
+    case 0x8000_0006:
+      return [0, 0, (1024 << 16) | (8 << 12) | LINE_BYTES, 0];
     // Invariant TSC.
-    case 0x8000_0007: return [0, 0, 0, bits(8)];
-    case 0x8000_0008: return [(LINEAR_ADDRESS_BITS << 8) | PHYSICAL_ADDRESS_BITS, 0, 0, 0];
-    default: return NOTHING;
+    case 0x8000_0007:
+      return [0, 0, 0, bits(8)];
+    case 0x8000_0008:
+      return [(LINEAR_ADDRESS_BITS << 8) | PHYSICAL_ADDRESS_BITS, 0, 0, 0];
+    default:
+      return NOTHING;
   }
 }
 
 /** ASCII text as little-endian dwords, padded with zeros. */
 function words(text: string, count: number): number[] {
   const code = (i: number) => (i < text.length ? text.charCodeAt(i) : 0);
-  return Array.from({ length: count }, (_, w) => (code(w * 4) | (code(w * 4 + 1) << 8) | (code(w * 4 + 2) << 16) | (code(w * 4 + 3) << 24)) >>> 0);
+  return Array.from(
+    { length: count },
+    (_, w) => (code(w * 4) | (code(w * 4 + 1) << 8) | (code(w * 4 + 2) << 16) | (code(w * 4 + 3) << 24)) >>> 0,
+  );
 }

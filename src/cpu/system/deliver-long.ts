@@ -1,9 +1,10 @@
 // Delivery through the 64-bit IDT. SDM vol. 3, 6.14.
+
+import { GPR } from '../../vcpu/contract.ts';
 import { type Cpu, GuestFault } from '../cpu.ts';
 import { CODE_MODE, SEGMENT, STATE, VECTOR } from '../state.ts';
-import { GPR } from '../../vcpu/contract.ts';
 import type { BulkMemory } from './bulk-memory.ts';
-import { Descriptor, isNull, markAccessed, readDescriptor, setFromDescriptor, SYSTEM_TYPE } from './descriptors.ts';
+import { Descriptor, isNull, markAccessed, readDescriptor, SYSTEM_TYPE, setFromDescriptor } from './descriptors.ts';
 import { checksGateDpl, clearedByGate, type Event, flagsImage } from './event.ts';
 import { generalProtection, idtError, notPresent, stackFault } from './faults.ts';
 import { innerStackPointer, interruptStackPointer } from './inner-stack.ts';

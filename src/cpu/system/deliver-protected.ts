@@ -1,8 +1,9 @@
 // Delivery through the IDT of legacy protected mode, virtual-8086 mode included. SDM vol. 3, 6.12 and 20.3.
+
+import { GPR } from '../../vcpu/contract.ts';
 import { type Cpu, GuestFault, type LinearMemory } from '../cpu.ts';
 import { SEGMENT, STATE, VECTOR } from '../state.ts';
-import { GPR } from '../../vcpu/contract.ts';
-import { Descriptor, isNull, markAccessed, readDescriptor, setFromDescriptor, SYSTEM_TYPE } from './descriptors.ts';
+import { Descriptor, isNull, markAccessed, readDescriptor, SYSTEM_TYPE, setFromDescriptor } from './descriptors.ts';
 import { checksGateDpl, clearedByGate, type Event, flagsImage } from './event.ts';
 import { generalProtection, idtError, notPresent } from './faults.ts';
 import { innerStack } from './inner-stack.ts';

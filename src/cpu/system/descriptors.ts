@@ -6,8 +6,18 @@ import { linear, tableBase, tableLimit } from './system-state.ts';
 
 /** Types of system descriptors. SDM vol. 3, table 3-2. In IA-32e mode only ldt, tss, tssBusy and the 32-bit gates (as 64-bit ones) exist. */
 export const SYSTEM_TYPE = {
-  tss16: 1, ldt: 2, tss16Busy: 3, callGate16: 4, taskGate: 5, interruptGate16: 6, trapGate16: 7,
-  tss: 9, tssBusy: 11, callGate: 12, interruptGate: 14, trapGate: 15,
+  tss16: 1,
+  ldt: 2,
+  tss16Busy: 3,
+  callGate16: 4,
+  taskGate: 5,
+  interruptGate16: 6,
+  trapGate16: 7,
+  tss: 9,
+  tssBusy: 11,
+  callGate: 12,
+  interruptGate: 14,
+  trapGate: 15,
 } as const;
 
 const ATTRIBUTE_BITS = 0xf0ff;

@@ -24,7 +24,11 @@ describe('64-bit delivery (SDM vol. 3, 6.14)', () => {
     expect(deliver(m.cpu, m.mem, { vector: 0x20, kind: 'interrupt' })).toBe('delivered');
     const top = AT.kernelStack;
     expect([1, 2, 3, 4, 5].map((i) => m.get64(top - i * 8))).toEqual([
-      BigInt(SELECTOR.userData), BigInt(AT.userStack), 0x202n, BigInt(SELECTOR.userCode64), 0x5000n,
+      BigInt(SELECTOR.userData),
+      BigInt(AT.userStack),
+      0x202n,
+      BigInt(SELECTOR.userCode64),
+      0x5000n,
     ]);
     expect(m.cpu.gpr(GPR.rsp)).toBe(BigInt(top - 40));
     expect(m.cpu.rip).toBe(HANDLER);
@@ -168,7 +172,13 @@ describe('32-bit protected delivery (SDM vol. 3, 6.12)', () => {
     const m = bench(3);
     deliver(m.cpu, m.mem, { vector: 0x20, kind: 'interrupt' });
     const top = AT.kernelStack;
-    expect([1, 2, 3, 4, 5].map((i) => m.get32(top - i * 4))).toEqual([SELECTOR.userData, AT.userStack, 0x202, SELECTOR.userCode, 0x5000]);
+    expect([1, 2, 3, 4, 5].map((i) => m.get32(top - i * 4))).toEqual([
+      SELECTOR.userData,
+      AT.userStack,
+      0x202,
+      SELECTOR.userCode,
+      0x5000,
+    ]);
     expect([m.cpu.cpl, m.cpu.selector(SEGMENT.ss), m.cpu.gpr(GPR.rsp)]).toEqual([0, SELECTOR.kernelData, BigInt(top - 20)]);
   });
 
@@ -202,7 +212,11 @@ describe('32-bit protected delivery (SDM vol. 3, 6.12)', () => {
     const m = bench(3);
     m.vector(0x20, gate(SELECTOR.conforming, 0x6000n, 0x8e));
     deliver(m.cpu, m.mem, { vector: 0x20, kind: 'interrupt' });
-    expect([m.cpu.cpl, m.cpu.selector(SEGMENT.cs), m.cpu.gpr(GPR.rsp)]).toEqual([3, SELECTOR.conforming | 3, BigInt(AT.userStack - 12)]);
+    expect([m.cpu.cpl, m.cpu.selector(SEGMENT.cs), m.cpu.gpr(GPR.rsp)]).toEqual([
+      3,
+      SELECTOR.conforming | 3,
+      BigInt(AT.userStack - 12),
+    ]);
   });
 });
 
@@ -262,7 +276,15 @@ describe('task gates (SDM vol. 3, 6.12.2)', () => {
   it('runs the handler as a task and pushes the error code on its stack', () => {
     const m = new FlatMachine().protected32(0);
     m.describe(SELECTOR.tss2, segment(AT.tss2, 0x67, 0x89, 0));
-    m.tss32(AT.tss2, { 32: 0x6000, 36: 2, 56: AT.ist1, 72: SELECTOR.kernelData, 76: SELECTOR.kernelCode, 80: SELECTOR.kernelData, 84: SELECTOR.kernelData });
+    m.tss32(AT.tss2, {
+      32: 0x6000,
+      36: 2,
+      56: AT.ist1,
+      72: SELECTOR.kernelData,
+      76: SELECTOR.kernelCode,
+      80: SELECTOR.kernelData,
+      84: SELECTOR.kernelData,
+    });
     m.vector(VECTOR.df, gate(SELECTOR.tss2, 0n, 0x85));
     m.vector(VECTOR.gp, 0n);
     expect(deliver(m.cpu, m.mem, { vector: VECTOR.gp, errorCode: 0x10, kind: 'exception' })).toBe('delivered');

@@ -90,6 +90,7 @@ function recordCause(cpu: Cpu, event: Event): void {
 function deliverOnce(cpu: Cpu, mem: BulkMemory, event: Event): void {
   if (!cpu.protectedMode) deliverReal(cpu, mem, event);
   else if (cpu.longMode) deliverLong(cpu, mem, event);
-  else if (!(cpu.virtual8086 && event.kind === 'software' && deliverV86Software(cpu, mem, event))) deliverProtected(cpu, mem, event);
+  else if (!(cpu.virtual8086 && event.kind === 'software' && deliverV86Software(cpu, mem, event)))
+    deliverProtected(cpu, mem, event);
   if (event.kind === 'nmi') cpu.set32(SYSTEM_STATE.nmiBlocked, 1);
 }

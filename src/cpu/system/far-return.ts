@@ -1,12 +1,13 @@
 // RET far, and the return to an outer level that it shares with IRET. SDM vol. 2B, RET; vol. 3, 5.8.6.
-import type { Cpu, LinearMemory } from '../cpu.ts';
+
 import { GPR } from '../../vcpu/contract.ts';
+import type { Cpu, LinearMemory } from '../cpu.ts';
 import { ATTR, SEGMENT, VECTOR } from '../state.ts';
 import { checkTarget, isWideCode, readReturnSegment, setCode, truncated } from './code-segment.ts';
 import { type Descriptor, isNull, markAccessed, readDescriptor, setFromDescriptor, setNull } from './descriptors.ts';
 import { generalProtection, stackFault } from './faults.ts';
 import { loadParagraph } from './segmentation.ts';
-import { setStackPointer, Stack, stackMaskFor } from './stack.ts';
+import { Stack, setStackPointer, stackMaskFor } from './stack.ts';
 import { usesParagraphs } from './system-state.ts';
 
 /**

@@ -20,7 +20,11 @@ describe('JMP far (SDM vol. 2A, JMP)', () => {
     farJump(m.cpu, m.mem, SELECTOR.kernelCode, 0x5000n, 4, NEXT);
     expect(m.cpu.get32(STATE.codeMode)).toBe(CODE_MODE.code32);
     farJump(m.cpu, m.mem, SELECTOR.kernelCode64, 0x6000n, 4, NEXT);
-    expect([m.cpu.get32(STATE.codeMode), m.cpu.rip, m.cpu.selector(SEGMENT.cs)]).toEqual([CODE_MODE.code64, 0x6000n, SELECTOR.kernelCode64]);
+    expect([m.cpu.get32(STATE.codeMode), m.cpu.rip, m.cpu.selector(SEGMENT.cs)]).toEqual([
+      CODE_MODE.code64,
+      0x6000n,
+      SELECTOR.kernelCode64,
+    ]);
   });
 
   it.each([
@@ -57,7 +61,11 @@ describe('CALL and RET far (SDM vol. 2A, CALL; vol. 2B, RET)', () => {
     farCall(m.cpu, m.mem, SELECTOR.conforming, 0x6000n, size, NEXT);
     expect([m.cpu.rip, m.cpu.gpr(GPR.rsp)]).toEqual([0x6000n, BigInt(AT.kernelStack - 2 * size)]);
     farReturn(m.cpu, m.mem, size, 12);
-    expect([m.cpu.rip, m.cpu.gpr(GPR.rsp), m.cpu.selector(SEGMENT.cs)]).toEqual([NEXT, BigInt(AT.kernelStack + 12), SELECTOR.kernelCode]);
+    expect([m.cpu.rip, m.cpu.gpr(GPR.rsp), m.cpu.selector(SEGMENT.cs)]).toEqual([
+      NEXT,
+      BigInt(AT.kernelStack + 12),
+      SELECTOR.kernelCode,
+    ]);
   });
 
   it('pushes and pops eight bytes with REX.W', () => {
@@ -93,12 +101,22 @@ describe('call gates (SDM vol. 3, 5.8)', () => {
     farCall(m.cpu, m.mem, SELECTOR.gate | 3, 0xdeadn, 4, NEXT);
     const top = AT.kernelStack;
     expect([1, 2, 3, 4, 5, 6].map((i) => m.get32(top - i * 4))).toEqual([
-      SELECTOR.userData, AT.userStack, 0x22222222, 0x11111111, SELECTOR.userCode, Number(NEXT),
+      SELECTOR.userData,
+      AT.userStack,
+      0x22222222,
+      0x11111111,
+      SELECTOR.userCode,
+      Number(NEXT),
     ]);
     expect([m.cpu.rip, m.cpu.cpl, m.cpu.selector(SEGMENT.ss)]).toEqual([0x6000n, 0, SELECTOR.kernelData]);
     m.cpu.setSegment(SEGMENT.ds, SELECTOR.kernelData, 0xc093, 0xffff_ffff, 0n);
     farReturn(m.cpu, m.mem, 4, 8);
-    expect([m.cpu.rip, m.cpu.cpl, m.cpu.gpr(GPR.rsp), m.cpu.selector(SEGMENT.ss)]).toEqual([NEXT, 3, BigInt(AT.userStack + 8), SELECTOR.userData]);
+    expect([m.cpu.rip, m.cpu.cpl, m.cpu.gpr(GPR.rsp), m.cpu.selector(SEGMENT.ss)]).toEqual([
+      NEXT,
+      3,
+      BigInt(AT.userStack + 8),
+      SELECTOR.userData,
+    ]);
     expect([m.cpu.selector(SEGMENT.ds), m.cpu.selector(SEGMENT.es)]).toEqual([0, SELECTOR.userData]);
   });
 
@@ -108,7 +126,10 @@ describe('call gates (SDM vol. 3, 5.8)', () => {
     farCall(m.cpu, m.mem, SELECTOR.gate | 3, 0n, 4, NEXT);
     expect([m.cpu.rip, m.cpu.cpl, m.cpu.selector(SEGMENT.ss)]).toEqual([0xffff_8000_0000_6000n, 0, 0]);
     expect([1, 2, 3, 4].map((i) => m.get64(AT.kernelStack - i * 8))).toEqual([
-      BigInt(SELECTOR.userData), BigInt(AT.userStack), BigInt(SELECTOR.userCode64), NEXT,
+      BigInt(SELECTOR.userData),
+      BigInt(AT.userStack),
+      BigInt(SELECTOR.userCode64),
+      NEXT,
     ]);
     farReturn(m.cpu, m.mem, 8, 0);
     expect([m.cpu.rip, m.cpu.cpl, m.cpu.gpr(GPR.rsp)]).toEqual([NEXT, 3, BigInt(AT.userStack)]);
@@ -160,7 +181,15 @@ describe('task switches by JMP and CALL (SDM vol. 3, 7.3)', () => {
     const m = new FlatMachine().protected32();
     m.describe(SELECTOR.tss2, segment(AT.tss2, 0x67, 0x89, 0));
     m.tss32(AT.tss2, {
-      32: 0x6000, 36: 2, 40: 0xaaaa, 56: AT.ist1, 72: SELECTOR.userData, 76: SELECTOR.userCode, 80: SELECTOR.userData, 84: 0, 96: SELECTOR.ldt,
+      32: 0x6000,
+      36: 2,
+      40: 0xaaaa,
+      56: AT.ist1,
+      72: SELECTOR.userData,
+      76: SELECTOR.userCode,
+      80: SELECTOR.userData,
+      84: 0,
+      96: SELECTOR.ldt,
     });
     m.cpu.setGpr(GPR.rax, 0x1234n);
     return m;
@@ -170,8 +199,16 @@ describe('task switches by JMP and CALL (SDM vol. 3, 7.3)', () => {
     const m = bench();
     farJump(m.cpu, m.mem, SELECTOR.tss2, 0n, 4, NEXT);
     expect([m.cpu.rip, m.cpu.cpl, m.cpu.gpr(GPR.rax), m.cpu.gpr(GPR.rsp)]).toEqual([0x6000n, 3, 0xaaaan, BigInt(AT.ist1)]);
-    expect([m.cpu.selector(SEGMENT.tr), m.cpu.selector(SEGMENT.ldtr), m.cpu.segBase(SEGMENT.ldtr)]).toEqual([SELECTOR.tss2, SELECTOR.ldt, BigInt(AT.ldt)]);
-    expect([m.get32(AT.tss + 32), m.get32(AT.tss + 40), m.get16(AT.tss + 76)]).toEqual([Number(NEXT), 0x1234, SELECTOR.kernelCode]);
+    expect([m.cpu.selector(SEGMENT.tr), m.cpu.selector(SEGMENT.ldtr), m.cpu.segBase(SEGMENT.ldtr)]).toEqual([
+      SELECTOR.tss2,
+      SELECTOR.ldt,
+      BigInt(AT.ldt),
+    ]);
+    expect([m.get32(AT.tss + 32), m.get32(AT.tss + 40), m.get16(AT.tss + 76)]).toEqual([
+      Number(NEXT),
+      0x1234,
+      SELECTOR.kernelCode,
+    ]);
     expect([m.ram.getUint8(AT.gdt + SELECTOR.tss + 5), m.ram.getUint8(AT.gdt + SELECTOR.tss2 + 5)]).toEqual([0x89, 0x8b]);
     expect(m.cpu.cr0 & CR0.ts).toBe(CR0.ts);
     expect(m.cpu.rflags & FLAG.nt).toBe(0);
@@ -180,7 +217,11 @@ describe('task switches by JMP and CALL (SDM vol. 3, 7.3)', () => {
   it('CALL links back, sets NT and leaves the old task busy', () => {
     const m = bench();
     farCall(m.cpu, m.mem, SELECTOR.tss2, 0n, 4, NEXT);
-    expect([m.get16(AT.tss2), m.cpu.rflags & FLAG.nt, m.ram.getUint8(AT.gdt + SELECTOR.tss + 5)]).toEqual([SELECTOR.tss, FLAG.nt, 0x8b]);
+    expect([m.get16(AT.tss2), m.cpu.rflags & FLAG.nt, m.ram.getUint8(AT.gdt + SELECTOR.tss + 5)]).toEqual([
+      SELECTOR.tss,
+      FLAG.nt,
+      0x8b,
+    ]);
   });
 
   it('faults of the new segments come in the new task: #TS for its null SS', () => {
@@ -212,11 +253,26 @@ describe('task switches by JMP and CALL (SDM vol. 3, 7.3)', () => {
   it('goes through a task gate, and to a 16-bit TSS', () => {
     const m = bench();
     m.describe(SELECTOR.tss2, segment(AT.tss2, 0x2b, 0x81, 0));
-    const words = { 14: 0x6000, 16: 2, 18: 0xbbbb, 26: 0x9000, 34: 0, 36: SELECTOR.kernelCode16, 38: SELECTOR.kernelData16, 40: 0, 42: 0 };
+    const words = {
+      14: 0x6000,
+      16: 2,
+      18: 0xbbbb,
+      26: 0x9000,
+      34: 0,
+      36: SELECTOR.kernelCode16,
+      38: SELECTOR.kernelData16,
+      40: 0,
+      42: 0,
+    };
     for (const [at, value] of Object.entries(words)) m.ram.setUint16(AT.tss2 + Number(at), value, true);
     m.describe(SELECTOR.gate, gate(SELECTOR.tss2, 0n, 0x85));
     farCall(m.cpu, m.mem, SELECTOR.gate, 0n, 4, NEXT);
-    expect([m.cpu.rip, m.cpu.gpr(GPR.rax), m.cpu.gpr(GPR.rsp), m.cpu.selector(SEGMENT.ss)]).toEqual([0x6000n, 0xbbbbn, 0x9000n, SELECTOR.kernelData16]);
+    expect([m.cpu.rip, m.cpu.gpr(GPR.rax), m.cpu.gpr(GPR.rsp), m.cpu.selector(SEGMENT.ss)]).toEqual([
+      0x6000n,
+      0xbbbbn,
+      0x9000n,
+      SELECTOR.kernelData16,
+    ]);
     expect(m.cpu.attributes(SEGMENT.fs)).toBe(0);
   });
 

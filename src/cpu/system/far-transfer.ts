@@ -1,9 +1,10 @@
 // JMP far and CALL far: to code segments, through call gates, to other tasks. SDM vol. 2A, JMP and CALL; vol. 3, 5.8.
+
+import { GPR } from '../../vcpu/contract.ts';
 import type { Cpu, LinearMemory } from '../cpu.ts';
 import { SEGMENT, VECTOR } from '../state.ts';
-import { GPR } from '../../vcpu/contract.ts';
 import { checkSize, checkTarget, isWideCode, setCode, truncated } from './code-segment.ts';
-import { type Descriptor, isNull, markAccessed, readDescriptor, setFromDescriptor, SYSTEM_TYPE } from './descriptors.ts';
+import { type Descriptor, isNull, markAccessed, readDescriptor, SYSTEM_TYPE, setFromDescriptor } from './descriptors.ts';
 import { generalProtection, notPresent } from './faults.ts';
 import { innerStack, innerStackPointer } from './inner-stack.ts';
 import { loadParagraph } from './segmentation.ts';

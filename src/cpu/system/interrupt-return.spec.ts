@@ -24,7 +24,12 @@ describe('IRETQ (SDM vol. 2A, IRET)', () => {
     const m = bench([USER_RIP, SELECTOR.userCode64, FLAG.if | FLAG.ac | FLAG.rf | 2, 0x7fff_0000_0000n, SELECTOR.userData]);
     m.cpu.setSegment(SEGMENT.gs, 0, 0, 0, 0xffff_8880_0000_0000n);
     interruptReturn(m.cpu, m.mem, 8, NEXT);
-    expect([m.cpu.rip, m.cpu.cpl, m.cpu.gpr(GPR.rsp), m.cpu.selector(SEGMENT.ss)]).toEqual([USER_RIP, 3, 0x7fff_0000_0000n, SELECTOR.userData]);
+    expect([m.cpu.rip, m.cpu.cpl, m.cpu.gpr(GPR.rsp), m.cpu.selector(SEGMENT.ss)]).toEqual([
+      USER_RIP,
+      3,
+      0x7fff_0000_0000n,
+      SELECTOR.userData,
+    ]);
     expect(m.cpu.rflags).toBe(FLAG.if | FLAG.ac | FLAG.rf | 2);
     expect([m.cpu.selector(SEGMENT.ds), m.cpu.segBase(SEGMENT.gs)]).toEqual([0, 0xffff_8880_0000_0000n]);
     expect(nmiBlocked(m.cpu)).toBe(false);
@@ -51,7 +56,12 @@ describe('IRETQ (SDM vol. 2A, IRET)', () => {
   ] as const)('refuses %s, and unblocks NMIs all the same', (_name, frame, result) => {
     const m = bench(frame);
     expect(m.fault(() => interruptReturn(m.cpu, m.mem, 8, NEXT))).toEqual(result);
-    expect([m.cpu.rip, m.cpu.cpl, m.cpu.gpr(GPR.rsp), nmiBlocked(m.cpu)]).toEqual([0x5000n, 0, BigInt(AT.kernelStack - 40), false]);
+    expect([m.cpu.rip, m.cpu.cpl, m.cpu.gpr(GPR.rsp), nmiBlocked(m.cpu)]).toEqual([
+      0x5000n,
+      0,
+      BigInt(AT.kernelStack - 40),
+      false,
+    ]);
   });
 
   it('is #GP(0) with NT in long mode', () => {
@@ -96,7 +106,12 @@ describe('IRET in protected mode', () => {
     interruptReturn(m.cpu, m.mem, 4, NEXT);
     expect([m.cpu.virtual8086, m.cpu.cpl, m.cpu.rip, m.cpu.gpr(GPR.rsp)]).toEqual([true, 3, 0x20n, 0xffen]);
     expect([SEGMENT.cs, SEGMENT.ss, SEGMENT.es, SEGMENT.ds, SEGMENT.fs, SEGMENT.gs].map((s) => m.cpu.segBase(s))).toEqual([
-      0x1000n, 0x8000n, 0x10n, 0x20n, 0x30n, 0x40n,
+      0x1000n,
+      0x8000n,
+      0x10n,
+      0x20n,
+      0x30n,
+      0x40n,
     ]);
     expect(m.cpu.get32(STATE.codeMode)).toBe(0);
   });
@@ -148,6 +163,11 @@ describe('IRET in virtual-8086 and real mode', () => {
     const m = new FlatMachine().real();
     frame(m, 0x8000, FLAG.if | FLAG.iopl | 2);
     interruptReturn(m.cpu, m.mem, 2, NEXT);
-    expect([m.cpu.rip, m.cpu.segBase(SEGMENT.cs), m.cpu.rflags, m.cpu.gpr(GPR.rsp)]).toEqual([0x40n, 0x2000n, FLAG.if | FLAG.iopl | 2, 0x8006n]);
+    expect([m.cpu.rip, m.cpu.segBase(SEGMENT.cs), m.cpu.rflags, m.cpu.gpr(GPR.rsp)]).toEqual([
+      0x40n,
+      0x2000n,
+      FLAG.if | FLAG.iopl | 2,
+      0x8006n,
+    ]);
   });
 });

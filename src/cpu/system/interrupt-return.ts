@@ -1,12 +1,13 @@
 // IRET in all modes. SDM vol. 2A, IRET/IRETD/IRETQ.
+
+import { GPR } from '../../vcpu/contract.ts';
 import type { Cpu, LinearMemory } from '../cpu.ts';
 import { CR4, FLAG, SEGMENT, STATE } from '../state.ts';
-import { GPR } from '../../vcpu/contract.ts';
 import type { BulkMemory } from './bulk-memory.ts';
 import { checkTarget, readReturnSegment, setCode, truncated } from './code-segment.ts';
 import { type Descriptor, markAccessed } from './descriptors.ts';
-import { generalProtection, stackFault } from './faults.ts';
 import { enterOuter, readReturnStack } from './far-return.ts';
+import { generalProtection, stackFault } from './faults.ts';
 import { ioPrivilege } from './privilege.ts';
 import { loadParagraph } from './segmentation.ts';
 import { is64Bit, Stack } from './stack.ts';

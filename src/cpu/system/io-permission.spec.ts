@@ -15,7 +15,14 @@ describe('I/O permission (SDM vol. 1, 19.5)', () => {
     open(m, 0x67 + 0x40, 0x68);
     m.ram.setUint8(AT.tss + 0x68 + 8, 0b1000_0010);
     const io = (port: number, size: number) => m.fault(() => checkIoPermission(m.cpu, m.mem, port, size));
-    expect([io(0x40, 1), io(0x41, 1), io(0x40, 2), io(0x42, 4), io(0x44, 4), io(0x43, 4)]).toEqual([undefined, GP0, GP0, undefined, GP0, undefined]);
+    expect([io(0x40, 1), io(0x41, 1), io(0x40, 2), io(0x42, 4), io(0x44, 4), io(0x43, 4)]).toEqual([
+      undefined,
+      GP0,
+      GP0,
+      undefined,
+      GP0,
+      undefined,
+    ]);
     m.cpu.rflags = FLAG.iopl | 2;
     expect(io(0x41, 1)).toBeUndefined();
   });

@@ -12,14 +12,15 @@ const bench = () => {
 };
 
 describe('MSRs (SDM vol. 4, chapter 2)', () => {
-  it.each([
-    MSR.lstar, MSR.cstar, MSR.kernelGsBase, MSR.fsBase, MSR.gsBase, MSR.sysenterEsp, MSR.sysenterEip,
-  ])('%x holds canonical addresses only', (msr) => {
-    const { read, write } = bench();
-    expect(write(msr, 0xffff_8000_0000_1234n)).toBe('ok');
-    expect(write(msr, 1n << 47n)).toBe('gp');
-    expect(read(msr)).toBe(0xffff_8000_0000_1234n);
-  });
+  it.each([MSR.lstar, MSR.cstar, MSR.kernelGsBase, MSR.fsBase, MSR.gsBase, MSR.sysenterEsp, MSR.sysenterEip])(
+    '%x holds canonical addresses only',
+    (msr) => {
+      const { read, write } = bench();
+      expect(write(msr, 0xffff_8000_0000_1234n)).toBe('ok');
+      expect(write(msr, 1n << 47n)).toBe('gp');
+      expect(read(msr)).toBe(0xffff_8000_0000_1234n);
+    },
+  );
 
   it('a write of the TSC moves IA32_TSC_ADJUST by as much, and the other way round (vol. 3, 17.17.3)', () => {
     const { m, read, write } = bench();
@@ -49,7 +50,7 @@ describe('MSRs (SDM vol. 4, chapter 2)', () => {
     ['FMASK has 32 bits', MSR.fmask, 1n << 32n, 'gp'],
     ['MISC_ENABLE: MONITOR', MSR.miscEnable, 1n << 18n, 'gp'],
     ['microcode signature', MSR.biosSignature, 0n, 'ok'],
-    ['APIC base is the machine\'s', MSR.apicBase, 0n, 'external'],
+    ["APIC base is the machine's", MSR.apicBase, 0n, 'external'],
     ['x2APIC', 0x80b, 0n, 'external'],
     ['TSC deadline', MSR.tscDeadline, 0n, 'external'],
     ['hypervisor range', 0x4000_0000, 0n, 'external'],
@@ -61,7 +62,14 @@ describe('MSRs (SDM vol. 4, chapter 2)', () => {
 
   it('MTRRs read back what was written, each in its own slot', () => {
     const { read, write } = bench();
-    const all = [0x2ff, 0x250, 0x258, 0x259, ...Array.from({ length: 8 }, (_, i) => 0x268 + i), ...Array.from({ length: 16 }, (_, i) => 0x200 + i)];
+    const all = [
+      0x2ff,
+      0x250,
+      0x258,
+      0x259,
+      ...Array.from({ length: 8 }, (_, i) => 0x268 + i),
+      ...Array.from({ length: 16 }, (_, i) => 0x200 + i),
+    ];
     const value = (msr: number) => (msr < 0x210 ? BigInt(msr) << 12n : msr === 0x2ff ? 0x800n : BigInt((msr & 1) + 4));
     for (const msr of all) expect(write(msr, value(msr))).toBe('ok');
     for (const msr of all) expect(read(msr)).toBe(value(msr));

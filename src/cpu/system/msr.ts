@@ -89,21 +89,35 @@ export function readMsr(cpu: Cpu, msr: number, source: TickSource): bigint | Msr
   const slot = PLAIN.get(msr) ?? ADDRESSES.get(msr) ?? NARROW.get(msr);
   if (slot !== undefined) return cpu.get64(slot);
   switch (msr) {
-    case MSR.tsc: return readTsc(cpu, source);
-    case MSR.tscAdjust: return cpu.get64(STATE.tscAdjust);
-    case MSR.efer: return cpu.get64(STATE.efer);
-    case MSR.fsBase: return cpu.segBase(SEGMENT.fs);
-    case MSR.gsBase: return cpu.segBase(SEGMENT.gs);
-    case MSR.pat: return cpu.get64(STATE.pat);
-    case MSR.miscEnable: return (cpu.get64(STATE.miscEnable) & MISC_ENABLE_WRITABLE) | MISC_ENABLE_FIXED;
-    case MSR.debugControl: return cpu.get64(SYSTEM_STATE.debugControl);
-    case MSR.platformId: return 0n;
-    case MSR.featureControl: return FEATURE_CONTROL_LOCKED;
-    case MSR.biosSignature: return MICROCODE_REVISION;
-    case MSR.archCapabilities: return ARCH_CAPABILITIES;
+    case MSR.tsc:
+      return readTsc(cpu, source);
+    case MSR.tscAdjust:
+      return cpu.get64(STATE.tscAdjust);
+    case MSR.efer:
+      return cpu.get64(STATE.efer);
+    case MSR.fsBase:
+      return cpu.segBase(SEGMENT.fs);
+    case MSR.gsBase:
+      return cpu.segBase(SEGMENT.gs);
+    case MSR.pat:
+      return cpu.get64(STATE.pat);
+    case MSR.miscEnable:
+      return (cpu.get64(STATE.miscEnable) & MISC_ENABLE_WRITABLE) | MISC_ENABLE_FIXED;
+    case MSR.debugControl:
+      return cpu.get64(SYSTEM_STATE.debugControl);
+    case MSR.platformId:
+      return 0n;
+    case MSR.featureControl:
+      return FEATURE_CONTROL_LOCKED;
+    case MSR.biosSignature:
+      return MICROCODE_REVISION;
+    case MSR.archCapabilities:
+      return ARCH_CAPABILITIES;
     // No banks: nothing in this machine can raise a machine check.
-    case MSR.mcgCap: return 0n;
-    case MSR.mcgStatus: return cpu.get64(SYSTEM_STATE.mcgStatus);
+    case MSR.mcgCap:
+      return 0n;
+    case MSR.mcgStatus:
+      return cpu.get64(SYSTEM_STATE.mcgStatus);
   }
   if (isMtrr(msr)) return readMtrr(cpu, msr);
   return isExternalMsr(msr) ? 'external' : 'gp';
@@ -122,16 +136,25 @@ export function writeMsr(cpu: Cpu, mem: LinearMemory, msr: number, value: bigint
       const delta = value - readTsc(cpu, source);
       return moveTsc(cpu, delta);
     }
-    case MSR.tscAdjust: return moveTsc(cpu, value - cpu.get64(STATE.tscAdjust));
-    case MSR.efer: return writeEfer(cpu, mem, value);
-    case MSR.fsBase: return storeBase(cpu, SEGMENT.fs, value);
-    case MSR.gsBase: return storeBase(cpu, SEGMENT.gs, value);
-    case MSR.pat: return store(cpu, STATE.pat, value, isPat(value));
-    case MSR.miscEnable: return store(cpu, STATE.miscEnable, value, (value & ~(MISC_ENABLE_WRITABLE | MISC_ENABLE_FIXED)) === 0n);
-    case MSR.debugControl: return store(cpu, SYSTEM_STATE.debugControl, value, (value & ~DEBUG_CONTROL_BTF) === 0n);
+    case MSR.tscAdjust:
+      return moveTsc(cpu, value - cpu.get64(STATE.tscAdjust));
+    case MSR.efer:
+      return writeEfer(cpu, mem, value);
+    case MSR.fsBase:
+      return storeBase(cpu, SEGMENT.fs, value);
+    case MSR.gsBase:
+      return storeBase(cpu, SEGMENT.gs, value);
+    case MSR.pat:
+      return store(cpu, STATE.pat, value, isPat(value));
+    case MSR.miscEnable:
+      return store(cpu, STATE.miscEnable, value, (value & ~(MISC_ENABLE_WRITABLE | MISC_ENABLE_FIXED)) === 0n);
+    case MSR.debugControl:
+      return store(cpu, SYSTEM_STATE.debugControl, value, (value & ~DEBUG_CONTROL_BTF) === 0n);
     // Software writes 0 before CPUID to have the revision shown; it is always shown here.
-    case MSR.biosSignature: return 'ok';
-    case MSR.mcgStatus: return store(cpu, SYSTEM_STATE.mcgStatus, value, (value & ~MCG_STATUS_BITS) === 0n);
+    case MSR.biosSignature:
+      return 'ok';
+    case MSR.mcgStatus:
+      return store(cpu, SYSTEM_STATE.mcgStatus, value, (value & ~MCG_STATUS_BITS) === 0n);
   }
   if (isMtrr(msr)) return writeMtrr(cpu, msr, value) ? 'ok' : 'gp';
   return isExternalMsr(msr) ? 'external' : 'gp';

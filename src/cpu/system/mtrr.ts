@@ -24,7 +24,8 @@ const isType = (value: bigint): boolean => TYPES.includes(Number(value & 0xffn))
 /** Where an MTRR is stored, or undefined for another MSR. */
 function slotOf(msr: number): number | undefined {
   if (msr === DEF_TYPE) return SYSTEM_STATE.mtrrDefType;
-  if (msr >= FIRST_VARIABLE && msr < FIRST_VARIABLE + 2 * VARIABLE_PAIRS) return SYSTEM_STATE.mtrrVariable + (msr - FIRST_VARIABLE) * 8;
+  if (msr >= FIRST_VARIABLE && msr < FIRST_VARIABLE + 2 * VARIABLE_PAIRS)
+    return SYSTEM_STATE.mtrrVariable + (msr - FIRST_VARIABLE) * 8;
   const fixed = FIXED.indexOf(msr);
   return fixed < 0 ? undefined : SYSTEM_STATE.mtrrFixed + fixed * 8;
 }

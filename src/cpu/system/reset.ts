@@ -1,7 +1,8 @@
 // The state of a CPU after RESET. SDM vol. 3, table 9-1.
+
+import { GPR } from '../../vcpu/contract.ts';
 import type { Cpu } from '../cpu.ts';
 import { SEGMENT, STATE } from '../state.ts';
-import { GPR } from '../../vcpu/contract.ts';
 import { SIGNATURE } from './cpuid.ts';
 import { SYSTEM_STATE } from './system-state.ts';
 
@@ -29,9 +30,25 @@ export function resetRegisters(cpu: Cpu): void {
   }
   cpu.set64(STATE.cr0, 0x6000_0010n);
   const cleared = [
-    STATE.cr2, STATE.cr3, STATE.cr4, STATE.cr8, STATE.efer, STATE.star, STATE.lstar, STATE.cstar, STATE.fmask, STATE.kernelGsBase,
-    STATE.sysenterCs, STATE.sysenterEsp, STATE.sysenterEip, STATE.tscAux, STATE.fip, STATE.fdp,
-    SYSTEM_STATE.mtrrDefType, SYSTEM_STATE.debugControl, SYSTEM_STATE.mcgStatus,
+    STATE.cr2,
+    STATE.cr3,
+    STATE.cr4,
+    STATE.cr8,
+    STATE.efer,
+    STATE.star,
+    STATE.lstar,
+    STATE.cstar,
+    STATE.fmask,
+    STATE.kernelGsBase,
+    STATE.sysenterCs,
+    STATE.sysenterEsp,
+    STATE.sysenterEip,
+    STATE.tscAux,
+    STATE.fip,
+    STATE.fdp,
+    SYSTEM_STATE.mtrrDefType,
+    SYSTEM_STATE.debugControl,
+    SYSTEM_STATE.mcgStatus,
   ];
   for (const slot of cleared) cpu.set64(slot, 0n);
   for (let i = 0; i < 4; i++) cpu.set64(SYSTEM_STATE.pdpte + i * 8, 0n);
@@ -55,4 +72,3 @@ export function resetRegisters(cpu: Cpu): void {
   for (let i = 0; i < 32; i++) cpu.set64(STATE.xmm + i * 8, 0n);
   cpu.updateMode();
 }
-

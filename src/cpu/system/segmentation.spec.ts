@@ -107,7 +107,10 @@ describe('LAR, LSL, VERR, VERW (SDM vol. 2)', () => {
     const m = new FlatMachine().protected32(3);
     expect(accessRights(m.cpu, m.mem, SELECTOR.userData)).toBe(0xcff200);
     expect(segmentLimit(m.cpu, m.mem, SELECTOR.userCode)).toBe(0xffff_ffff);
-    expect([isReadableSegment(m.cpu, m.mem, SELECTOR.userCode), isWritableSegment(m.cpu, m.mem, SELECTOR.userCode)]).toEqual([true, false]);
+    expect([isReadableSegment(m.cpu, m.mem, SELECTOR.userCode), isWritableSegment(m.cpu, m.mem, SELECTOR.userCode)]).toEqual([
+      true,
+      false,
+    ]);
   });
   it('hides inner segments, null, and what lies beyond the table', () => {
     const m = new FlatMachine().protected32(3);

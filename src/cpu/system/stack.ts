@@ -1,7 +1,8 @@
 // Pushes and pops on a stack, the current one or one about to become current, with the checks of its segment.
+
+import { GPR } from '../../vcpu/contract.ts';
 import { type Cpu, GuestFault, type LinearMemory } from '../cpu.ts';
 import { ATTR, CODE_MODE, SEGMENT, STATE, VECTOR } from '../state.ts';
-import { GPR } from '../../vcpu/contract.ts';
 import type { Descriptor } from './descriptors.ts';
 import { isCanonical } from './system-state.ts';
 
@@ -109,7 +110,9 @@ export class Stack {
     const last = offset + size - 1;
     const expandDown = (attributes & (ATTR.code | ATTR.dc)) === ATTR.dc;
     const top = attributes & ATTR.db ? 0xffff_ffff : 0xffff;
-    const outside = expandDown ? offset <= limit || last > top : last > limit && !(limit === 0xffff_ffff && mask === 0xffff_ffffn);
+    const outside = expandDown
+      ? offset <= limit || last > top
+      : last > limit && !(limit === 0xffff_ffff && mask === 0xffff_ffffn);
     if (outside || (attributes & ATTR.present) === 0) throw new GuestFault(VECTOR.ss, errorCode);
     return (base + pointer) & 0xffff_ffffn;
   }

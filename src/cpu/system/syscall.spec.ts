@@ -21,12 +21,26 @@ describe('SYSCALL and SYSRET (SDM vol. 2B)', () => {
     const m = bench(3);
     m.cpu.rflags = FLAG.if | FLAG.cf | FLAG.zf | FLAG.rf | 2;
     syscall(m.cpu, 0x5002n);
-    expect([m.cpu.rip, m.cpu.gpr(GPR.rcx), m.cpu.gpr(GPR.r11)]).toEqual([ENTRY, 0x5002n, BigInt(FLAG.if | FLAG.cf | FLAG.zf | 2)]);
+    expect([m.cpu.rip, m.cpu.gpr(GPR.rcx), m.cpu.gpr(GPR.r11)]).toEqual([
+      ENTRY,
+      0x5002n,
+      BigInt(FLAG.if | FLAG.cf | FLAG.zf | 2),
+    ]);
     expect([m.cpu.rflags, m.cpu.cpl]).toEqual([FLAG.zf | 2, 0]);
-    expect([m.cpu.selector(SEGMENT.cs), m.cpu.attributes(SEGMENT.cs), m.cpu.selector(SEGMENT.ss), m.cpu.attributes(SEGMENT.ss)]).toEqual([0x28, 0xa09b, 0x30, 0xc093]);
+    expect([
+      m.cpu.selector(SEGMENT.cs),
+      m.cpu.attributes(SEGMENT.cs),
+      m.cpu.selector(SEGMENT.ss),
+      m.cpu.attributes(SEGMENT.ss),
+    ]).toEqual([0x28, 0xa09b, 0x30, 0xc093]);
     sysret(m.cpu, 8);
     expect([m.cpu.rip, m.cpu.rflags, m.cpu.cpl]).toEqual([0x5002n, FLAG.if | FLAG.cf | FLAG.zf | 2, 3]);
-    expect([m.cpu.selector(SEGMENT.cs), m.cpu.attributes(SEGMENT.cs), m.cpu.selector(SEGMENT.ss), m.cpu.attributes(SEGMENT.ss)]).toEqual([0x2b, 0xa0fb, 0x23, 0xc0f3]);
+    expect([
+      m.cpu.selector(SEGMENT.cs),
+      m.cpu.attributes(SEGMENT.cs),
+      m.cpu.selector(SEGMENT.ss),
+      m.cpu.attributes(SEGMENT.ss),
+    ]).toEqual([0x2b, 0xa0fb, 0x23, 0xc0f3]);
   });
 
   it('SYSRET without REX.W returns to compatibility mode', () => {
@@ -34,7 +48,12 @@ describe('SYSCALL and SYSRET (SDM vol. 2B)', () => {
     m.cpu.setGpr(GPR.rcx, 0x1_0000_5000n);
     m.cpu.setGpr(GPR.r11, 0xffff_ffffn);
     sysret(m.cpu, 4);
-    expect([m.cpu.rip, m.cpu.selector(SEGMENT.cs), m.cpu.attributes(SEGMENT.cs), m.cpu.get32(STATE.codeMode)]).toEqual([0x5000n, 0x1b, 0xc0fb, 1]);
+    expect([m.cpu.rip, m.cpu.selector(SEGMENT.cs), m.cpu.attributes(SEGMENT.cs), m.cpu.get32(STATE.codeMode)]).toEqual([
+      0x5000n,
+      0x1b,
+      0xc0fb,
+      1,
+    ]);
     expect(m.cpu.rflags).toBe(0x3c7fd7);
   });
 
@@ -62,13 +81,24 @@ describe('SYSENTER and SYSEXIT (SDM vol. 2B)', () => {
     m.cpu.set64(STATE.sysenterEsp, 0xffff_8000_0000_8000n);
     m.cpu.set64(STATE.sysenterEip, ENTRY);
     sysenter(m.cpu);
-    expect([m.cpu.rip, m.cpu.gpr(GPR.rsp), m.cpu.cpl, m.cpu.selector(SEGMENT.cs), m.cpu.selector(SEGMENT.ss), m.cpu.rflags & FLAG.if]).toEqual([
-      ENTRY, 0xffff_8000_0000_8000n, 0, 0x28, 0x30, 0,
-    ]);
+    expect([
+      m.cpu.rip,
+      m.cpu.gpr(GPR.rsp),
+      m.cpu.cpl,
+      m.cpu.selector(SEGMENT.cs),
+      m.cpu.selector(SEGMENT.ss),
+      m.cpu.rflags & FLAG.if,
+    ]).toEqual([ENTRY, 0xffff_8000_0000_8000n, 0, 0x28, 0x30, 0]);
     m.cpu.setGpr(GPR.rcx, 0x7000n);
     m.cpu.setGpr(GPR.rdx, 0x6000n);
     sysexit(m.cpu, 8);
-    expect([m.cpu.rip, m.cpu.gpr(GPR.rsp), m.cpu.cpl, m.cpu.selector(SEGMENT.cs), m.cpu.selector(SEGMENT.ss)]).toEqual([0x6000n, 0x7000n, 3, 0x4b, 0x53]);
+    expect([m.cpu.rip, m.cpu.gpr(GPR.rsp), m.cpu.cpl, m.cpu.selector(SEGMENT.cs), m.cpu.selector(SEGMENT.ss)]).toEqual([
+      0x6000n,
+      0x7000n,
+      3,
+      0x4b,
+      0x53,
+    ]);
   });
 
   it('32-bit', () => {
@@ -79,7 +109,11 @@ describe('SYSENTER and SYSEXIT (SDM vol. 2B)', () => {
     sysenter(m.cpu);
     expect([m.cpu.rip, m.cpu.cpl, m.cpu.get32(STATE.codeMode)]).toEqual([0x6000n, 0, 1]);
     sysexit(m.cpu, 4);
-    expect([m.cpu.cpl, m.cpu.selector(SEGMENT.cs), m.cpu.selector(SEGMENT.ss)]).toEqual([3, SELECTOR.userCode, SELECTOR.userData]);
+    expect([m.cpu.cpl, m.cpu.selector(SEGMENT.cs), m.cpu.selector(SEGMENT.ss)]).toEqual([
+      3,
+      SELECTOR.userCode,
+      SELECTOR.userData,
+    ]);
     expect(m.fault(() => sysexit(m.cpu, 4))).toEqual(GP0);
   });
 });

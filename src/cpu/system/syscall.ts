@@ -1,7 +1,8 @@
 // SYSCALL, SYSRET, SYSENTER, SYSEXIT, SWAPGS. SDM vol. 2B; vol. 3, 5.8.7 and 5.8.8.
+
+import { GPR } from '../../vcpu/contract.ts';
 import type { Cpu } from '../cpu.ts';
 import { ATTR, EFER, FLAG, SEGMENT, STATE } from '../state.ts';
-import { GPR } from '../../vcpu/contract.ts';
 import { generalProtection, invalidOpcode } from './faults.ts';
 import { requireCpl0 } from './privilege.ts';
 import { is64Bit } from './stack.ts';

@@ -25,7 +25,8 @@ export const PHYSICAL_ADDRESS_BITS = 40;
 export const LINEAR_ADDRESS_BITS = 48;
 
 /** Bits 63:47 all alike. */
-export const isCanonical = (address: bigint): boolean => BigInt.asIntN(LINEAR_ADDRESS_BITS, address) === BigInt.asIntN(64, address);
+export const isCanonical = (address: bigint): boolean =>
+  BigInt.asIntN(LINEAR_ADDRESS_BITS, address) === BigInt.asIntN(64, address);
 
 /** Wraps a linear address to 32 bits outside IA-32e mode. */
 export const linear = (cpu: Cpu, address: bigint): bigint =>

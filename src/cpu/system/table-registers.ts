@@ -1,7 +1,7 @@
 // LGDT, LIDT, LLDT, LTR and their store forms. SDM vol. 2A.
 import type { Cpu, LinearMemory } from '../cpu.ts';
 import { SEGMENT, STATE, VECTOR } from '../state.ts';
-import { isNull, markBusy, readDescriptor, setFromDescriptor, SYSTEM_TYPE } from './descriptors.ts';
+import { isNull, markBusy, readDescriptor, SYSTEM_TYPE, setFromDescriptor } from './descriptors.ts';
 import { generalProtection, notPresent } from './faults.ts';
 import { requireCpl0, requireProtectedMode, requireUmip } from './privilege.ts';
 import { is64Bit } from './stack.ts';

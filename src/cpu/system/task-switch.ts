@@ -1,7 +1,16 @@
 // Hardware task switching. SDM vol. 3, 7.3.
 import { type Cpu, GuestFault, type LinearMemory } from '../cpu.ts';
 import { ATTR, CR0, CR4, FLAG, SEGMENT, STATE, VECTOR } from '../state.ts';
-import { type Descriptor, isNull, markAccessed, markBusy, readDescriptor, setFromDescriptor, setNull, SYSTEM_TYPE } from './descriptors.ts';
+import {
+  type Descriptor,
+  isNull,
+  markAccessed,
+  markBusy,
+  readDescriptor,
+  SYSTEM_TYPE,
+  setFromDescriptor,
+  setNull,
+} from './descriptors.ts';
 import { generalProtection, invalidTss, notPresent, stackFault } from './faults.ts';
 import { loadPdptes } from './pdpte.ts';
 import { loadParagraph } from './segmentation.ts';
@@ -22,8 +31,28 @@ interface TssLayout {
   readonly selectorCount: number;
   readonly ldt: number;
 }
-const TSS16: TssLayout = { limit: 0x2b, size: 2, ip: 14, flags: 16, registers: 18, selectors: 34, selectorStep: 2, selectorCount: 4, ldt: 42 };
-const TSS32: TssLayout = { limit: 0x67, size: 4, ip: 32, flags: 36, registers: 40, selectors: 72, selectorStep: 4, selectorCount: 6, ldt: 96 };
+const TSS16: TssLayout = {
+  limit: 0x2b,
+  size: 2,
+  ip: 14,
+  flags: 16,
+  registers: 18,
+  selectors: 34,
+  selectorStep: 2,
+  selectorCount: 4,
+  ldt: 42,
+};
+const TSS32: TssLayout = {
+  limit: 0x67,
+  size: 4,
+  ip: 32,
+  flags: 36,
+  registers: 40,
+  selectors: 72,
+  selectorStep: 4,
+  selectorCount: 6,
+  ldt: 96,
+};
 const TSS32_CR3 = 28n;
 const TSS32_TRAP = 100n;
 
@@ -56,7 +85,14 @@ export function readLinkedTask(cpu: Cpu, mem: LinearMemory): Descriptor {
  * @throws GuestFault #TS(new TSS) or #PF before anything has changed; after the switch, in the context of the new task,
  *   #TS, #NP, #SS, #GP for its segments and #DB (DR6.BT) for its T bit: cpu.rip is then the new task's EIP.
  */
-export function taskSwitch(cpu: Cpu, mem: LinearMemory, tss: Descriptor, cause: TaskSwitchCause, next: bigint, flags: number): void {
+export function taskSwitch(
+  cpu: Cpu,
+  mem: LinearMemory,
+  tss: Descriptor,
+  cause: TaskSwitchCause,
+  next: bigint,
+  flags: number,
+): void {
   const wide = (tss.type & 8) !== 0;
   const layout = wide ? TSS32 : TSS16;
   if (tss.limit < layout.limit) throw invalidTss(tss.selector);
@@ -130,7 +166,8 @@ function loadSegments(cpu: Cpu, mem: LinearMemory, selectors: readonly number[],
     if (v86) return;
     loadTaskCode(cpu, mem, codeSelector);
     loadTaskStack(cpu, mem, selectors[SEGMENT.ss] as number);
-    for (const which of [SEGMENT.es, SEGMENT.ds, SEGMENT.fs, SEGMENT.gs]) loadTaskData(cpu, mem, which, selectors[which] as number);
+    for (const which of [SEGMENT.es, SEGMENT.ds, SEGMENT.fs, SEGMENT.gs])
+      loadTaskData(cpu, mem, which, selectors[which] as number);
   } finally {
     cpu.updateMode();
   }
@@ -173,4 +210,3 @@ function loadTaskData(cpu: Cpu, mem: LinearMemory, which: number, selector: numb
   markAccessed(mem, data);
   setFromDescriptor(cpu, which, selector, data);
 }
-

@@ -65,14 +65,39 @@ describe('FXSAVE and FXRSTOR (SDM vol. 1, 10.5)', () => {
   it('outside 64-bit mode leaves XMM8 and up alone, and keeps 32 bits of the pointers', () => {
     const m = bench(true);
     fxsave(m.cpu, m.mem, at, false);
-    expect([m.get64(AREA + 8), m.get64(AREA + 160 + 8 * 16), m.get64(AREA + 160 + 7 * 16)]).toEqual([0x1234_5678n, 0n, 14n * 0x0101_0101_0101_0101n]);
+    expect([m.get64(AREA + 8), m.get64(AREA + 160 + 8 * 16), m.get64(AREA + 160 + 7 * 16)]).toEqual([
+      0x1234_5678n,
+      0n,
+      14n * 0x0101_0101_0101_0101n,
+    ]);
   });
 
   it.each([
     ['misaligned', (m: FlatMachine) => fxsave(m.cpu, m.mem, at + 8n, true), GP0],
-    ['TS', (m: FlatMachine) => { m.cpu.set64(STATE.cr0, BigInt(m.cpu.cr0 | CR0.ts) & 0xffff_ffffn); fxsave(m.cpu, m.mem, at, true); }, NM],
-    ['EM', (m: FlatMachine) => { m.cpu.set64(STATE.cr0, BigInt(m.cpu.cr0 | CR0.em) & 0xffff_ffffn); fxrstor(m.cpu, m.mem, at, true); }, NM],
-    ['reserved MXCSR bit', (m: FlatMachine) => { m.put64(AREA + 24, 0x1_0000n); fxrstor(m.cpu, m.mem, at, true); }, GP0],
+    [
+      'TS',
+      (m: FlatMachine) => {
+        m.cpu.set64(STATE.cr0, BigInt(m.cpu.cr0 | CR0.ts) & 0xffff_ffffn);
+        fxsave(m.cpu, m.mem, at, true);
+      },
+      NM,
+    ],
+    [
+      'EM',
+      (m: FlatMachine) => {
+        m.cpu.set64(STATE.cr0, BigInt(m.cpu.cr0 | CR0.em) & 0xffff_ffffn);
+        fxrstor(m.cpu, m.mem, at, true);
+      },
+      NM,
+    ],
+    [
+      'reserved MXCSR bit',
+      (m: FlatMachine) => {
+        m.put64(AREA + 24, 0x1_0000n);
+        fxrstor(m.cpu, m.mem, at, true);
+      },
+      GP0,
+    ],
   ] as const)('faults: %s', (_name, run, result) => {
     const m = bench();
     const before = snapshot(m);
@@ -111,7 +136,12 @@ describe('XSAVE, XSAVEOPT, XRSTOR (SDM vol. 1, 13.7 to 13.9)', () => {
     xsave(m.cpu, m.mem, at, 3n, true, false);
     m.put64(AREA + 512, 2n);
     xrstor(m.cpu, m.mem, at, 3n, true);
-    expect([m.cpu.u16[STATE.fcw >> 1], m.cpu.u16[STATE.ftw >> 1], m.cpu.get64(STATE.x87), m.cpu.get64(STATE.fip)]).toEqual([0x37f, 0, 0n, 0n]);
+    expect([m.cpu.u16[STATE.fcw >> 1], m.cpu.u16[STATE.ftw >> 1], m.cpu.get64(STATE.x87), m.cpu.get64(STATE.fip)]).toEqual([
+      0x37f,
+      0,
+      0n,
+      0n,
+    ]);
     expect([m.cpu.get64(STATE.xmm + 8), m.cpu.get32(STATE.mxcsr)]).toEqual([0x0101_0101_0101_0101n, 0x1fa0]);
   });
 

@@ -6,7 +6,20 @@ import { deviceNotAvailable, generalProtection, invalidOpcode } from './faults.t
 import { is64Bit } from './stack.ts';
 
 /** The legacy region. SDM vol. 1, table 10-2. Registers follow at 32 (ST0..ST7, 16 bytes each) and 160 (XMM). */
-const IMAGE = { fcw: 0, fsw: 2, ftw: 4, fop: 6, fip: 8, fcs: 12, fdp: 16, fds: 20, mxcsr: 24, mxcsrMask: 28, st: 32, xmm: 160 } as const;
+const IMAGE = {
+  fcw: 0,
+  fsw: 2,
+  ftw: 4,
+  fop: 6,
+  fip: 8,
+  fcs: 12,
+  fdp: 16,
+  fds: 20,
+  mxcsr: 24,
+  mxcsrMask: 28,
+  st: 32,
+  xmm: 160,
+} as const;
 /** FXSAVE leaves the last 48 bytes and the reserved ones before them alone. */
 const FXSAVE_BYTES = 512;
 const HEADER_AT = 512;
@@ -186,8 +199,14 @@ function componentsInUse(cpu: Cpu): number {
     return true;
   };
   const x87 =
-    word(STATE.fcw) !== FCW_DEFAULT || word(STATE.fsw) !== 0 || word(STATE.ftw) !== 0 || word(STATE.fop) !== 0 ||
-    !zero(STATE.fip, 2) || word(STATE.fcs) !== 0 || word(STATE.fds) !== 0 || !zero(STATE.x87, 16);
+    word(STATE.fcw) !== FCW_DEFAULT ||
+    word(STATE.fsw) !== 0 ||
+    word(STATE.ftw) !== 0 ||
+    word(STATE.fop) !== 0 ||
+    !zero(STATE.fip, 2) ||
+    word(STATE.fcs) !== 0 ||
+    word(STATE.fds) !== 0 ||
+    !zero(STATE.x87, 16);
   const sse = !zero(STATE.xmm, 32) || cpu.get32(STATE.mxcsr) !== MXCSR_DEFAULT;
   return (x87 ? X87 : 0) | (sse ? SSE : 0);
 }

@@ -1,7 +1,8 @@
 // Reads a hot loop from a page of guest code: instructions in address order from its head to the branch back there.
-import { CODE_MODE } from '../state.ts';
+
 import { SPECIAL_COUNT } from '../interpreter/record.ts';
 import type { Handler, Variants } from '../interpreter/variants.ts';
+import { CODE_MODE } from '../state.ts';
 import { DECODE, type Decoder, Instruction } from '../x86/decoder.ts';
 import type { Row } from '../x86/row.ts';
 import { Untranslatable } from './untranslatable.ts';
@@ -48,6 +49,7 @@ export function readHotLoop(page: Uint8Array, pageRip: bigint, offset: number, d
     instructions.push({ rip, insn, row, handler, target });
     at += insn.length;
     if (target === head) return { head, end: pageRip + BigInt(at), instructions };
-    if (instructions.length === MOST_INSTRUCTIONS) throw new Untranslatable(`no branch back to ${head.toString(16)} in ${MOST_INSTRUCTIONS} instructions`);
+    if (instructions.length === MOST_INSTRUCTIONS)
+      throw new Untranslatable(`no branch back to ${head.toString(16)} in ${MOST_INSTRUCTIONS} instructions`);
   }
 }

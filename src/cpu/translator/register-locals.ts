@@ -45,7 +45,8 @@ export class RegisterLocals implements FlagStore {
 
   /** Writes back what a first pass saw changed; at the shared exit. */
   store(use: RegisterUse): void {
-    for (const slot of use.slots.values()) if (use.written.has(slot.at)) this.#f.store(this.#state, slot.bytes, this.#local(slot), slot.at);
+    for (const slot of use.slots.values())
+      if (use.written.has(slot.at)) this.#f.store(this.#state, slot.bytes, this.#local(slot), slot.at);
   }
 
   /** A value of its own: later writes do not change it. `high` reads bits 8..15. */

@@ -6,7 +6,7 @@ import { RUN } from '../interpreter/run-function.ts';
 import { FLAG, REQUEST, STATE } from '../state.ts';
 import { AT, LongModeEngine } from './fixtures/long-mode-engine.ts';
 import { machineCode } from './fixtures/machine-code.ts';
-import { translated, type TranslatedLoop } from './fixtures/translated-loop.ts';
+import { type TranslatedLoop, translated } from './fixtures/translated-loop.ts';
 import { Untranslatable } from './untranslatable.ts';
 
 const ALU = machineCode(`

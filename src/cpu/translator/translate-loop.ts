@@ -62,7 +62,10 @@ function emitModule(loop: HotLoop, assumptions: Assumptions, use: RegisterUse): 
       f.return(f.callValue(miss, size));
     });
   const memory: MemoryRuntime = { readSlow: slow(readMiss), writeSlow: slow(writeMiss), commit };
-  m.export('loop', m.add(['i32'], ['i32'], (f) => new LoopFunction(f, loop, assumptions, memory, use).emit()));
+  m.export(
+    'loop',
+    m.add(['i32'], ['i32'], (f) => new LoopFunction(f, loop, assumptions, memory, use).emit()),
+  );
   return m.finish();
 }
 

@@ -37,7 +37,15 @@ export class TranslatorEmitter extends OperandEmitter {
   readonly #depth: number;
 
   /** `tlbs` is the address of the read TLB of the privilege the code runs with; the write TLB follows it. */
-  constructor(f: FunctionBuilder, at: LoopInstruction, base: number, tlbs: number, registers: RegisterLocals, memory: MemoryRuntime, ends: RegionEnds) {
+  constructor(
+    f: FunctionBuilder,
+    at: LoopInstruction,
+    base: number,
+    tlbs: number,
+    registers: RegisterLocals,
+    memory: MemoryRuntime,
+    ends: RegionEnds,
+  ) {
     super(f, base, at.handler.semantics, at.handler.variant, memory);
     this.#at = at;
     this.#registers = registers;

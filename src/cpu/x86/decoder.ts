@@ -54,7 +54,12 @@ export class Instruction {
 }
 
 const SEGMENT_PREFIX: Readonly<Record<number, number>> = {
-  0x26: SEGMENT.es, 0x2e: SEGMENT.cs, 0x36: SEGMENT.ss, 0x3e: SEGMENT.ds, 0x64: SEGMENT.fs, 0x65: SEGMENT.gs,
+  0x26: SEGMENT.es,
+  0x2e: SEGMENT.cs,
+  0x36: SEGMENT.ss,
+  0x3e: SEGMENT.ds,
+  0x64: SEGMENT.fs,
+  0x65: SEGMENT.gs,
 };
 /** 16-bit addressing: base and index by rm. SDM vol. 2, table 2-1. */
 const BASE16 = [3, 3, 5, 5, 6, 7, 5, 3] as const;
@@ -262,4 +267,7 @@ function fits(row: Row, modrm: number): boolean {
 }
 
 const read32 = (bytes: Uint8Array, at: number): number =>
-  (bytes[at] as number) | ((bytes[at + 1] as number) << 8) | ((bytes[at + 2] as number) << 16) | ((bytes[at + 3] as number) << 24);
+  (bytes[at] as number) |
+  ((bytes[at + 1] as number) << 8) |
+  ((bytes[at + 2] as number) << 16) |
+  ((bytes[at + 3] as number) << 24);

@@ -76,15 +76,37 @@ export interface Row {
 }
 
 const SIZES: Readonly<Record<string, number | 'v' | 'z' | 'y'>> = {
-  b: 1, w: 2, d: 4, q: 8, v: 'v', z: 'z', y: 'y', x: 16, t: 10, p: 6, s: 10, n: 0, f: 28, u: 14, e: 94,
+  b: 1,
+  w: 2,
+  d: 4,
+  q: 8,
+  v: 'v',
+  z: 'z',
+  y: 'y',
+  x: 16,
+  t: 10,
+  p: 6,
+  s: 10,
+  n: 0,
+  f: 28,
+  u: 14,
+  e: 94,
 };
 const FIXED: Readonly<Record<string, readonly [number, number | 'v' | 'z']>> = {
-  AL: [0, 1], CL: [1, 1], DX: [2, 2], AX: [0, 2], eAX: [0, 'z'], rAX: [0, 'v'],
+  AL: [0, 1],
+  CL: [1, 1],
+  DX: [2, 2],
+  AX: [0, 2],
+  eAX: [0, 'z'],
+  rAX: [0, 'v'],
 };
 
 function operand(text: string): OperandSpec {
   const spec = (source: OperandSource, size: number | 'v' | 'z' | 'y', register = 0, signExtended = false): OperandSpec => ({
-    source, size, register, signExtended,
+    source,
+    size,
+    register,
+    signExtended,
   });
   const fixed = FIXED[text];
   if (fixed !== undefined) return spec('fixed', fixed[1], fixed[0]);
@@ -106,15 +128,16 @@ export function row(encoding: string, mnemonic: string, operands: string, semant
   const words = encoding.split(' ');
   const flags = options.split(' ');
   let prefix: MandatoryPrefix = flags.includes('np') ? 'none' : 'any';
-  if ((words[0] === '66' || words[0] === 'f3' || words[0] === 'f2') && /^[0-9a-f]{2}/.test(words[1] ?? '')) prefix = words.shift() as '66';
+  if ((words[0] === '66' || words[0] === 'f3' || words[0] === 'f2') && /^[0-9a-f]{2}/.test(words[1] ?? ''))
+    prefix = words.shift() as '66';
   let map: OpcodeMap = 0;
   if (words[0] === '0f') {
     words.shift();
     map = 1;
-    const [escape, second] = words as readonly (string | undefined)[];
-    if ((escape === '38' || escape === '3a') && second !== undefined && /^[0-9a-f]{2}/.test(second)) {
+    const [mapByte, second] = words as readonly (string | undefined)[];
+    if ((mapByte === '38' || mapByte === '3a') && second !== undefined && /^[0-9a-f]{2}/.test(second)) {
       words.shift();
-      map = escape === '38' ? 2 : 3;
+      map = mapByte === '38' ? 2 : 3;
     }
   }
   const [first, ...rest] = words;

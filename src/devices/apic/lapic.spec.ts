@@ -222,18 +222,18 @@ describe('register access (11.4.1)', () => {
 
   it('keeps only the writable bits of LDR, DFR, SVR, TPR and the LVT (figures 11-8, 11-13, 11-14, 11-18, 11-23)', () => {
     const { apic } = make();
-    const after = (register: number, value: number): number => {
+    const written = (register: number, value: number): number => {
       apic.write(register, value);
       return apic.read(register);
     };
-    expect(after(REG.ldr, 0xffff_ffff)).toBe(0xff00_0000);
-    expect(after(REG.dfr, 0)).toBe(0x0fff_ffff);
-    expect(after(REG.tpr, 0xffff_ffff)).toBe(0xff);
-    expect(after(REG.svr, 0xffff_ffff)).toBe(0x3ff);
-    expect(after(REG.lvtTimer, 0xfff9_ffff)).toBe(0x0001_00ff);
-    expect(after(REG.lvtThermal, 0xffff_ffff)).toBe(0x0001_07ff);
-    expect(after(REG.lvtLint0, 0xffff_ffff)).toBe(0x0001_a7ff);
-    expect(after(REG.lvtError, 0xffff_ffff)).toBe(0x0001_00ff);
+    expect(written(REG.ldr, 0xffff_ffff)).toBe(0xff00_0000);
+    expect(written(REG.dfr, 0)).toBe(0x0fff_ffff);
+    expect(written(REG.tpr, 0xffff_ffff)).toBe(0xff);
+    expect(written(REG.svr, 0xffff_ffff)).toBe(0x3ff);
+    expect(written(REG.lvtTimer, 0xfff9_ffff)).toBe(0x0001_00ff);
+    expect(written(REG.lvtThermal, 0xffff_ffff)).toBe(0x0001_07ff);
+    expect(written(REG.lvtLint0, 0xffff_ffff)).toBe(0x0001_a7ff);
+    expect(written(REG.lvtError, 0xffff_ffff)).toBe(0x0001_00ff);
   });
 
   it('claims its page in xAPIC mode only', () => {

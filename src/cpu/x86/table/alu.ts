@@ -1,16 +1,24 @@
 // Arithmetic, logic, shifts, multiplication, bits. SDM vol. 2, tables A-2, A-3, A-6.
+
+import type { Semantics } from '../../emit/semantics.ts';
 import * as alu from '../../sem/alu.ts';
 import * as bits from '../../sem/bits.ts';
 import * as muldiv from '../../sem/muldiv.ts';
 import * as shift from '../../sem/shift.ts';
-import type { Semantics } from '../../emit/semantics.ts';
-import { row, type Row } from '../row.ts';
+import { type Row, row } from '../row.ts';
 
 const hex = (value: number): string => value.toString(16).padStart(2, '0');
 
 /** The eight operations of opcodes 00..3F and of group 1, by number. */
 const GROUP1: readonly (readonly [string, Semantics])[] = [
-  ['add', alu.add], ['or', alu.or], ['adc', alu.adc], ['sbb', alu.sbb], ['and', alu.and], ['sub', alu.sub], ['xor', alu.xor], ['cmp', alu.cmp],
+  ['add', alu.add],
+  ['or', alu.or],
+  ['adc', alu.adc],
+  ['sbb', alu.sbb],
+  ['and', alu.and],
+  ['sub', alu.sub],
+  ['xor', alu.xor],
+  ['cmp', alu.cmp],
 ];
 const ARITHMETIC: readonly Row[] = GROUP1.flatMap(([name, meaning], n) => {
   const lock = name === 'cmp' ? '' : 'lock';
@@ -30,7 +38,14 @@ const ARITHMETIC: readonly Row[] = GROUP1.flatMap(([name, meaning], n) => {
 
 /** Group 2 by ModRM.reg; 6 is an alias of 4. */
 const GROUP2 = [
-  ['rol', shift.rol], ['ror', shift.ror], ['rcl', shift.rcl], ['rcr', shift.rcr], ['shl', shift.shl], ['shr', shift.shr], ['shl', shift.shl], ['sar', shift.sar],
+  ['rol', shift.rol],
+  ['ror', shift.ror],
+  ['rcl', shift.rcl],
+  ['rcr', shift.rcr],
+  ['shl', shift.shl],
+  ['shr', shift.shr],
+  ['shl', shift.shl],
+  ['sar', shift.sar],
 ] as const;
 const SHIFTS: readonly Row[] = GROUP2.flatMap(([name, { byCount, byOne }], n) => [
   ...row(`c0 /${n}`, name, 'Eb,Ib', byCount),
@@ -45,8 +60,18 @@ const SHIFTS: readonly Row[] = GROUP2.flatMap(([name, { byCount, byOne }], n) =>
 const GROUP3: readonly Row[] = [
   ...[0, 1].flatMap((n) => [...row(`f6 /${n}`, 'test', 'Eb,Ib', alu.test), ...row(`f7 /${n}`, 'test', 'Ev,Iz', alu.test)]),
   ...(
-    [[2, 'not', alu.not, 'lock'], [3, 'neg', alu.neg, 'lock'], [4, 'mul', muldiv.mul, ''], [5, 'imul', muldiv.imul1, ''], [6, 'div', muldiv.div, ''], [7, 'idiv', muldiv.idiv, '']] as const
-  ).flatMap(([n, name, meaning, lock]) => [...row(`f6 /${n}`, name, 'Eb', meaning, lock), ...row(`f7 /${n}`, name, 'Ev', meaning, lock)]),
+    [
+      [2, 'not', alu.not, 'lock'],
+      [3, 'neg', alu.neg, 'lock'],
+      [4, 'mul', muldiv.mul, ''],
+      [5, 'imul', muldiv.imul1, ''],
+      [6, 'div', muldiv.div, ''],
+      [7, 'idiv', muldiv.idiv, ''],
+    ] as const
+  ).flatMap(([n, name, meaning, lock]) => [
+    ...row(`f6 /${n}`, name, 'Eb', meaning, lock),
+    ...row(`f7 /${n}`, name, 'Ev', meaning, lock),
+  ]),
 ];
 
 const INCREMENTS: readonly Row[] = [
@@ -59,11 +84,17 @@ const INCREMENTS: readonly Row[] = [
 ];
 
 /** BT and its kin: opcode with a register, and number in group 8. */
-const BIT_TESTS: readonly Row[] = ([['bt', 'a3', 4, bits.bt, ''], ['bts', 'ab', 5, bits.bts, 'lock'], ['btr', 'b3', 6, bits.btr, 'lock'], ['btc', 'bb', 7, bits.btc, 'lock']] as const)
-  .flatMap(([name, opcode, n, { byRegister, byImmediate }, lock]) => [
-    ...row(`0f ${opcode}`, name, 'Ev,Gv', byRegister, lock),
-    ...row(`0f ba /${n}`, name, 'Ev,Ib', byImmediate, lock),
-  ]);
+const BIT_TESTS: readonly Row[] = (
+  [
+    ['bt', 'a3', 4, bits.bt, ''],
+    ['bts', 'ab', 5, bits.bts, 'lock'],
+    ['btr', 'b3', 6, bits.btr, 'lock'],
+    ['btc', 'bb', 7, bits.btc, 'lock'],
+  ] as const
+).flatMap(([name, opcode, n, { byRegister, byImmediate }, lock]) => [
+  ...row(`0f ${opcode}`, name, 'Ev,Gv', byRegister, lock),
+  ...row(`0f ba /${n}`, name, 'Ev,Ib', byImmediate, lock),
+]);
 
 export const ALU_ROWS: readonly Row[] = [
   ...ARITHMETIC,

@@ -1,7 +1,7 @@
 // Control transfers, near and far, and software interrupts. SDM vol. 2, tables.
 import * as branch from '../../sem/branch.ts';
 import * as helpers from '../../sem/system-helpers.ts';
-import { row, type Row } from '../row.ts';
+import { type Row, row } from '../row.ts';
 
 const hex = (value: number): string => value.toString(16).padStart(2, '0');
 

@@ -5,7 +5,7 @@ import * as stack from '../../sem/stack.ts';
 import * as string from '../../sem/string.ts';
 import { movFromSegment, movToSegment } from '../../sem/system-helpers.ts';
 import { SEGMENT } from '../../state.ts';
-import { row, type Row } from '../row.ts';
+import { type Row, row } from '../row.ts';
 
 const hex = (value: number): string => value.toString(16).padStart(2, '0');
 
@@ -14,7 +14,10 @@ const MOVES: readonly Row[] = [
   ...row('89', 'mov', 'Ev,Gv', move.mov),
   ...row('8a', 'mov', 'Gb,Eb', move.mov),
   ...row('8b', 'mov', 'Gv,Ev', move.mov),
-  ...[0, 1, 2, 3, 4, 5].flatMap((n) => [...row(`8c /${n}`, 'mov', 'Rv,Sw', movFromSegment), ...row(`8c /${n}`, 'mov', 'Mw,Sw', movFromSegment)]),
+  ...[0, 1, 2, 3, 4, 5].flatMap((n) => [
+    ...row(`8c /${n}`, 'mov', 'Rv,Sw', movFromSegment),
+    ...row(`8c /${n}`, 'mov', 'Mw,Sw', movFromSegment),
+  ]),
   // CS is loaded by control transfers only.
   ...[0, 2, 3, 4, 5].flatMap((n) => row(`8e /${n}`, 'mov', 'Sw,Ew', movToSegment)),
   ...row('a0', 'mov', 'AL,Ob', move.mov),

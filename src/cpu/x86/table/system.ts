@@ -5,7 +5,7 @@ import { nop } from '../../sem/move.ts';
 import * as system from '../../sem/system.ts';
 import * as helpers from '../../sem/system-helpers.ts';
 import { SEGMENT } from '../../state.ts';
-import { row, type Row } from '../row.ts';
+import { type Row, row } from '../row.ts';
 
 const FLAGS: readonly Row[] = [
   ...row('f5', 'cmc', '', flags.cmc),
@@ -129,5 +129,13 @@ const UNDEFINED: readonly Row[] = [
 ];
 
 export const SYSTEM_ROWS: readonly Row[] = [
-  ...FLAGS, ...DECIMAL, ...PORTS, ...DESCRIPTORS, ...REGISTERS, ...CALLS, ...MEMORY, ...X87, ...UNDEFINED,
+  ...FLAGS,
+  ...DECIMAL,
+  ...PORTS,
+  ...DESCRIPTORS,
+  ...REGISTERS,
+  ...CALLS,
+  ...MEMORY,
+  ...X87,
+  ...UNDEFINED,
 ];

@@ -1,4 +1,4 @@
-// MIPS of the interpreter on small loops: npm run bench:loops -- [--ms n] [--runs n] [name…]
+// MIPS of the interpreter on small loops: tsc -p bench && node bench/dist/bench/interpreter-loops.js [--ms n] [--runs n] [name…]
 import { parseArgs } from 'node:util';
 import { LongModeEngine } from '../src/cpu/translator/fixtures/long-mode-engine.ts';
 import { EXIT } from '../src/vcpu/contract.ts';

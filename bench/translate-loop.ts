@@ -1,4 +1,4 @@
-// MIPS of hot loops on the interpreter and as one translated WebAssembly function, in turns: npm run bench:translate -- [--ms n] [--runs n]
+// MIPS of hot loops on the interpreter and as one translated WebAssembly function, in turns: tsc -p bench && node bench/dist/bench/translate-loop.js [--ms n] [--runs n]
 import { parseArgs } from 'node:util';
 import { RUN } from '../src/cpu/interpreter/run-function.ts';
 import { LongModeEngine } from '../src/cpu/translator/fixtures/long-mode-engine.ts';

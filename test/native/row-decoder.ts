@@ -60,7 +60,7 @@ export function describedDifferently(form: string, kind: Mismatch['kind']): bool
   // A register of which only the low 16 bits are read goes by its 16-bit name here.
   if (kind === 'registers' && /_r(32|64)m16|^(Arpl|Lar|Lsl)_/.test(form)) return true;
   // These zero-extend to 64 bits, or read the low bits only, whichever size is named.
-  if (kind === 'registers' && /^((Movmskp[sd]|Pmovmskb|Pextr[bw])_r64|Pinsr[bw]_xmm_r64)/.test(form)) return true;
+  if (kind === 'registers' && /^((Movmskp[sd]|Pmovmskb|Pextr[bw]|Extractps)_r64|Pinsr[bw]_xmm_r64)/.test(form)) return true;
   // That there is no CR1 or CR5, or no such x87 instruction, is found when it is executed: the comparison with the CPU sees it.
   if (kind === 'accepts' && /^INVALID (mov|x87 .*)$/.test(form)) return true;
   // The memory operand of XLAT is implied here.

@@ -33,8 +33,8 @@ export interface Ends {
   /** A STATUS value from a helper. */
   status(status: Expr): void;
   /**
-   * Runs the instruction again in the function of its own. Where this is given, the handler calls nothing: a call anywhere in
-   * the loop would keep the loop's variables out of registers.
+   * Runs the instruction again in the function of its own. Where this is given, the handler calls nothing: whatever lives
+   * across a call is spilled to the stack.
    */
   readonly cold?: () => void;
 }

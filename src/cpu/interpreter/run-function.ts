@@ -1,7 +1,7 @@
 // The interpreter's loop: a br_table over the records of decoded instructions, with the hot handlers inside it.
 //
-// Two loops, one in the other. The inner one calls nothing: V8 then keeps its variables in registers, which makes it half as
-// fast again. Whatever needs a call (a TLB miss, a helper, code not decoded yet) leaves it for the outer one.
+// Two loops, one in the other. The inner one calls nothing, because V8 spills to the stack whatever lives across a call. What
+// needs a call (a TLB miss, a helper, code not decoded yet) leaves it for the outer one.
 import { type Expr, i32, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef, Label } from '../../wasm/function-builder.ts';
 import { type FlagStore, stateFlagStore } from '../emit/flag-emitter.ts';

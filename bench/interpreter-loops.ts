@@ -1,6 +1,7 @@
 // MIPS of the interpreter on small loops: tsc -p bench && node bench/dist/bench/interpreter-loops.js [--ms n] [--runs n] [name…]
 import { parseArgs } from 'node:util';
 import { LongModeEngine } from '../src/cpu/translator/fixtures/long-mode-engine.ts';
+import { allocateRegistersWell } from '../src/node/register-allocation.ts';
 import { EXIT } from '../src/vcpu/contract.ts';
 import { LOOPS, type Loop } from './loops.ts';
 import { table } from './report.ts';
@@ -13,6 +14,7 @@ const { values, positionals } = parseArgs({
 const [ms, runs] = [Number(values.ms), Number(values.runs)];
 const SLICE = 2_000_000;
 
+allocateRegistersWell();
 const machine = new LongModeEngine();
 
 /** Millions of instructions a second, over about `ms`. */

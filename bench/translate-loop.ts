@@ -4,6 +4,7 @@ import { RUN } from '../src/cpu/interpreter/run-function.ts';
 import { LongModeEngine } from '../src/cpu/translator/fixtures/long-mode-engine.ts';
 import { machineCode } from '../src/cpu/translator/fixtures/machine-code.ts';
 import { translated } from '../src/cpu/translator/fixtures/translated-loop.ts';
+import { allocateRegistersWell } from '../src/node/register-allocation.ts';
 import { EXIT } from '../src/vcpu/contract.ts';
 import { table } from './report.ts';
 import { median } from './statistics.ts';
@@ -119,6 +120,7 @@ const LOOPS: readonly HotLoop[] = [
   },
 ];
 
+allocateRegistersWell();
 const machine = new LongModeEngine();
 const { engine } = machine;
 

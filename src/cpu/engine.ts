@@ -21,6 +21,7 @@ import { RUN } from './interpreter/run-function.ts';
 import { type Handler, Variants } from './interpreter/variants.ts';
 import { Mmu } from './mmu.ts';
 import { notCanonicalVector } from './not-canonical.ts';
+import { PageCrossings } from './page-crossings.ts';
 import { PendingIo } from './pending-io.ts';
 import { ATTR, CODE_MODE, FLAG, PRIVATE_VECTOR, REQUEST, SEG, SEGMENT, SHADOW, STATE, VCPU_BYTES, VECTOR } from './state.ts';
 import { writeControl } from './system/control-registers.ts';
@@ -68,6 +69,7 @@ export class WasmEngine implements VcpuEngine {
   readonly #io: PendingIo;
   readonly #breakpoints: Breakpoints;
   readonly #context: HelperContext;
+  readonly #crossings: PageCrossings;
   readonly #run: InterpreterExports['run'];
   readonly #helpers: readonly Helper[];
   readonly #computes: readonly Compute[];
@@ -90,6 +92,7 @@ export class WasmEngine implements VcpuEngine {
     this.#scratch = codeRegion.at + codeRegion.size - 2 * RECORD_SIZE;
     this.code = new CodeCache(memory, { at: codeRegion.at, size: codeRegion.size - 2 * RECORD_SIZE }, decoder, variants);
     this.mmu = new Mmu(this.cpu, memory, this.code, this.#io);
+    this.#crossings = new PageCrossings(this.cpu, memory, this.mmu, this.code);
     memory.onChange((gfn: Gfn) => this.mmu.frameChanged(gfn));
     this.#breakpoints = new Breakpoints(this.cpu);
     this.mmu.onWatched = (low, high, size, write) => this.#breakpoints.data(low, high, size, write);
@@ -120,7 +123,7 @@ export class WasmEngine implements VcpuEngine {
       compute: (number, argument) => this.#compute(number, argument),
       fetchMiss: () => this.#fetchMiss(),
       decodeMiss: (table, offset) => this.code.decode(table, offset),
-      crossPage: (record) => this.#crossPage(record),
+      crossPage: (record) => this.#crossings.reach(record),
     };
     const module = new WebAssembly.Module(this.#names.bytes);
     const instance = new WebAssembly.Instance(module, { env: imports as unknown as WebAssembly.ModuleImports });
@@ -467,54 +470,6 @@ export class WasmEngine implements VcpuEngine {
     return 0;
   }
 
-  /** The page's last instruction continues on the next one: gather its bytes and decode them on their own. */
-  #crossPage(record: number): number {
-    const { cpu } = this;
-    const { view, u8 } = this.#memory;
-    const offset = view.getUint16(record + REC.offset, true);
-    const rip = cpu.get64(STATE.ripBase) + BigInt(offset);
-    const linear = (rip + cpu.get64(STATE.codeBase)) & cpu.get64(STATE.linearMask);
-    const next = (linear - BigInt(offset) + 4096n) & cpu.get64(STATE.linearMask);
-    const here = this.#hostOfCode(linear - BigInt(offset));
-    const there = here === 0 ? 0 : this.#hostOfCode(next);
-    if (there === 0) {
-      cpu.rip = rip;
-      return 0;
-    }
-    const count = 4096 - offset;
-    const bytes = this.#crossBytes;
-    bytes.set(u8.subarray(here + offset, here + 4096));
-    bytes.set(u8.subarray(there, there + 15 - count), count);
-    const mode = cpu.get32(STATE.codeMode);
-    const target = this.code.crossing(record);
-    const cached = this.#crossed.get(target);
-    if (cached !== undefined && cached.record === record && cached.mode === mode && cached.offset === offset) {
-      let same = true;
-      for (let i = 0; i < cached.length; i++) if (cached.bytes[i] !== bytes[i]) same = false;
-      if (same) return target;
-    }
-    this.code.mode = mode;
-    const status = this.code.decodeOne(bytes, mode, offset, target);
-    if (status !== 0) {
-      this.#crossed.delete(target);
-      view.setUint16(target + REC.op, status === 3 ? SPECIAL.tooLong : SPECIAL.invalid, true);
-      view.setUint16(target + REC.offset, offset, true);
-      return target;
-    }
-    const length = this.code.lastLength;
-    this.#crossed.set(target, { record, mode, offset, length, bytes: bytes.slice(0, length) });
-    return target;
-  }
-  readonly #crossBytes = new Uint8Array(15);
-  readonly #crossed = new Map<number, { record: number; mode: number; offset: number; length: number; bytes: Uint8Array }>();
-
-  #hostOfCode(page: bigint): number {
-    const { cpu } = this;
-    cpu.set64(STATE.slowAddress, page);
-    const probe = this.mmu.codeTable();
-    return probe === 0 ? 0 : this.code.hostOf(probe);
-  }
-
   // ---- stepping ----------------------------------------------------------------------------------------------------------------
 
   /** DR6 bits of a debug trap to be taken before the next instruction. */
@@ -621,7 +576,7 @@ export class WasmEngine implements VcpuEngine {
       const op = view.getUint16(record + REC.op, true);
       if (op === SPECIAL.goto) record = view.getUint32(record + REC.immediate, true);
       else if (op === SPECIAL.cross) {
-        record = this.#crossPage(record);
+        record = this.#crossings.reach(record);
         if (record === 0) return 0;
       } else break;
     }

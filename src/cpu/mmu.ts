@@ -5,20 +5,11 @@ import { type GuestMemory, P2M, pageOf } from '../memory/guest-memory.ts';
 import { type Cpu, GuestFault, type LinearMemory } from './cpu.ts';
 import type { CodeCache } from './interpreter/code-cache.ts';
 import { LargePages } from './large-pages.ts';
+import { type AccessKind, EXECUTE, NOT_CANONICAL, PageWalk, READ, WRITE } from './page-walk.ts';
 import type { PendingIo } from './pending-io.ts';
-import { CR0, CR4, EFER, MMU_INDEX, PF, PRIVATE_VECTOR, STATE, TLB, VECTOR } from './state.ts';
+import { CR4, MMU_INDEX, PRIVATE_VECTOR, STATE, TLB, VECTOR } from './state.ts';
 
-/** Page-table entry bits, low half. */
-const PTE = { p: 1, rw: 2, us: 4, a: 0x20, d: 0x40, ps: 0x80, g: 0x100 } as const;
-const NX_HIGH = 0x8000_0000;
-/** Physical address bits 40..51 are reserved: CPUID says 40. Bits 8..19 of the high half. */
-const RESERVED_HIGH = 0x000f_ff00;
 const TWO32 = 0x1_0000_0000;
-
-const READ = 0;
-const WRITE = 1;
-const EXECUTE = 2;
-type AccessKind = typeof READ | typeof WRITE | typeof EXECUTE;
 
 /** Most bytes that `readBytes` and `writeBytes` move at a time: the bounce buffer's size. */
 const PIECE_BYTES = 64;
@@ -37,20 +28,16 @@ export class Mmu implements LinearMemory {
   /** A page whose data must never enter the TLB (data breakpoints): see watch(). */
   #watched: readonly number[] = [];
 
-  // Results of a walk.
-  #physical = 0; // page frame address of the 4 KiB piece
-  #global = false;
-  /** Address bits within the page: 12, 21, 22 or 30. */
-  #pageBits = 12;
+  readonly #pages: PageWalk;
   /** Bytes of the last access that went to the bounce buffer, for `commit`. */
   #commitSize = 0;
   #commitLow = 0;
   #commitHigh = 0;
-  walks = 0;
 
   constructor(cpu: Cpu, memory: GuestMemory, code: CodeCache, io: PendingIo) {
     this.#cpu = cpu;
     this.#memory = memory;
+    this.#pages = new PageWalk(cpu, memory);
     this.#code = code;
     this.#io = io;
     code.onFlush = () => this.#flushArrays(EXECUTE);
@@ -233,14 +220,14 @@ export class Mmu implements LinearMemory {
   translate(linear: bigint): number {
     const low = Number(linear & 0xffff_ffffn) | 0;
     const high = Number((linear >> 32n) & 0xffff_ffffn) | 0;
-    return this.#walk(low, high, READ, MMU_INDEX.supervisorAc, false) === 0 ? this.#physical + (low & 4095) : -1;
+    return this.#pages.walk(low, high, READ, MMU_INDEX.supervisorAc, false) === 0 ? this.#pages.physical + (low & 4095) : -1;
   }
 
   /** As `translate`, for a page the supervisor may write to: sets its dirty bit as the write would. */
   translateForWrite(linear: bigint): number {
     const low = Number(linear & 0xffff_ffffn) | 0;
     const high = Number((linear >> 32n) & 0xffff_ffffn) | 0;
-    return this.#walk(low, high, WRITE, MMU_INDEX.supervisorAc, true) === 0 ? this.#physical + (low & 4095) : -1;
+    return this.#pages.walk(low, high, WRITE, MMU_INDEX.supervisorAc, true) === 0 ? this.#pages.physical + (low & 4095) : -1;
   }
 
   flush(includeGlobal: boolean): void {
@@ -426,9 +413,9 @@ export class Mmu implements LinearMemory {
     u32[word] = (low & ~4095) | tagBits;
     u32[word + 1] = high;
     u32[word + 2] = addend;
-    u32[word + 3] = this.#global ? 1 : 0;
-    if (this.#pageBits !== 12) this.#large.add(low, high, this.#pageBits);
-    if (this.#global) return;
+    u32[word + 3] = this.#pages.global ? 1 : 0;
+    if (this.#pages.pageBits !== 12) this.#large.add(low, high, this.#pages.pageBits);
+    if (this.#pages.global) return;
     if (this.#filled === this.#fills.length) this.#overflow = true;
     else this.#fills[this.#filled++] = at;
   }
@@ -462,8 +449,8 @@ export class Mmu implements LinearMemory {
 
   /** Physical address for an access, or −1 with the fault slots set. Sets accessed and dirty bits. */
   #gpa(low: number, high: number, access: AccessKind, index: number): number {
-    const error = this.#walk(low, high, access, index, true);
-    if (error === 0) return this.#physical + (low & 4095);
+    const error = this.#pages.walk(low, high, access, index, true);
+    if (error === 0) return this.#pages.physical + (low & 4095);
     if (error === NOT_CANONICAL) {
       this.#fault(access === EXECUTE ? VECTOR.gp : PRIVATE_VECTOR.notCanonical, 0);
       return -1;
@@ -479,131 +466,7 @@ export class Mmu implements LinearMemory {
     this.#cpu.set32(STATE.faultError, error);
     return 0;
   }
-
-  /** 0 and the walk results, or a page-fault error code with bit 31 set, or NOT_CANONICAL. */
-  #walk(low: number, high: number, access: AccessKind, index: number, update: boolean): number {
-    this.walks++;
-    const cpu = this.#cpu;
-    this.#global = false;
-    this.#pageBits = 12;
-    if ((cpu.cr0 & CR0.pg) === 0) {
-      if (high !== 0) return NOT_CANONICAL;
-      this.#physical = (low & ~4095) >>> 0;
-      return 0;
-    }
-    const { cr4 } = cpu;
-    const { efer } = cpu;
-    const user = index === MMU_INDEX.user;
-    const nxe = (efer & EFER.nxe) !== 0;
-    const code =
-      (access === WRITE ? PF.write : 0) | (user ? PF.user : 0) | (access === EXECUTE && (nxe || cr4 & CR4.smep) ? PF.fetch : 0);
-    const fail = (bits: number) => code | bits | FAILED;
-    if (cpu.longMode) {
-      const top = (high | 0) >> 15;
-      if (top !== 0 && top !== -1) return NOT_CANONICAL;
-    }
-    const entries = this.#memory.u32;
-    let rights = PTE.rw | PTE.us;
-    let noExecute = false;
-    let table: number;
-    let level: number;
-    const wide = (cr4 & CR4.pae) !== 0 || cpu.longMode;
-    if (cpu.longMode) {
-      table = cpu.get32(STATE.cr3) & ~4095;
-      table = (table >>> 0) + (cpu.get32(STATE.cr3 + 4) & 0xff) * TWO32;
-      level = 4;
-    } else if (wide) {
-      const slot = STATE.pdpte + (low >>> 30) * 8;
-      if ((cpu.get32(slot) & PTE.p) === 0) return fail(0);
-      table = ((cpu.get32(slot) & ~4095) >>> 0) + (cpu.get32(slot + 4) & 0xff) * TWO32;
-      level = 2;
-    } else {
-      table = (cpu.get32(STATE.cr3) & ~4095) >>> 0;
-      level = 2;
-    }
-    let leafWord = 0;
-    let leaf = 0;
-    for (; ; level--) {
-      let word: number;
-      let entryHigh = 0;
-      if (wide) {
-        const nth =
-          level === 4
-            ? (high >>> 7) & 511
-            : level === 3
-              ? ((low >>> 30) | (high << 2)) & 511
-              : level === 2
-                ? (low >>> 21) & 511
-                : (low >>> 12) & 511;
-        word = this.#memory.host((table + nth * 8) as Gpa) >>> 2;
-        if (word === 0) return fail(0);
-        entryHigh = entries[word + 1] as number;
-      } else {
-        const nth = level === 2 ? (low >>> 22) & 1023 : (low >>> 12) & 1023;
-        word = this.#memory.host((table + nth * 4) as Gpa) >>> 2;
-        if (word === 0) return fail(0);
-      }
-      const entry = entries[word] as number;
-      if ((entry & PTE.p) === 0) return fail(0);
-      if (wide) {
-        if (entryHigh & RESERVED_HIGH || (entryHigh & NX_HIGH && !nxe)) return fail(PF.present | PF.reserved);
-        if (entryHigh & NX_HIGH) noExecute = true;
-        if (!cpu.longMode && entryHigh & 0x7ff0_0000) return fail(PF.present | PF.reserved);
-      }
-      rights &= entry;
-      const pageSize = level > 1 && entry & PTE.ps && (wide || (cr4 & CR4.pse) !== 0);
-      if (level === 4 && entry & PTE.ps) return fail(PF.present | PF.reserved);
-      if (level === 1 || pageSize) {
-        leafWord = word;
-        leaf = entry;
-        if (level === 1) {
-          this.#physical = ((entry & ~4095) >>> 0) + (entryHigh & 0xff) * TWO32;
-        } else {
-          this.#pageBits = !wide ? 22 : level === 2 ? 21 : 30;
-          if (!wide) {
-            // 4 MiB page; bits 13..20 are address bits 32..39 (PSE-36). SDM vol. 3, table 4-4.
-            if (entry & (1 << 21)) return fail(PF.present | PF.reserved);
-            this.#physical = ((entry & 0xffc0_0000) >>> 0) + ((entry >>> 13) & 0xff) * TWO32 + (low & 0x003f_f000);
-          } else if (level === 2) {
-            if (entry & 0x001f_e000) return fail(PF.present | PF.reserved);
-            this.#physical = ((entry & 0xffe0_0000) >>> 0) + (entryHigh & 0xff) * TWO32 + (low & 0x001f_f000);
-          } else {
-            if (entry & 0x3fff_e000) return fail(PF.present | PF.reserved);
-            this.#physical = ((entry & 0xc000_0000) >>> 0) + (entryHigh & 0xff) * TWO32 + (low & 0x3fff_f000);
-          }
-        }
-        break;
-      }
-      // Entries above the leaf are marked once the walk is known to go on; a later fault leaves them marked, as allowed.
-      if (update && (entry & PTE.a) === 0) entries[word] = entry | PTE.a;
-      table = ((entry & ~4095) >>> 0) + (entryHigh & 0xff) * TWO32;
-    }
-    const userPage = (rights & PTE.us) !== 0;
-    if (user) {
-      if (!userPage) return fail(PF.present);
-      if (access === WRITE && (rights & PTE.rw) === 0) return fail(PF.present);
-    } else {
-      if (access === WRITE && (rights & PTE.rw) === 0 && cpu.cr0 & CR0.wp) return fail(PF.present);
-      if (userPage) {
-        if (access === EXECUTE && cr4 & CR4.smep) return fail(PF.present);
-        if (access !== EXECUTE && cr4 & CR4.smap && index === MMU_INDEX.supervisor) return fail(PF.present);
-      }
-    }
-    if (access === EXECUTE && noExecute) return fail(PF.present);
-    if (update) {
-      const marked = leaf | PTE.a | (access === WRITE ? PTE.d : 0);
-      if (marked !== leaf) {
-        entries[leafWord] = marked;
-        // Page tables may themselves be mapped as code, however unlikely; their frames are ordinary memory.
-      }
-    }
-    this.#global = (leaf & PTE.g) !== 0 && (cr4 & CR4.pge) !== 0;
-    return 0;
-  }
 }
 
 const isMisaligned = (low: number, size: number): boolean => size <= 8 && (low & (size - 1)) !== 0;
 const isCanonical = (high: number): boolean => (high | 0) >> 15 === 0 || (high | 0) >> 15 === -1;
-
-const FAILED = 0x8000_0000 | 0;
-const NOT_CANONICAL = 0x4000_0000;

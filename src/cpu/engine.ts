@@ -7,7 +7,7 @@ import { Breakpoints } from './breakpoints.ts';
 import { type Compute, makeComputes } from './computes.ts';
 import { Cpu, GuestFault } from './cpu.ts';
 import { type Helper, HelperContext } from './helper-context.ts';
-import { type EngineServices, makeHelpers } from './helpers.ts';
+import { type EngineServices, makeHelpers } from './helpers/all-helpers.ts';
 import { CodeCache } from './interpreter/code-cache.ts';
 import {
   generateInterpreter,

@@ -98,7 +98,7 @@ export interface Emitter {
   /** Leaves on the failure path: the fault slots are set. */
   fault(): void;
   /**
-   * Calls a TypeScript helper by name with the record; its status decides what comes next. See helpers.ts. The helper does the
+   * Calls a TypeScript helper by name with the record; its status decides what comes next. See helpers/. The helper does the
    * instruction whole (or the rest of a repeated one): until then only what may happen twice has happened, so that a tier
    * without records can leave the instruction to one that has them.
    */

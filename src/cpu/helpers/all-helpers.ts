@@ -1,13 +1,13 @@
 // The helpers that generated code calls by name: what each instruction that is rare or long does, on top of system/.
-import type { Helper } from './helper-context.ts';
-import { FLAG_HELPERS } from './helpers/flag-helpers.ts';
-import { fpuHelpers } from './helpers/fpu-helpers.ts';
-import { STRING_IO_HELPERS } from './helpers/string-io.ts';
-import { systemHelpers, type TaskPriority } from './helpers/system-helpers.ts';
-import { TRANSFER_HELPERS } from './helpers/transfer-helpers.ts';
-import { simdBlocked } from './simd-blocked.ts';
-import type { CpuidPolicy } from './system/cpuid.ts';
-import type { TickSource } from './system/msr.ts';
+import type { Helper } from '../helper-context.ts';
+import { simdBlocked } from '../simd-blocked.ts';
+import type { CpuidPolicy } from '../system/cpuid.ts';
+import type { TickSource } from '../system/msr.ts';
+import { FLAG_HELPERS } from './flag-helpers.ts';
+import { fpuHelpers } from './fpu-helpers.ts';
+import { STRING_IO_HELPERS } from './string-io.ts';
+import { systemHelpers, type TaskPriority } from './system-helpers.ts';
+import { TRANSFER_HELPERS } from './transfer-helpers.ts';
 
 /** What the CPU needs from the machine around it. */
 export interface EngineServices extends TickSource {

@@ -80,8 +80,6 @@ export const STATE = {
   stepping: 0x2bc,
   /** u64: instructions retired. */
   retired: 0x2c0,
-  /** u64: run returns at the first block head where retired reaches this. */
-  retireLimit: 0x2c8,
 
   /** The exception a failing instruction left behind: u32 vector, u32 error code, u64 address for CR2. */
   faultVector: 0x2d0,
@@ -89,12 +87,11 @@ export const STATE = {
   faultAddress: 0x2d8,
   /** u32: address of the record that was executing when generated code returned. */
   record: 0x2e0,
-  /** u64 in/out of the memory slow paths: linear address; u32 size. */
+  /** u64 in/out of the memory slow paths: linear address. */
   slowAddress: 0x2e8,
-  slowSize: 0x2f0,
   /** u64: RIP of the one instruction that `shadow` covers. */
   shadowRip: 0x2f8,
-  /** i32: bytes of the last decoded instruction's immediate fields are kept in the record; this is scratch for helpers. */
+  /** 64 bytes that semantics, helpers and computes pass operands in: see sem/scratch.ts. */
   scratch: 0x300,
   /** 64 bytes: where accesses that cannot go straight to RAM are gathered (page crossing, MMIO, pages holding code). */
   bounce: 0x340,
@@ -118,14 +115,6 @@ export const STATE = {
   /** 4 scratch vectors. */
   vectorScratch: 0x580,
 
-  /** Exit details: u32 reason, port, size, write; u64 gpa; u32 msr; u64 data. */
-  exitReason: 0x600,
-  exitPort: 0x604,
-  exitSize: 0x608,
-  exitWrite: 0x60c,
-  exitGpa: 0x610,
-  exitMsr: 0x618,
-  exitData: 0x620,
   /** 4 × u64: the PDPTEs that PAE paging outside long mode keeps. */
   pdpte: 0x640,
   /** u32, not 0 when SSE (MMX) instructions must raise #UD or #NM (MMX: or #MF): see Cpu.updateMode. */

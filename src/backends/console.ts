@@ -2,8 +2,8 @@
 import type { HostAddress } from '../abi/types.ts';
 import { XENCONS } from '../abi/xen/console.ts';
 import { HVM_PARAM } from '../abi/xen/hvm.ts';
-import type { BackendChannel, BackendChannels } from '../xen/backend-channels.ts';
 import type { XenDomain } from '../xen/domain.ts';
+import type { BackendChannel, BackendChannels } from '../xen/events/backend-channels.ts';
 
 export interface XenConsoleOptions {
   readonly domain: XenDomain;

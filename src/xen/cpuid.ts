@@ -1,9 +1,9 @@
 // The CPUID leaves by which a guest knows that it runs on Xen. arch-x86/cpuid.h; values as Xen 4.20 gives an HVM guest.
 import { CPUID_BASE, CPUID_HVM, CPUID_TIME, MSR_HYPERCALL_PAGE } from '../abi/xen/hvm.ts';
+import { XEN_VERSION } from './calls/version-op.ts';
 import { DomainHeader as Header } from './domain-layout.ts';
-import { tscScale } from './pvclock.ts';
+import { tscScale } from './time/pvclock.ts';
 import type { XenVcpu } from './vcpu.ts';
-import { XEN_VERSION } from './version-op.ts';
 
 export interface CpuidResult {
   eax: number;

@@ -21,8 +21,8 @@ import {
   VCPU_WAIT,
   VcpuStateLayout,
 } from './domain-layout.ts';
-import { EventChannels } from './event-channels.ts';
-import { Overlays } from './overlays.ts';
+import { EventChannels } from './events/event-channels.ts';
+import { Overlays } from './memory/overlays.ts';
 import { SpinLock } from './spin-lock.ts';
 import { type XenTrace, xenTrace } from './trace.ts';
 import { VcpuState } from './vcpu-state.ts';

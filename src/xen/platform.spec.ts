@@ -1,10 +1,10 @@
 // CPUID leaves, the hypercall page MSR and the pvclock.
 import { describe, expect, it } from 'vitest';
 import { VCPU_INFO, VcpuTimeInfo } from '../abi/xen/shared-info.ts';
+import { isXenMsr, readXenMsr, writeXenMsr } from './calls/hypercall-page.ts';
 import { isHypervisorLeaf, xenCpuid } from './cpuid.ts';
 import { DOMID, TestGuest } from './fixtures/test-guest.ts';
-import { isXenMsr, readXenMsr, writeXenMsr } from './hypercall-page.ts';
-import { timeStamp, tscScale } from './pvclock.ts';
+import { timeStamp, tscScale } from './time/pvclock.ts';
 import type { XenVcpu } from './vcpu.ts';
 
 describe('CPUID', () => {

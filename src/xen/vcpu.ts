@@ -5,10 +5,10 @@ import type { Clock } from '../time/clock.ts';
 import type { GuestCaller } from '../vcpu/contract.ts';
 import type { XenDomain } from './domain.ts';
 import { DomainHeader as Header, VcpuStateLayout as State, VCPU_WAIT } from './domain-layout.ts';
-import { fillTimeInfo, publishTimeInfo, type TscScale, timeStamp, tscScale } from './pvclock.ts';
-import { RunstateClock } from './runstate.ts';
+import { fillTimeInfo, publishTimeInfo, type TscScale, timeStamp, tscScale } from './time/pvclock.ts';
+import { RunstateClock } from './time/runstate.ts';
+import { VcpuTimers } from './time/vcpu-timers.ts';
 import type { VcpuState } from './vcpu-state.ts';
-import { VcpuTimers } from './vcpu-timers.ts';
 
 /** The pvclock pair is renewed when the vCPU wakes and the last one is this old: 32-bit scaling drifts 0.2 ns a second. */
 const TIME_MAX_AGE_NS = 1e9;

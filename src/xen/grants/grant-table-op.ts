@@ -1,6 +1,6 @@
 // grant_table_op, as far as a frontend needs it: the table's size, version and frames.
-import { INVALID_GFN } from '../abi/xen/domid.ts';
-import { EFAULT, EINVAL, ENOSYS, EPERM, ESRCH } from '../abi/xen/errno.ts';
+import { INVALID_GFN } from '../../abi/xen/domid.ts';
+import { EFAULT, EINVAL, ENOSYS, EPERM, ESRCH } from '../../abi/xen/errno.ts';
 import {
   GNTST,
   GNTTABOP,
@@ -8,10 +8,10 @@ import {
   GnttabQuerySize,
   GnttabSetupTable,
   GnttabSetVersion,
-} from '../abi/xen/grant-table.ts';
-import type { XenDomain } from './domain.ts';
-import { DomainHeader as Header, NOT_MAPPED, OVERLAY } from './domain-layout.ts';
-import type { HypercallContext } from './hypercall-context.ts';
+} from '../../abi/xen/grant-table.ts';
+import type { HypercallContext } from '../calls/hypercall-context.ts';
+import type { XenDomain } from '../domain.ts';
+import { DomainHeader as Header, NOT_MAPPED, OVERLAY } from '../domain-layout.ts';
 
 /** grant_table_op(cmd, array, count). Mapping and copying (ops 0, 1, 5, 11) are a backend's; a guest gets -ENOSYS. */
 export function grantTableOp(c: HypercallContext): number {

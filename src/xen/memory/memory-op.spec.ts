@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { Gfn } from '../abi/types.ts';
-import { EFAULT, EINVAL, ENOENT, ENOSYS, EPERM, ESRCH } from '../abi/xen/errno.ts';
-import { XENMAPSPACE, XENMEM } from '../abi/xen/memory.ts';
-import { RAM_PAGES, TestGuest } from './fixtures/test-guest.ts';
+import type { Gfn } from '../../abi/types.ts';
+import { EFAULT, EINVAL, ENOENT, ENOSYS, EPERM, ESRCH } from '../../abi/xen/errno.ts';
+import { XENMAPSPACE, XENMEM } from '../../abi/xen/memory.ts';
+import { RAM_PAGES, TestGuest } from '../fixtures/test-guest.ts';
 
 const ARG = 0x2000;
 const SELF = 0x7ff0;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { EFAULT, EINVAL, ENOSPC, ENOSYS, EPERM, ESRCH } from '../abi/xen/errno.ts';
-import { SCHEDOP, SHUTDOWN } from '../abi/xen/sched.ts';
-import { DOMID, TestGuest } from './fixtures/test-guest.ts';
+import { EFAULT, EINVAL, ENOSPC, ENOSYS, EPERM, ESRCH } from '../../abi/xen/errno.ts';
+import { SCHEDOP, SHUTDOWN } from '../../abi/xen/sched.ts';
+import { DOMID, TestGuest } from '../fixtures/test-guest.ts';
 
 const ARG = 0x2000;
 const MS = 1e6;

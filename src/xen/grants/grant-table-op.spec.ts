@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
-import { EINVAL, ENOSYS, ESRCH } from '../abi/xen/errno.ts';
-import { GNTTABOP } from '../abi/xen/grant-table.ts';
-import { TestGuest } from './fixtures/test-guest.ts';
+import { EINVAL, ENOSYS, ESRCH } from '../../abi/xen/errno.ts';
+import { GNTTABOP } from '../../abi/xen/grant-table.ts';
+import { TestGuest } from '../fixtures/test-guest.ts';
 
 const ARG = 0x2000;
 const SELF = 0x7ff0;

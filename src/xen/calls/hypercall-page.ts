@@ -1,13 +1,13 @@
 // The MSR through which a guest asks for a page of hypercall stubs. Writing it also samples the guest's width.
 
-import type { Gfn, Gpa } from '../abi/types.ts';
-import { PAGE_SIZE } from '../abi/types.ts';
-import { MSR_HYPERCALL_PAGE, MSR_RANGE } from '../abi/xen/hvm.ts';
-import { HYPERVISOR, STUB, TRAP, UD2 } from '../abi/xen/hypercall.ts';
-import { P2M } from '../memory/guest-memory.ts';
-import type { GuestCaller } from '../vcpu/contract.ts';
-import type { XenDomain } from './domain.ts';
-import { DomainHeader as Header } from './domain-layout.ts';
+import type { Gfn, Gpa } from '../../abi/types.ts';
+import { PAGE_SIZE } from '../../abi/types.ts';
+import { MSR_HYPERCALL_PAGE, MSR_RANGE } from '../../abi/xen/hvm.ts';
+import { HYPERVISOR, STUB, TRAP, UD2 } from '../../abi/xen/hypercall.ts';
+import { P2M } from '../../memory/guest-memory.ts';
+import type { GuestCaller } from '../../vcpu/contract.ts';
+import type { XenDomain } from '../domain.ts';
+import { DomainHeader as Header } from '../domain-layout.ts';
 
 /** Whether Xen, not the CPU, answers for an MSR. */
 export const isXenMsr = (msr: number): boolean => msr >= MSR_RANGE.first && msr <= MSR_RANGE.last;

@@ -1,15 +1,15 @@
 // Hypercall dispatch: one table for both widths, a check of the privilege level, and a count of what nobody answered.
-import { EINVAL, ENOSYS, EOPNOTSUPP, EPERM } from '../abi/xen/errno.ts';
-import { HYPERVISOR, NR_HYPERCALLS } from '../abi/xen/hypercall.ts';
-import type { GuestCaller } from '../vcpu/contract.ts';
-import { eventChannelOp } from './event-channel-op.ts';
-import { grantTableOp } from './grant-table-op.ts';
+import { EINVAL, ENOSYS, EOPNOTSUPP, EPERM } from '../../abi/xen/errno.ts';
+import { HYPERVISOR, NR_HYPERCALLS } from '../../abi/xen/hypercall.ts';
+import type { GuestCaller } from '../../vcpu/contract.ts';
+import { eventChannelOp } from '../events/event-channel-op.ts';
+import { grantTableOp } from '../grants/grant-table-op.ts';
+import { memoryOp } from '../memory/memory-op.ts';
+import type { XenVcpu } from '../vcpu.ts';
 import { hvmOp } from './hvm-op.ts';
 import { ArgumentBuffer, HypercallArgs } from './hypercall-args.ts';
 import type { Hypercall, HypercallContext, HypercallHooks } from './hypercall-context.ts';
-import { memoryOp } from './memory-op.ts';
 import { schedOp } from './sched-op.ts';
-import type { XenVcpu } from './vcpu.ts';
 import { setTimerOp, vcpuOp } from './vcpu-op.ts';
 import { consoleIo, vmAssist, xenVersion } from './version-op.ts';
 

@@ -1,6 +1,6 @@
 // hvm_op: parameters, the upcall vector and a few odds and ends.
-import type { Gfn } from '../abi/types.ts';
-import { EEXIST, EFAULT, EINVAL, ENODEV, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, ESRCH } from '../abi/xen/errno.ts';
+import type { Gfn } from '../../abi/types.ts';
+import { EEXIST, EFAULT, EINVAL, ENODEV, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, ESRCH } from '../../abi/xen/errno.ts';
 import {
   CALLBACK_TYPE,
   HVM_NR_PARAMS,
@@ -11,10 +11,10 @@ import {
   HvmGetTime,
   HvmParam,
   HVM_PARAM as P,
-} from '../abi/xen/hvm.ts';
-import { SHUTDOWN } from '../abi/xen/sched.ts';
-import { P2M } from '../memory/guest-memory.ts';
-import { DomainHeader as Header, VcpuStateLayout as State } from './domain-layout.ts';
+} from '../../abi/xen/hvm.ts';
+import { SHUTDOWN } from '../../abi/xen/sched.ts';
+import { P2M } from '../../memory/guest-memory.ts';
+import { DomainHeader as Header, VcpuStateLayout as State } from '../domain-layout.ts';
 import type { HypercallContext } from './hypercall-context.ts';
 
 /** hvm_op(cmd, arg). */

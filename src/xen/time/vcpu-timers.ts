@@ -1,11 +1,11 @@
 // The timers of one vCPU: single-shot, periodic, the timeout of a poll, and the domain's watchdogs as this vCPU sees them.
 // Deadlines are in shared state; the alarms are the vCPU thread's own and only say when to look.
-import { VIRQ } from '../abi/xen/event-channel.ts';
-import { NR_WATCHDOGS, SHUTDOWN } from '../abi/xen/sched.ts';
-import type { Clock, Timer } from '../time/clock.ts';
-import type { XenDomain } from './domain.ts';
-import { DomainHeader as Header, VcpuStateLayout as State, VCPU_WAIT } from './domain-layout.ts';
-import type { VcpuState } from './vcpu-state.ts';
+import { VIRQ } from '../../abi/xen/event-channel.ts';
+import { NR_WATCHDOGS, SHUTDOWN } from '../../abi/xen/sched.ts';
+import type { Clock, Timer } from '../../time/clock.ts';
+import type { XenDomain } from '../domain.ts';
+import { DomainHeader as Header, VcpuStateLayout as State, VCPU_WAIT } from '../domain-layout.ts';
+import type { VcpuState } from '../vcpu-state.ts';
 
 const WATCHDOG_DEADLINES = [Header.watchdog_deadline_0, Header.watchdog_deadline_1] as const;
 

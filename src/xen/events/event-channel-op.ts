@@ -1,6 +1,6 @@
 // event_channel_op: from argument structures to the event channels. The FIFO ABI is not offered: -ENOSYS, guests use 2-level.
 
-import { EFAULT, EINVAL, ENOSYS, EPERM, ESRCH } from '../abi/xen/errno.ts';
+import { EFAULT, EINVAL, ENOSYS, EPERM, ESRCH } from '../../abi/xen/errno.ts';
 import {
   EVTCHNOP,
   EVTCHNSTAT,
@@ -14,8 +14,8 @@ import {
   EvtchnReset,
   EvtchnSetPriority,
   EvtchnStatus,
-} from '../abi/xen/event-channel.ts';
-import type { HypercallContext } from './hypercall-context.ts';
+} from '../../abi/xen/event-channel.ts';
+import type { HypercallContext } from '../calls/hypercall-context.ts';
 
 export function eventChannelOp(c: HypercallContext): number {
   switch (c.args.low(0)) {

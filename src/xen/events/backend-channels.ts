@@ -1,11 +1,11 @@
 // Domain 0's end of a guest's event channels: what backends bind, wait on and notify. One instance, on the I/O thread.
 
-import { DOMID_ZERO } from '../abi/xen/domid.ts';
-import { EINVAL, ENOSPC } from '../abi/xen/errno.ts';
-import { EVTCHNSTAT } from '../abi/xen/event-channel.ts';
-import { EVTCHN_2L_PORTS } from '../abi/xen/shared-info.ts';
-import type { XenDomain } from './domain.ts';
-import { BACKEND_PORTS, DomainHeader as Header } from './domain-layout.ts';
+import { DOMID_ZERO } from '../../abi/xen/domid.ts';
+import { EINVAL, ENOSPC } from '../../abi/xen/errno.ts';
+import { EVTCHNSTAT } from '../../abi/xen/event-channel.ts';
+import { EVTCHN_2L_PORTS } from '../../abi/xen/shared-info.ts';
+import type { XenDomain } from '../domain.ts';
+import { BACKEND_PORTS, DomainHeader as Header } from '../domain-layout.ts';
 
 /** A backend's end of one channel. */
 export interface BackendChannel {

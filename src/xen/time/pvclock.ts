@@ -1,6 +1,6 @@
 // The paravirtual clock: how a guest turns its TSC into nanoseconds of system time. public/xen.h, vcpu_time_info.
-import { VcpuTimeInfo as Info, XEN_PVCLOCK_TSC_STABLE_BIT } from '../abi/xen/shared-info.ts';
-import type { GuestMemory } from '../memory/guest-memory.ts';
+import { VcpuTimeInfo as Info, XEN_PVCLOCK_TSC_STABLE_BIT } from '../../abi/xen/shared-info.ts';
+import type { GuestMemory } from '../../memory/guest-memory.ts';
 
 /** ns = ((ticks << shift) * mul) >> 32; a negative shift shifts right. */
 export interface TscScale {

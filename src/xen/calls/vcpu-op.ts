@@ -1,14 +1,14 @@
 // vcpu_op and set_timer_op.
-import type { Gfn, HostAddress } from '../abi/types.ts';
-import { PAGE_SIZE } from '../abi/types.ts';
-import { EACCES, EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENOSYS, ENXIO } from '../abi/xen/errno.ts';
-import { RUNSTATE_INFO, SHARED_INFO, VCPU_INFO, VcpuTimeInfo } from '../abi/xen/shared-info.ts';
-import { RegisterArea, RegisterVcpuInfo, SetPeriodicTimer, SetSingleshotTimer, VCPUOP } from '../abi/xen/vcpu.ts';
-import { P2M } from '../memory/guest-memory.ts';
-import { VcpuStateLayout as State, VCPU_WAIT } from './domain-layout.ts';
+import type { Gfn, HostAddress } from '../../abi/types.ts';
+import { PAGE_SIZE } from '../../abi/types.ts';
+import { EACCES, EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENOSYS, ENXIO } from '../../abi/xen/errno.ts';
+import { RUNSTATE_INFO, SHARED_INFO, VCPU_INFO, VcpuTimeInfo } from '../../abi/xen/shared-info.ts';
+import { RegisterArea, RegisterVcpuInfo, SetPeriodicTimer, SetSingleshotTimer, VCPUOP } from '../../abi/xen/vcpu.ts';
+import { P2M } from '../../memory/guest-memory.ts';
+import { VcpuStateLayout as State, VCPU_WAIT } from '../domain-layout.ts';
+import { encodeRunstate } from '../time/runstate.ts';
+import type { VcpuState } from '../vcpu-state.ts';
 import type { HypercallContext } from './hypercall-context.ts';
-import { encodeRunstate } from './runstate.ts';
-import type { VcpuState } from './vcpu-state.ts';
 
 const MILLISECOND = 1e6;
 /** Two bits less than a signed 64-bit time. */

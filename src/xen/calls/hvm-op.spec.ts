@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { EEXIST, EFAULT, EINVAL, ENODEV, ENOENT, ENOSYS, EPERM, ESRCH } from '../abi/xen/errno.ts';
-import { HVM_PARAM, HVMOP } from '../abi/xen/hvm.ts';
-import { SHUTDOWN } from '../abi/xen/sched.ts';
-import { TestGuest } from './fixtures/test-guest.ts';
+import { EEXIST, EFAULT, EINVAL, ENODEV, ENOENT, ENOSYS, EPERM, ESRCH } from '../../abi/xen/errno.ts';
+import { HVM_PARAM, HVMOP } from '../../abi/xen/hvm.ts';
+import { SHUTDOWN } from '../../abi/xen/sched.ts';
+import { TestGuest } from '../fixtures/test-guest.ts';
 
 const ARG = 0x2000;
 const SELF = 0x7ff0;

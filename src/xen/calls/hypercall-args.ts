@@ -1,5 +1,5 @@
 // The registers of a hypercall, copied once, and a buffer for the structures they point at. Both live as long as the vCPU.
-import type { GuestCaller } from '../vcpu/contract.ts';
+import type { GuestCaller } from '../../vcpu/contract.ts';
 
 /** Arguments 1..6 as index 0..5; from a 32-bit caller the high halves are 0. */
 export class HypercallArgs {

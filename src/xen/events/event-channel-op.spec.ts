@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { EEXIST, EFAULT, EINVAL, ENOENT, ENOSPC, ENOSYS, EPERM, ESRCH } from '../abi/xen/errno.ts';
-import { EVTCHNOP, EVTCHNSTAT, VIRQ } from '../abi/xen/event-channel.ts';
-import { DOMID, TestGuest } from './fixtures/test-guest.ts';
+import { EEXIST, EFAULT, EINVAL, ENOENT, ENOSPC, ENOSYS, EPERM, ESRCH } from '../../abi/xen/errno.ts';
+import { EVTCHNOP, EVTCHNSTAT, VIRQ } from '../../abi/xen/event-channel.ts';
+import { DOMID, TestGuest } from '../fixtures/test-guest.ts';
 
 const ARG = 0x2000;
 const SELF = 0x7ff0;

@@ -1,7 +1,7 @@
 // A domain's event channel ends: 16 bytes a port in shared memory. Readers take no lock: the head word is one access.
-import { EVTCHNSTAT, type EvtchnState } from '../abi/xen/event-channel.ts';
-import type { GuestMemory } from '../memory/guest-memory.ts';
-import { PortEntry } from './domain-layout.ts';
+import { EVTCHNSTAT, type EvtchnState } from '../../abi/xen/event-channel.ts';
+import type { GuestMemory } from '../../memory/guest-memory.ts';
+import { PortEntry } from '../domain-layout.ts';
 
 /** Ports come into existence in groups of this many, as in Xen; one beyond is invalid, not closed. */
 const GROUP = 64;

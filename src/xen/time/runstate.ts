@@ -1,10 +1,10 @@
 // Runstate of one vCPU: how long it ran, waited and slept; and the copies of it that the guest asked for.
-import { RUNSTATE_INFO as INFO, type Runstate, XEN_RUNSTATE_UPDATE_BYTE } from '../abi/xen/shared-info.ts';
-import { VMASST_TYPE_runstate_update_flag } from '../abi/xen/version.ts';
-import type { GuestCaller } from '../vcpu/contract.ts';
-import type { XenDomain } from './domain.ts';
-import { DomainHeader, VcpuStateLayout as State } from './domain-layout.ts';
-import type { VcpuState } from './vcpu-state.ts';
+import { RUNSTATE_INFO as INFO, type Runstate, XEN_RUNSTATE_UPDATE_BYTE } from '../../abi/xen/shared-info.ts';
+import { VMASST_TYPE_runstate_update_flag } from '../../abi/xen/version.ts';
+import type { GuestCaller } from '../../vcpu/contract.ts';
+import type { XenDomain } from '../domain.ts';
+import { DomainHeader, VcpuStateLayout as State } from '../domain-layout.ts';
+import type { VcpuState } from '../vcpu-state.ts';
 
 const TIMES = [State.time_running, State.time_runnable, State.time_blocked, State.time_offline] as const;
 

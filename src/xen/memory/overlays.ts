@@ -1,10 +1,10 @@
 // Pages of the hypervisor that the guest maps where it likes: shared_info and grant frames.
 // An overlay has one place at a time. It hides what the p2m had there, and gives it back when it leaves.
-import type { Gfn, HostAddress } from '../abi/types.ts';
-import { PAGE_SIZE } from '../abi/types.ts';
-import { P2M, P2M_FRAMES } from '../memory/guest-memory.ts';
-import type { XenDomain } from './domain.ts';
-import { DomainHeader, NOT_MAPPED, OVERLAY, OverlayEntry } from './domain-layout.ts';
+import type { Gfn, HostAddress } from '../../abi/types.ts';
+import { PAGE_SIZE } from '../../abi/types.ts';
+import { P2M, P2M_FRAMES } from '../../memory/guest-memory.ts';
+import type { XenDomain } from '../domain.ts';
+import { DomainHeader, NOT_MAPPED, OVERLAY, OverlayEntry } from '../domain-layout.ts';
 
 export class Overlays {
   readonly #domain: XenDomain;

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENOSYS, ENXIO } from '../abi/xen/errno.ts';
-import { VIRQ } from '../abi/xen/event-channel.ts';
-import { RUNSTATE } from '../abi/xen/shared-info.ts';
-import { VCPUOP } from '../abi/xen/vcpu.ts';
-import { TestGuest } from './fixtures/test-guest.ts';
+import { EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENOSYS, ENXIO } from '../../abi/xen/errno.ts';
+import { VIRQ } from '../../abi/xen/event-channel.ts';
+import { RUNSTATE } from '../../abi/xen/shared-info.ts';
+import { VCPUOP } from '../../abi/xen/vcpu.ts';
+import { TestGuest } from '../fixtures/test-guest.ts';
 
 const ARG = 0x2000;
 const SHARED = 0x10;

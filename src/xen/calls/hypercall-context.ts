@@ -1,8 +1,8 @@
 // What a hypercall's code is given. One object a vCPU; `caller` and `args` are those of the call being served.
-import type { GuestCaller } from '../vcpu/contract.ts';
-import type { XenDomain } from './domain.ts';
+import type { GuestCaller } from '../../vcpu/contract.ts';
+import type { XenDomain } from '../domain.ts';
+import type { XenVcpu } from '../vcpu.ts';
 import type { ArgumentBuffer, HypercallArgs } from './hypercall-args.ts';
-import type { XenVcpu } from './vcpu.ts';
 
 export interface HypercallHooks {
   /** HVMOP_flush_tlbs: drop the cached translations of all vCPUs. */

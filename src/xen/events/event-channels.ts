@@ -2,14 +2,14 @@
 // Sends and delivery take no lock; binding and closing do. Order of a delivery: pending bit, selector bit,
 // evtchn_upcall_pending, interrupt, each a full barrier; the guest reads in the opposite order.
 
-import { DOMID_SELF, DOMID_ZERO } from '../abi/xen/domid.ts';
-import { EEXIST, EINVAL, ENOENT, ENOSPC, ESRCH } from '../abi/xen/errno.ts';
-import { EVTCHNSTAT, type EvtchnState, isPerVcpuVirq, NR_VIRQS } from '../abi/xen/event-channel.ts';
-import { EVTCHN_2L_PORTS, SHARED_INFO, VCPU_INFO } from '../abi/xen/shared-info.ts';
-import type { XenDomain } from './domain.ts';
-import { BACKEND_PORTS, DomainHeader as Header, POLL_ANY, VCPU_WAIT } from './domain-layout.ts';
+import { DOMID_SELF, DOMID_ZERO } from '../../abi/xen/domid.ts';
+import { EEXIST, EINVAL, ENOENT, ENOSPC, ESRCH } from '../../abi/xen/errno.ts';
+import { EVTCHNSTAT, type EvtchnState, isPerVcpuVirq, NR_VIRQS } from '../../abi/xen/event-channel.ts';
+import { EVTCHN_2L_PORTS, SHARED_INFO, VCPU_INFO } from '../../abi/xen/shared-info.ts';
+import type { XenDomain } from '../domain.ts';
+import { BACKEND_PORTS, DomainHeader as Header, POLL_ANY, VCPU_WAIT } from '../domain-layout.ts';
+import type { VcpuState } from '../vcpu-state.ts';
 import { PortTable } from './port-table.ts';
-import type { VcpuState } from './vcpu-state.ts';
 
 export class EventChannels {
   readonly ports: PortTable;

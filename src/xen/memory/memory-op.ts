@@ -1,6 +1,6 @@
 // memory_op: where the hypervisor's pages are mapped, and what memory the domain has.
-import type { Gfn, HostAddress } from '../abi/types.ts';
-import { EFAULT, EINVAL, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, ESRCH } from '../abi/xen/errno.ts';
+import type { Gfn, HostAddress } from '../../abi/types.ts';
+import { EFAULT, EINVAL, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, ESRCH } from '../../abi/xen/errno.ts';
 import {
   AcquireResourceHead,
   AddToPhysmap,
@@ -14,12 +14,12 @@ import {
   XENMAPIDX_grant_table_status,
   XENMAPSPACE,
   XENMEM,
-} from '../abi/xen/memory.ts';
-import { P2M_FRAMES } from '../memory/guest-memory.ts';
+} from '../../abi/xen/memory.ts';
+import { P2M_FRAMES } from '../../memory/guest-memory.ts';
+import type { HypercallContext } from '../calls/hypercall-context.ts';
+import { DomainHeader as Header, OVERLAY } from '../domain-layout.ts';
+import { growGrantTable } from '../grants/grant-table-op.ts';
 import { decreaseReservation, populatePhysmap } from './balloon.ts';
-import { DomainHeader as Header, OVERLAY } from './domain-layout.ts';
-import { growGrantTable } from './grant-table-op.ts';
-import type { HypercallContext } from './hypercall-context.ts';
 
 /** memory_op(cmd, arg). increase_reservation, exchange and add_to_physmap_batch are not there yet: -ENOSYS. */
 export function memoryOp(c: HypercallContext): number {

@@ -1,5 +1,5 @@
 // xen_version, vm_assist and console_io.
-import { E2BIG, EFAULT, EINVAL, ENOBUFS, ENOSYS, EPERM } from '../abi/xen/errno.ts';
+import { E2BIG, EFAULT, EINVAL, ENOBUFS, ENOSYS, EPERM } from '../../abi/xen/errno.ts';
 import {
   COMPILE_INFO,
   CONSOLEIO,
@@ -10,8 +10,8 @@ import {
   XENFEAT,
   XENVER,
   XENVER_SIZE,
-} from '../abi/xen/version.ts';
-import { DomainHeader as Header } from './domain-layout.ts';
+} from '../../abi/xen/version.ts';
+import { DomainHeader as Header } from '../domain-layout.ts';
 import type { HypercallContext } from './hypercall-context.ts';
 
 /** The version dom1 presents: its behaviour is that of Xen 4.20. */

@@ -1,12 +1,12 @@
 // Pages that go back and forth between the guest and the host: XENMEM_decrease_reservation and XENMEM_populate_physmap.
 // Both answer how many extents were done, 0 for a bad argument too. A page given back is zeroed before it is given again.
-import type { Gfn, HostAddress } from '../abi/types.ts';
-import { PAGE_SIZE } from '../abi/types.ts';
-import { DOMU_MAX_ORDER, MemoryReservation } from '../abi/xen/memory.ts';
-import { P2M, P2M_FRAMES } from '../memory/guest-memory.ts';
-import type { XenDomain } from './domain.ts';
-import { DomainHeader as Header } from './domain-layout.ts';
-import type { HypercallContext } from './hypercall-context.ts';
+import type { Gfn, HostAddress } from '../../abi/types.ts';
+import { PAGE_SIZE } from '../../abi/types.ts';
+import { DOMU_MAX_ORDER, MemoryReservation } from '../../abi/xen/memory.ts';
+import { P2M, P2M_FRAMES } from '../../memory/guest-memory.ts';
+import type { HypercallContext } from '../calls/hypercall-context.ts';
+import type { XenDomain } from '../domain.ts';
+import { DomainHeader as Header } from '../domain-layout.ts';
 
 /** Takes pages from the guest. Linux relies on it when it makes room for its grant frames. */
 export const decreaseReservation = (c: HypercallContext): number => eachExtent(c, giveBack);

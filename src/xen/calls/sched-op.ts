@@ -1,6 +1,6 @@
 // sched_op. A wait (block, poll) is noted in the vCPU's state; the vCPU's thread asks `mayRun` and sleeps.
-import { DOMID_ZERO } from '../abi/xen/domid.ts';
-import { EFAULT, EINVAL, ENOSPC, ENOSYS, EPERM, ESRCH } from '../abi/xen/errno.ts';
+import { DOMID_ZERO } from '../../abi/xen/domid.ts';
+import { EFAULT, EINVAL, ENOSPC, ENOSYS, EPERM, ESRCH } from '../../abi/xen/errno.ts';
 import {
   NR_WATCHDOGS,
   POLL_MAX_PORTS,
@@ -10,8 +10,8 @@ import {
   SchedShutdown,
   SchedWatchdog,
   SHUTDOWN_MAX,
-} from '../abi/xen/sched.ts';
-import { DomainHeader as Header, POLL_ANY, VCPU_WAIT } from './domain-layout.ts';
+} from '../../abi/xen/sched.ts';
+import { DomainHeader as Header, POLL_ANY, VCPU_WAIT } from '../domain-layout.ts';
 import type { HypercallContext } from './hypercall-context.ts';
 
 export function schedOp(c: HypercallContext): number {

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { PAGE_SIZE } from '../abi/types.ts';
-import { EINVAL, ENOSYS, EOPNOTSUPP, EPERM } from '../abi/xen/errno.ts';
-import { HYPERVISOR } from '../abi/xen/hypercall.ts';
-import { P2M_BYTES } from '../memory/guest-memory.ts';
-import { RAM_PAGES, TestGuest } from './fixtures/test-guest.ts';
+import { PAGE_SIZE } from '../../abi/types.ts';
+import { EINVAL, ENOSYS, EOPNOTSUPP, EPERM } from '../../abi/xen/errno.ts';
+import { HYPERVISOR } from '../../abi/xen/hypercall.ts';
+import { P2M_BYTES } from '../../memory/guest-memory.ts';
+import { RAM_PAGES, TestGuest } from '../fixtures/test-guest.ts';
 
 describe('dispatch', () => {
   it('refuses callers outside ring 0', () => {

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { XENMEM } from '../abi/xen/memory.ts';
-import { RAM_PAGES, TestGuest } from './fixtures/test-guest.ts';
+import { XENMEM } from '../../abi/xen/memory.ts';
+import { RAM_PAGES, TestGuest } from '../fixtures/test-guest.ts';
 
 const ARG = 0x2000;
 const LIST = 0x3000;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { EFAULT, EINVAL, ENOBUFS, ENOSYS, EPERM } from '../abi/xen/errno.ts';
-import { XENVER } from '../abi/xen/version.ts';
-import { TestGuest } from './fixtures/test-guest.ts';
+import { EFAULT, EINVAL, ENOBUFS, ENOSYS, EPERM } from '../../abi/xen/errno.ts';
+import { XENVER } from '../../abi/xen/version.ts';
+import { TestGuest } from '../fixtures/test-guest.ts';
 
 const ARG = 0x2000;
 const text = (g: TestGuest, at: number, size: number) => {

@@ -7,7 +7,7 @@ import { E820_MAX, E820Entry } from '../abi/xen/memory.ts';
 import { EVTCHN_2L_PORTS } from '../abi/xen/shared-info.ts';
 
 /** The region's first bytes. u32 fields that two threads touch are accessed with Atomics. */
-export const DomainHeader = struct(144, {
+export const DomainHeader = struct(256, {
   /** Spin lock over ports, overlays and grant table: taken for structural changes only, never for a send. */
   lock: u32,
   domid: u32,
@@ -50,8 +50,12 @@ export const DomainHeader = struct(144, {
   /** Pages given back by the balloon, and how many of them can be remembered. */
   free_pages: u32,
   free_pages_max: u32,
-  reserved: u64,
+  /** EMULATION bits. */
+  emulation: u32,
+  reserved: { ...u32, size: 108 },
 });
+/** What the platform has beyond that of a PVH domain. */
+export const EMULATION = { pirq: 1, viridian: 2 } as const;
 
 /** One vCPU's part. */
 export const VcpuStateLayout = struct(320, {

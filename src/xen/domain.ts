@@ -13,6 +13,7 @@ import {
   balloonPages,
   type DomainPlan,
   type DomainShape,
+  EMULATION,
   DomainHeader as Header,
   NOT_MAPPED,
   OVERLAY,
@@ -50,6 +51,11 @@ export interface DomainConfig extends DomainShape {
   readonly maxPages: number;
   /** The vendor CPUID shows: decides the instruction in hypercall page stubs. */
   readonly vendor: 'GenuineIntel' | 'AuthenticAMD' | 'HygonGenuine';
+  /**
+   * What an HVM domain has beyond a PVH domain, all off by default. `pirq`: physical interrupts as event channels
+   * (XENFEAT_hvm_pirqs), and a PIC and IOAPIC whose lines a callback can use. `viridian`: Hyper-V's interface beside Xen's.
+   */
+  readonly emulation?: { readonly pirq?: boolean; readonly viridian?: boolean };
   /** Whether CONSOLEIO_write is allowed, as in a Xen built for debugging; otherwise -EPERM. */
   readonly consoleIo: boolean;
 }
@@ -122,6 +128,8 @@ export class XenDomain {
     Header.tsc_khz.set(view, at, config.tscKhz);
     Header.vmmcall.set(view, at, config.vendor === 'GenuineIntel' ? 0 : 1);
     Header.console_io.set(view, at, config.consoleIo ? 1 : 0);
+    const { pirq = false, viridian = false } = config.emulation ?? {};
+    Header.emulation.set(view, at, (pirq ? EMULATION.pirq : 0) | (viridian ? EMULATION.viridian : 0));
     Header.wallclock_seconds.set(view, at, config.wallclock.seconds);
     Header.wallclock_nanoseconds.set(view, at, config.wallclock.nanoseconds);
     u8.set(config.uuid.subarray(0, 16), at + Header.uuid0.offset);
@@ -151,6 +159,11 @@ export class XenDomain {
   /** True while the guest's shared structures have the 32-bit layout; latched, not the current mode. */
   get narrow(): boolean {
     return Header.narrow.get(this.memory.view, this.at) !== 0;
+  }
+
+  /** Whether the domain has a part that a PVH domain lacks; `which` is of EMULATION. */
+  emulates(which: number): boolean {
+    return (Header.emulation.get(this.memory.view, this.at) & which) !== 0;
   }
 
   /** The domain that an argument names, or undefined: only this one and the backends' domain exist. */

@@ -8,7 +8,6 @@ export const EXIT_CODE = {
   crash: 80,
   reset: 81,
   watchdog: 82,
-  suspend: 83,
   early: 84,
   timeout: 124,
   /** 128 + the signal's number, as shells have it. */
@@ -28,7 +27,6 @@ export const EXIT_CODE_HELP: readonly (readonly [string, string])[] = [
   [`${EXIT_CODE.crash}`, 'the guest crashed: it said so, or triple-faulted'],
   [`${EXIT_CODE.reset}`, 'the guest asked for a reboot'],
   [`${EXIT_CODE.watchdog}`, "the guest's watchdog ran out"],
-  [`${EXIT_CODE.suspend}`, 'the guest suspended itself'],
   [`${EXIT_CODE.early}`, 'with --exec: the guest powered off before the command had ended'],
   [`${EXIT_CODE.timeout}`, 'the time given with --timeout was over'],
   ['129, 130, 143', 'dom1 got SIGHUP, SIGINT (Ctrl-C) or SIGTERM, and ended the guest'],

@@ -1,5 +1,6 @@
 // What is said on stderr about how a guest ended, and the exit code that goes with it.
-import type { Domain, DomainEnd } from '../machine/domain.ts';
+import type { Domain } from '../machine/domain.ts';
+import type { DomainEnd } from '../machine/domain-config.ts';
 import { EXIT_CODE } from './exit-codes.ts';
 
 /** How dom1's time with a guest ended. */
@@ -14,11 +15,6 @@ export type Outcome =
 const ENDS: Readonly<Record<DomainEnd['reason'], readonly [code: number, text: string]>> = {
   poweroff: [EXIT_CODE.ok, ''],
   reboot: [EXIT_CODE.reset, 'the guest asked for a reboot; start dom1 again to boot it again'],
-  'soft-reset': [
-    EXIT_CODE.reset,
-    'the guest asked for a soft reset, which dom1 does not do yet; start dom1 again to boot it again',
-  ],
-  suspend: [EXIT_CODE.suspend, 'the guest suspended itself; dom1 cannot resume it yet, start it again'],
   crash: [EXIT_CODE.crash, 'the guest crashed: it told Xen so (SHUTDOWN_crash); its last lines say why'],
   'triple-fault': [EXIT_CODE.crash, 'the guest crashed: triple fault; the registers show where'],
   watchdog: [EXIT_CODE.watchdog, "the guest's watchdog ran out: it was stuck; its last lines say where"],

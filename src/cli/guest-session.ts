@@ -1,7 +1,8 @@
 // One guest from building to its end: what `run` and `demo` have in common.
 
 import { ImageError } from '../image/image-error.ts';
-import type { Domain, DomainEnd } from '../machine/domain.ts';
+import type { Domain } from '../machine/domain.ts';
+import type { DomainEnd } from '../machine/domain-config.ts';
 import { type CreateDomainConfig, createDomain } from '../node/create-domain.ts';
 import { type Invocation, optionValue, UsageError } from './arguments.ts';
 import { InputError } from './failure.ts';
@@ -49,6 +50,9 @@ export async function runSession(options: SessionOptions): Promise<number> {
     progress.clear();
   }
   let outcome: Outcome;
+  using _ = domain.onStateChange((state) => {
+    if (state === 'suspended') notes.line(`dom1: the guest suspended itself; let it go on with: dom1 resume ${domain.name}`);
+  });
   domain.run();
   const serving = options.serve(domain);
   try {

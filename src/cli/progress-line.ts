@@ -1,5 +1,5 @@
 // Progress on stderr: one line that is rewritten on a terminal, a line for each step otherwise.
-import type { BuildProgress } from '../machine/domain.ts';
+import type { BuildProgress } from '../machine/domain-config.ts';
 import type { Progress } from '../node/guest-parts.ts';
 
 /** The part of a stream that is needed: `process.stderr` is one. */

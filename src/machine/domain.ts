@@ -1,229 +1,197 @@
-// A domain: its memory, its vCPU threads, its console, and its life from building to shutdown.
+// A domain: its memory, its vCPU threads, its console, and its life from building to its end.
 import { SHUTDOWN } from '../abi/xen/sched.ts';
-import { XenConsole } from '../backends/console.ts';
 import { STATE } from '../cpu/state.ts';
-import { loadKernel } from '../image/kernel.ts';
-import { allocateArena } from '../memory/arena.ts';
-import { GuestMemory } from '../memory/guest-memory.ts';
-import { render, type Sink } from '../trace/points.ts';
-import { XenDomain } from '../xen/domain.ts';
-import { BackendChannels } from '../xen/events/backend-channels.ts';
+import {
+  type BuildOptions,
+  type DomainConfig,
+  type DomainEnd,
+  type DomainState,
+  END_REASON,
+  type VcpuHost,
+} from './domain-config.ts';
+import { GuestClock, timeOrigin } from './guest-clock.ts';
 import { GuestConsole } from './guest-console.ts';
-import { hostTime, timeOrigin } from './host-time.ts';
-import { kickVcpu, stopVcpus } from './kick.ts';
-import { CONTROL, type MachinePlan, planMachine } from './machine-plan.ts';
-import { loadPvh, mapPvh } from './pvh/load.ts';
-import { MachineError } from './pvh/machine-error.ts';
-import { planPvh } from './pvh/plan.ts';
-import { type TraceLine, traceBatchRead } from './trace-batch.ts';
-import { checkTraceGlobs, enableTracepoints } from './tracepoints.ts';
-import { TSC_KHZ, type VcpuMessage, type VcpuThreadData } from './vcpu-thread.ts';
-
-/** What starts threads; each host has its own. */
-export interface VcpuHost {
-  /** Starts `runVcpu(data, …)` on a thread of its own. */
-  start(data: VcpuThreadData, onMessage: (message: VcpuMessage) => void, onFailure: (error: Error) => void): VcpuThreadHandle;
-}
-export interface VcpuThreadHandle {
-  /** Resolves when the thread is gone. */
-  end(): Promise<void>;
-}
-
-export interface DomainConfig {
-  /** ELF or bzImage with a PVH entry. */
-  readonly kernel: Uint8Array;
-  readonly initrd?: Uint8Array;
-  readonly commandLine?: string;
-  /** Bytes of RAM, a multiple of 4 KiB. */
-  readonly memoryBytes: number;
-  /** Tracepoints to turn on, as globs: `xen.*`. */
-  readonly trace?: readonly string[];
-  /** Where they go; default: nowhere. */
-  readonly onTrace?: (line: TraceLine) => void;
-  /** Bytes the guest writes to the debug port or by CONSOLEIO_write. */
-  readonly onLog?: (bytes: Uint8Array) => void;
-}
-
-export type DomainState = 'built' | 'running' | 'shutdown' | 'crashed' | 'destroyed';
-
-/** How a domain ended. */
-export interface DomainEnd {
-  readonly reason: 'poweroff' | 'reboot' | 'suspend' | 'crash' | 'watchdog' | 'soft-reset' | 'triple-fault' | 'destroyed';
-  /** Registers as text: of a crash, and of where the vCPU was when the domain was destroyed. */
-  readonly report?: string;
-  /** Instructions the guest ran. */
-  readonly retired: number;
-}
-
-const REASON: Readonly<Record<number, DomainEnd['reason']>> = {
-  [SHUTDOWN.poweroff]: 'poweroff',
-  [SHUTDOWN.reboot]: 'reboot',
-  [SHUTDOWN.suspend]: 'suspend',
-  [SHUTDOWN.crash]: 'crash',
-  [SHUTDOWN.watchdog]: 'watchdog',
-  [SHUTDOWN.soft_reset]: 'soft-reset',
-};
-
-const GUEST_DOMID = 1;
-
-/** What building a domain is busy with. */
-export interface BuildProgress {
-  readonly stage: 'read' | 'unpack' | 'load';
-  /** 0 when the stage begins, `total` when it is over. */
-  readonly done: number;
-  readonly total: number;
-}
-
-export interface BuildOptions {
-  /** Gives up building. */
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: BuildProgress) => void;
-}
+import { buildImage, type MachineImage } from './machine-image.ts';
+import { CONTROL } from './machine-plan.ts';
+import { PlatformSide } from './platform-side.ts';
+import type { PvhEntry } from './pvh/load.ts';
+import { traceBatchRead } from './trace-batch.ts';
+import type { VcpuMessage } from './vcpu-parts.ts';
+import { VcpuThreads } from './vcpu-threads.ts';
 
 /**
  * Builds a domain: unpacks the kernel, plans and fills the memory. Nothing runs yet.
  * @throws ImageError, MachineError, TracepointError, and the signal's reason.
  */
 export async function buildDomain(config: DomainConfig, host: VcpuHost, options: BuildOptions = {}): Promise<Domain> {
-  const stage = (name: BuildProgress['stage'], done: 0 | 1): void => {
-    options.signal?.throwIfAborted();
-    options.onProgress?.({ stage: name, done, total: 1 });
-  };
-  checkTraceGlobs(config.trace ?? []);
-  stage('unpack', 0);
-  const kernel = await loadKernel(config.kernel);
-  stage('unpack', 1);
-  const pvhConfig = {
-    kernel,
-    ...(config.initrd !== undefined && { initrd: config.initrd }),
-    commandLine: config.commandLine ?? '',
-    ramBytes: config.memoryBytes,
-    vcpus: 1,
-    ioapic: true,
-  };
-  const pvh = planPvh(pvhConfig);
-  const plan = planMachine(pvh, 1);
-  let wasm: WebAssembly.Memory;
-  try {
-    wasm = allocateArena(plan.size);
-  } catch (cause) {
-    const mib = Math.ceil(plan.size / (1 << 20));
-    throw new MachineError(
-      'memory-too-large',
-      `the host has no ${mib} MiB for the guest (${String(cause)})`,
-      'give the guest less memory',
-    );
-  }
-  stage('load', 0);
-  const memory = new GuestMemory(wasm.buffer as unknown as SharedArrayBuffer, plan.p2m.at);
-  mapPvh(memory, pvh, plan.ram);
-  const entry = loadPvh(memory, pvh, pvhConfig);
-  const uuid = globalThis.crypto.getRandomValues(new Uint8Array(16));
-  const unixMs = Date.now();
-  XenDomain.create(memory, plan.xen, {
-    domid: GUEST_DOMID,
-    uuid,
-    vcpus: 1,
-    grantFrames: plan.grantFrames,
-    tscKhz: TSC_KHZ,
-    wallclock: { seconds: Math.floor(unixMs / 1000), nanoseconds: (unixMs % 1000) * 1_000_000 },
-    memoryMap: pvh.memmap.map(({ at, size, type }) => ({ addr: at, size, type })),
-    pages: config.memoryBytes / 4096,
-    maxPages: config.memoryBytes / 4096,
-    vendor: 'GenuineIntel',
-    consoleIo: true,
-  });
-  const data: VcpuThreadData = {
-    memory: wasm,
-    plan,
-    vcpuId: 0,
-    origin: timeOrigin(),
-    entry,
-    ioapic: true,
-    trace: config.trace ?? [],
-  };
-  stage('load', 1);
-  return new Domain(memory, plan, data, config, host);
+  const image = await buildImage(config, options);
+  options.signal?.throwIfAborted();
+  options.onProgress?.({ stage: 'load', done: 0, total: 1 });
+  const domain = new Domain(image, host);
+  options.onProgress?.({ stage: 'load', done: 1, total: 1 });
+  return domain;
+}
+
+/** States in which the guest is there: it runs, or could go on. */
+const ALIVE: ReadonlySet<DomainState> = new Set(['running', 'paused', 'suspended']);
+
+/** A request that the domain's state does not allow. `message` says which. */
+export class DomainStateError extends Error {
+  override readonly name = 'DomainStateError';
 }
 
 export class Domain implements AsyncDisposable {
   readonly console: GuestConsole;
   /** Resolves when the domain has ended, however it did. Rejects on a failure of the monitor itself. */
   readonly ended: Promise<DomainEnd>;
-  readonly #memory: GuestMemory;
-  readonly #plan: MachinePlan;
-  readonly #data: VcpuThreadData;
-  readonly #config: DomainConfig;
-  readonly #host: VcpuHost;
-  readonly #channels: BackendChannels;
-  readonly #ring: XenConsole;
-  #thread: VcpuThreadHandle | undefined;
+  readonly #image: MachineImage;
+  readonly #origin = timeOrigin();
+  readonly #clock: GuestClock;
+  readonly #threads: VcpuThreads;
+  readonly #stateListeners = new Set<(state: DomainState) => void>();
+  readonly #runListeners = new Set<(running: boolean) => void>();
+  #entry: PvhEntry;
+  #platform: PlatformSide;
   #state: DomainState = 'built';
+  /** Whether `pause` holds the vCPUs. */
+  #paused = false;
   #resolve: (end: DomainEnd) => void = () => {};
   #reject: (error: Error) => void = () => {};
 
   /** Use `buildDomain`. */
-  constructor(memory: GuestMemory, plan: MachinePlan, data: VcpuThreadData, config: DomainConfig, host: VcpuHost) {
-    this.#memory = memory;
-    this.#plan = plan;
-    this.#data = data;
-    this.#config = config;
-    this.#host = host;
+  constructor(image: MachineImage, host: VcpuHost) {
+    this.#image = image;
     this.ended = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
     // A domain that nobody waits for must not end the process.
     this.ended.catch(() => {});
-    const nowNs = hostTime(data.origin);
-    const sink: Sink = (name, format, args) => config.onTrace?.({ atNs: nowNs(), name, text: render(format, args) });
-    const xen = new XenDomain({
-      memory,
-      region: plan.xen,
-      kick: (id) => kickVcpu(memory, plan, id),
-      wakeBackends: () => queueMicrotask(() => this.#channels.dispatch()),
-      trace: sink,
-    });
-    enableTracepoints(xen.trace, 'xen', data.trace);
-    this.#channels = new BackendChannels(xen);
-    xen.offerRing('console');
+    this.#entry = image.load();
+    this.#clock = new GuestClock(this.#origin, image.memory.buffer, image.plan.clock);
     this.console = new GuestConsole((bytes) => this.#type(bytes));
-    this.#ring = new XenConsole({ domain: xen, channels: this.#channels, onOutput: (bytes) => this.console.receive(bytes) });
+    this.#platform = this.#connect();
+    this.#threads = new VcpuThreads({
+      host,
+      memory: image.memory,
+      plan: image.plan,
+      onMessage: (message) => this.#receive(message),
+      onFailure: (error) => this.#fail(error),
+    });
+  }
+
+  /** The guest's own domain number. */
+  get id(): number {
+    return this.#platform.xen.domid;
+  }
+
+  get name(): string {
+    return this.#image.config.name ?? 'guest';
   }
 
   get state(): DomainState {
     return this.#state;
   }
 
-  /** Instructions the guest has run. While it runs, as of the last time that its vCPU left the engine. */
-  get retired(): number {
-    const cpu = (this.#plan.vcpus[0] as MachinePlan['vcpus'][number]).cpu.at;
-    const word = (offset: number): number => Atomics.load(this.#memory.i32, (cpu + STATE.retired + offset) >>> 2) >>> 0;
-    for (;;) {
-      const high = word(4);
-      const low = word(0);
-      if (word(4) === high) return high * 0x1_0000_0000 + low;
-    }
+  /** Called with each new state. The result stops it. */
+  onStateChange(listener: (state: DomainState) => void): Disposable {
+    this.#stateListeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#stateListeners.delete(listener) };
   }
 
-  /** Starts the vCPU. */
+  /** Called when the vCPUs stop and when they go on: a pause, a suspend, a shutdown. Guest time stands still in between. */
+  onRunStateChange(listener: (running: boolean) => void): Disposable {
+    this.#runListeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#runListeners.delete(listener) };
+  }
+
+  /** Instructions the guest has run. While it runs, as of the last time that its vCPUs left the engine. */
+  get retired(): number {
+    const { memory, plan } = this.#image;
+    const word = (at: number): number => Atomics.load(memory.i32, at >>> 2) >>> 0;
+    let sum = 0;
+    for (const { cpu } of plan.vcpus) {
+      for (let high = word(cpu.at + STATE.retired + 4); ; high = word(cpu.at + STATE.retired + 4)) {
+        const low = word(cpu.at + STATE.retired);
+        if (word(cpu.at + STATE.retired + 4) !== high) continue;
+        sum += high * 0x1_0000_0000 + low;
+        break;
+      }
+    }
+    return sum;
+  }
+
+  /** Starts the vCPUs. */
   run(): void {
-    if (this.#state !== 'built') throw new Error(`the domain is ${this.#state}`);
-    this.#state = 'running';
-    this.#thread = this.#host.start(
-      { ...this.#data },
-      (message) => this.#receive(message),
-      (error) => this.#fail(error),
-    );
+    if (this.#state !== 'built') throw new DomainStateError(`the domain is ${this.#state}`);
+    this.#setState('running');
+    this.#start();
+    this.#tellRunState(true);
+  }
+
+  /** Stops the vCPUs and guest time. Resolves when no vCPU is in the guest any more. */
+  async pause(): Promise<void> {
+    this.#expectAlive('pause');
+    if (this.#paused) return;
+    this.#paused = true;
+    if (this.#state === 'running') this.#setState('paused');
+    await this.#threads.hold();
+    this.#clock.stop();
+    this.#tellRunState(false);
+  }
+
+  /** Lets the vCPUs go on. Nothing happens unless the domain is paused. */
+  unpause(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    if (this.#state === 'paused') this.#setState('running');
+    this.#goOn();
+    this.#threads.release();
+  }
+
+  /** Resets the machine: as if it were built anew, with its RAM, its time and its kernel as at the start. */
+  async reset(): Promise<void> {
+    this.#expectAlive('reset');
+    await this.#threads.end();
+    this.#platform.close();
+    this.#image.clear();
+    this.#entry = this.#image.load();
+    this.#clock.reset();
+    this.#platform = this.#connect();
+    this.#setState(this.#paused ? 'paused' : 'running');
+    this.#start();
+  }
+
+  /**
+   * Lets a guest that suspended itself go on. `cancelled`: as if the suspend had failed, everything as it was; otherwise as
+   * after a restore: event channels, grant table and shared pages are new, and the guest sets them up again.
+   */
+  async resume(options: { readonly cancelled?: boolean } = {}): Promise<void> {
+    if (this.#state !== 'suspended') throw new DomainStateError(`the domain is ${this.#state}, not suspended`);
+    await this.#threads.settled();
+    if (options.cancelled !== true) this.#platform.renew();
+    this.#platform.xen.resume();
+    this.#setState(this.#paused ? 'paused' : 'running');
+    this.#goOn();
+    this.#threads.wake();
+  }
+
+  /** Sends an NMI to a vCPU. */
+  nmi(vcpu = 0): void {
+    this.#expectAlive('send an NMI to');
+    const state = this.#platform.xen.vcpus[vcpu];
+    if (state === undefined) throw new RangeError(`the domain has no vCPU ${vcpu}`);
+    state.requestNmi();
+    this.#platform.xen.events.wake(state);
   }
 
   /** Ends the domain at once, without asking the guest. */
   async destroy(): Promise<void> {
-    if (this.#state === 'running') {
-      stopVcpus(this.#memory, this.#plan);
+    if (ALIVE.has(this.#state)) {
+      this.#threads.stop();
       await this.ended.catch(() => {});
     }
-    await this.#thread?.end();
+    await this.#threads.end();
     if (this.#state === 'built') this.#finish('destroyed', { reason: 'destroyed', retired: 0 });
   }
 
@@ -231,55 +199,124 @@ export class Domain implements AsyncDisposable {
     await this.destroy();
   }
 
+  #start(): void {
+    const { config, ioapic, plan, wasm } = this.#image;
+    this.#threads.start({
+      memory: wasm,
+      plan,
+      origin: this.#origin,
+      entry: this.#entry,
+      ioapic,
+      trace: config.trace ?? [],
+    });
+  }
+
+  #connect(): PlatformSide {
+    const { config } = this.#image;
+    return new PlatformSide({
+      image: this.#image,
+      nowNs: this.#clock.nowNs,
+      onOutput: (bytes) => this.console.receive(bytes),
+      ...(config.onTrace !== undefined && { onTrace: config.onTrace }),
+    });
+  }
+
   /** Types into the ring; some of what the guest has not read yet is kept. Returns how many bytes were taken. */
   #type(bytes: Uint8Array): number {
-    return this.#state === 'running' || this.#state === 'built' ? this.#ring.write(bytes) : bytes.length;
+    return this.#state === 'built' || ALIVE.has(this.#state) ? this.#platform.console.write(bytes) : bytes.length;
   }
 
   #receive(message: VcpuMessage): void {
+    const { memory, plan, config } = this.#image;
     switch (message.type) {
       case 'doorbell':
-        Atomics.store(this.#memory.i32, (this.#plan.control.at + CONTROL.doorbell) >>> 2, 0);
-        this.#channels.dispatch();
+        Atomics.store(memory.i32, (plan.control.at + CONTROL.doorbell) >>> 2, 0);
+        this.#platform.channels.dispatch();
         break;
       case 'log':
-        this.#config.onLog?.(message.bytes);
+        config.onLog?.(message.bytes);
         break;
       case 'trace':
-        traceBatchRead(this.#memory.i32, (this.#plan.control.at + CONTROL.traceBacklog) >>> 2);
-        for (const line of message.lines) this.#config.onTrace?.(line);
+        traceBatchRead(memory.i32, (plan.control.at + CONTROL.traceBacklog) >>> 2);
+        for (const line of message.lines) config.onTrace?.(line);
         break;
-      case 'shutdown': {
-        const reason = REASON[message.reason] ?? 'crash';
-        const crashed = reason === 'crash' || reason === 'watchdog';
-        this.#finish(crashed ? 'crashed' : 'shutdown', {
-          reason,
-          ...(crashed && { report: message.report }),
-          retired: message.retired,
-        });
+      case 'shutdown':
+        this.#shutdown(message.reason, message.report);
         break;
-      }
       case 'crash':
-        this.#finish('crashed', { reason: 'triple-fault', report: message.report, retired: message.retired });
+        this.#finish('crashed', { reason: 'triple-fault', report: message.report, retired: this.retired });
         break;
       case 'stopped':
-        this.#finish('destroyed', { reason: 'destroyed', report: message.report, retired: message.retired });
+        this.#finish('destroyed', { reason: 'destroyed', report: message.report, retired: this.retired });
         break;
     }
   }
 
+  /** The guest has shut itself down; each vCPU tells. */
+  #shutdown(code: number, report: string): void {
+    if (this.#state === 'suspended' || !ALIVE.has(this.#state)) return;
+    if (code === SHUTDOWN.suspend) {
+      this.#setState('suspended');
+      void this.#threads.settled().then(() => {
+        this.#clock.stop();
+        this.#tellRunState(false);
+      });
+      return;
+    }
+    if (code === SHUTDOWN.soft_reset) {
+      void this.#softReset();
+      return;
+    }
+    const reason = END_REASON[code] ?? 'crash';
+    const crashed = reason === 'crash' || reason === 'watchdog';
+    const end = { reason, ...(crashed && { report }), retired: this.retired };
+    this.#finish(crashed ? 'crashed' : 'shutdown', end);
+  }
+
+  /** The guest is about to run another kernel (kexec): memory and registers stay, the platform is new. */
+  async #softReset(): Promise<void> {
+    await this.#threads.settled();
+    if (this.#platform.xen.shutdownReason !== SHUTDOWN.soft_reset || !ALIVE.has(this.#state)) return;
+    this.#platform.renew();
+    this.#platform.xen.resume();
+    this.#threads.wake();
+  }
+
+  /** Guest time goes on, and the wallclock with it: real time passed meanwhile. */
+  #goOn(): void {
+    const stood = this.#clock.start();
+    if (stood > 0) this.#platform.moveWallclock(stood);
+    this.#tellRunState(true);
+  }
+
   #finish(state: DomainState, end: DomainEnd): void {
-    this.#state = state;
-    this.#ring.drain();
+    if (this.#state !== 'built' && !ALIVE.has(this.#state)) return;
+    this.#platform.console.drain();
+    this.#setState(state);
     this.console.close();
+    this.#tellRunState(false);
     this.#resolve(end);
-    void this.#thread?.end();
+    void this.#threads.end();
   }
 
   #fail(error: Error): void {
-    this.#state = 'crashed';
-    this.#ring.drain();
+    this.#platform.console.drain();
+    this.#setState('crashed');
     this.console.close();
     this.#reject(error);
+  }
+
+  #setState(state: DomainState): void {
+    if (state === this.#state) return;
+    this.#state = state;
+    for (const listener of this.#stateListeners) listener(state);
+  }
+
+  #tellRunState(running: boolean): void {
+    for (const listener of this.#runListeners) listener(running);
+  }
+
+  #expectAlive(action: string): void {
+    if (!ALIVE.has(this.#state)) throw new DomainStateError(`cannot ${action} a domain that is ${this.#state}`);
   }
 }

@@ -12,8 +12,21 @@ export function kickVcpu(memory: GuestMemory, plan: MachinePlan, id: number): vo
   Atomics.notify(memory.i32, word);
 }
 
+export function kickAll(memory: GuestMemory, plan: MachinePlan): void {
+  for (let id = 0; id < plan.vcpus.length; id++) kickVcpu(memory, plan, id);
+}
+
 /** Asks every vCPU thread to end. */
 export function stopVcpus(memory: GuestMemory, plan: MachinePlan): void {
   Atomics.store(memory.i32, (plan.control.at + CONTROL.stop) >>> 2, 1);
-  for (let id = 0; id < plan.vcpus.length; id++) kickVcpu(memory, plan, id);
+  kickAll(memory, plan);
+}
+
+/** Has all vCPUs but `except` drop their cached translations; each does so when it next leaves the guest, soon. */
+export function flushTlbs(memory: GuestMemory, plan: MachinePlan, except = -1): void {
+  for (let id = 0; id < plan.vcpus.length; id++) {
+    if (id === except) continue;
+    Atomics.store(memory.i32, ((plan.control.at + CONTROL.flush) >>> 2) + id, 1);
+    kickVcpu(memory, plan, id);
+  }
 }

@@ -1,5 +1,6 @@
 // The plan of a domain's shared memory: where each thread finds what. Plain data, posted to the vCPU threads.
 
+import { PAGE_SIZE } from '../abi/types.ts';
 import { CODE_CACHE_BYTES, VCPU_BYTES } from '../cpu/engine.ts';
 import { APIC_PAGE_BYTES } from '../devices/apic/apic-page.ts';
 import { IOAPIC_BYTES } from '../devices/apic/ioapic.ts';
@@ -10,6 +11,9 @@ import { pvhBackingBytes } from './pvh/load.ts';
 import { MachineError } from './pvh/machine-error.ts';
 import type { PvhPlan } from './pvh/plan.ts';
 
+/** Most vCPUs a domain can have; public/xen.h has 128 for an HVM guest. */
+export const MAX_VCPUS = 128;
+
 /** Words that threads share beside the platform's own state; offsets in `MachinePlan.control`. */
 export const CONTROL = {
   /** i32: a message that asks the I/O side to look at its event channels is under way. */
@@ -18,18 +22,36 @@ export const CONTROL = {
   stop: 4,
   /** i32: messages with trace lines that are under way; see trace-batch.ts. */
   traceBacklog: 8,
-  sizeof: 64,
+  /** i32: not 0 asks the vCPU threads to park. */
+  pause: 12,
+  /** i32: how many of them are parked: they have left the guest, and their registers are in shared memory. */
+  parked: 16,
+  /** i32 a vCPU: not 0 asks it to drop its cached translations before it runs on. */
+  flush: 64,
+  sizeof: 64 + 4 * MAX_VCPUS,
+} as const;
+
+/** Guest time; see guest-clock.ts. Offsets in `MachinePlan.clock`, f64 each. */
+export const CLOCK = {
+  /** Nanoseconds that guest time is behind the host's. */
+  lost: 0,
+  /** What the clock shows while it stands still; 0 while it runs. */
+  stoppedAt: 8,
+  sizeof: 16,
 } as const;
 
 export interface MachinePlan {
   /** Bytes of the shared memory. */
   readonly size: number;
   readonly control: Region;
+  readonly clock: Region;
   readonly p2m: Region;
   readonly vcpus: readonly VcpuRegions[];
   readonly ioapic: Region;
   readonly xen: Region;
   readonly ram: Region;
+  /** Pages that are not the guest's until its balloon asks for them. */
+  readonly spare: Region;
   readonly grantFrames: number;
 }
 
@@ -42,10 +64,14 @@ export interface VcpuRegions {
 /** Most grant frames, Xen's default: xen/common/grant_table.c. */
 export const GRANT_FRAMES = 64;
 
-/** @throws MachineError when it does not fit into 32-bit WebAssembly memory. */
-export function planMachine(pvh: PvhPlan, vcpus: number): MachinePlan {
+/**
+ * @param spareBytes RAM beyond what the domain starts with, for its balloon
+ * @throws MachineError when it does not fit into 32-bit WebAssembly memory.
+ */
+export function planMachine(pvh: PvhPlan, vcpus: number, spareBytes = 0): MachinePlan {
   const planner = new ArenaPlanner();
   const control = planner.reserve(CONTROL.sizeof);
+  const clock = planner.reserve(CLOCK.sizeof);
   const p2m = planner.reserve(P2M_BYTES);
   const regions = Array.from({ length: vcpus }, () => ({
     cpu: planner.reserve(VCPU_BYTES),
@@ -55,13 +81,14 @@ export function planMachine(pvh: PvhPlan, vcpus: number): MachinePlan {
   const ioapic = planner.reserve(IOAPIC_BYTES);
   const xen = planner.reserve(planDomain({ vcpus, grantFrames: GRANT_FRAMES }).size);
   const ram = planner.reserve(pvhBackingBytes(pvh), 1 << 16);
+  const spare = planner.reserve(spareBytes, PAGE_SIZE);
   if (planner.size > ARENA_LIMIT) {
-    const spare = Math.floor((ARENA_LIMIT - (planner.size - pvh.ramBytes)) / (1 << 20));
+    const most = Math.floor((ARENA_LIMIT - (planner.size - pvh.ramBytes)) / (1 << 20));
     throw new MachineError(
       'memory-too-large',
       `${pvh.ramBytes / (1 << 20)} MiB of guest memory do not fit`,
-      `give at most ${spare}MiB`,
+      `give at most ${most}MiB`,
     );
   }
-  return { size: planner.size, control, p2m, vcpus: regions, ioapic, xen, ram, grantFrames: GRANT_FRAMES };
+  return { size: planner.size, control, clock, p2m, vcpus: regions, ioapic, xen, ram, spare, grantFrames: GRANT_FRAMES };
 }

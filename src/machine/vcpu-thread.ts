@@ -1,213 +1,112 @@
-// One virtual CPU's thread: engine, local APIC, timers and hypercalls, and the loop that connects them.
-
+// One virtual CPU's thread: the loop that runs the guest, serves its exits, and sleeps.
 import { RUNSTATE } from '../abi/xen/shared-info.ts';
-import { WasmEngine } from '../cpu/engine.ts';
 import { FLAG, STATE } from '../cpu/state.ts';
-import { ApicBus } from '../devices/apic/apic-bus.ts';
-import { ApicPage } from '../devices/apic/apic-page.ts';
-import { IOAPIC_RANGE, Ioapic, ioapicTrace } from '../devices/apic/ioapic.ts';
-import { LocalApic, lapicTrace } from '../devices/apic/lapic.ts';
 import { serveApicMmio, serveApicMsr } from '../devices/apic/lapic-exits.ts';
-import { DEFAULT_BUS_HZ } from '../devices/apic/lapic-timer.ts';
-import { DEBUG_PORT, DebugPort } from '../devices/debug-port.ts';
-import { IoBus, ioTrace } from '../devices/io-bus.ts';
-import { GuestMemory } from '../memory/guest-memory.ts';
-import { AlarmClock } from '../time/clock.ts';
-import { EXIT, GPR } from '../vcpu/contract.ts';
-import { isXenMsr, readXenMsr, writeXenMsr } from '../xen/calls/hypercall-page.ts';
-import { Hypercalls } from '../xen/calls/hypercalls.ts';
-import { type CpuidResult, isHypervisorLeaf, xenCpuid } from '../xen/cpuid.ts';
-import { XenDomain } from '../xen/domain.ts';
-import { XenVcpu } from '../xen/vcpu.ts';
+import { EXIT, type ExitReason } from '../vcpu/contract.ts';
 import { describeCrash } from './crash-report.ts';
-import { hostTime, type TimeOrigin } from './host-time.ts';
-import { kickVcpu } from './kick.ts';
-import { CONTROL, type MachinePlan } from './machine-plan.ts';
-import { IOAPIC_ID } from './pvh/acpi.ts';
+import { CONTROL } from './machine-plan.ts';
 import { enterPvh } from './pvh/enter.ts';
-import type { PvhEntry } from './pvh/load.ts';
 import { RunBudget } from './run-budget.ts';
-import { TraceBatch, type TraceLine } from './trace-batch.ts';
-import { enableTracepoints } from './tracepoints.ts';
-
-/** Frequency of the guest's TSC in kHz: one tick a nanosecond. */
-export const TSC_KHZ = 1_000_000;
-/** What a vCPU thread is started with. Plain data but for the memory. */
-export interface VcpuThreadData {
-  readonly memory: WebAssembly.Memory;
-  readonly plan: MachinePlan;
-  readonly vcpuId: number;
-  readonly origin: TimeOrigin;
-  readonly entry: PvhEntry;
-  readonly ioapic: boolean;
-  /** Globs of tracepoints to turn on. */
-  readonly trace: readonly string[];
-}
-
-/** What it posts. */
-export type VcpuMessage =
-  | { readonly type: 'doorbell' }
-  /** Bytes for the host's log: the debug port and CONSOLEIO_write. */
-  | { readonly type: 'log'; readonly bytes: Uint8Array }
-  | { readonly type: 'trace'; readonly lines: readonly TraceLine[] }
-  /** The domain shut itself down; `reason` is SHUTDOWN_*, `report` the registers at that moment. */
-  | { readonly type: 'shutdown'; readonly reason: number; readonly report: string; readonly retired: number }
-  /** A triple fault: `report` shows where. */
-  | { readonly type: 'crash'; readonly report: string; readonly retired: number }
-  | { readonly type: 'stopped'; readonly report: string; readonly retired: number };
+import { serveHypercall, serveXenMsr } from './vcpu-exits.ts';
+import { buildVcpu, type VcpuMessage, type VcpuParts, type VcpuThreadData } from './vcpu-parts.ts';
 
 /** Runs the vCPU until the domain ends. Blocks the thread. */
 export function runVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => void): void {
-  const { plan, vcpuId } = data;
-  const regions = plan.vcpus[vcpuId];
-  if (regions === undefined) throw new RangeError(`the plan has no vCPU ${vcpuId}`);
-  const memory = new GuestMemory(data.memory.buffer as unknown as SharedArrayBuffer, plan.p2m.at);
-  const nowNs = hostTime(data.origin);
-  const clock = new AlarmClock(nowNs);
-  const { i32 } = memory;
-  const trace = new TraceBatch(nowNs, i32, (plan.control.at + CONTROL.traceBacklog) >>> 2, (lines) =>
-    post({ type: 'trace', lines }),
-  );
-  const end = (message: VcpuMessage): void => {
-    trace.flush();
-    post(message);
-  };
+  const parts = buildVcpu(data, post);
+  if (data.vcpuId === 0) enterPvh(parts.engine, data.entry);
+  const loop = new VcpuLoop(data, parts, post);
+  const last = loop.run();
+  parts.trace.flush();
+  post(last);
+}
 
-  const kick = (id: number): void => kickVcpu(memory, plan, id);
-  const domain = new XenDomain({
-    memory,
-    region: plan.xen,
-    kick,
-    wakeBackends: () => {
-      if (Atomics.exchange(i32, (plan.control.at + CONTROL.doorbell) >> 2, 1) === 0) post({ type: 'doorbell' });
-    },
-    trace: trace.sink,
-  });
-  enableTracepoints(domain.trace, 'xen', data.trace);
+class VcpuLoop {
+  readonly #parts: VcpuParts;
+  readonly #post: (message: VcpuMessage) => void;
+  readonly #i32: Int32Array;
+  readonly #budget = new RunBudget();
+  /** Indices of the shared words. */
+  readonly #request: number;
+  readonly #stop: number;
+  readonly #pause: number;
+  readonly #parked: number;
+  readonly #flush: number;
+  #halted = false;
+  #lapicWasEnabled = false;
+  /** The domain's shutdown has been told. */
+  #toldShutdown = false;
 
-  const busTrace = ioTrace(trace.sink);
-  enableTracepoints(busTrace, 'io', data.trace);
-  const bus = new IoBus(busTrace);
-  bus.registerPorts('xen debug', DEBUG_PORT, new DebugPort((byte) => post({ type: 'log', bytes: Uint8Array.of(byte) })));
-
-  let lapicWasEnabled = false;
-  const slots = plan.vcpus.map(({ apic }, id) => ({ page: new ApicPage(memory.buffer, apic), wake: () => kick(id) }));
-  const apicBus = new ApicBus(slots);
-  const pinTrace = ioapicTrace(trace.sink);
-  enableTracepoints(pinTrace, 'ioapic', data.trace);
-  const ioapic = data.ioapic
-    ? new Ioapic(memory.buffer, plan.ioapic, (message) => void apicBus.deliver(message), pinTrace)
-    : undefined;
-  if (ioapic !== undefined) {
-    if (vcpuId === 0) ioapic.reset(IOAPIC_ID);
-    bus.registerMmio('ioapic', IOAPIC_RANGE, ioapic);
+  constructor(data: VcpuThreadData, parts: VcpuParts, post: (message: VcpuMessage) => void) {
+    this.#parts = parts;
+    this.#post = post;
+    this.#i32 = parts.memory.i32;
+    const control = data.plan.control.at;
+    this.#request = (parts.regions.cpu.at + STATE.request) >> 2;
+    this.#stop = (control + CONTROL.stop) >> 2;
+    this.#pause = (control + CONTROL.pause) >> 2;
+    this.#parked = (control + CONTROL.parked) >> 2;
+    this.#flush = ((control + CONTROL.flush) >> 2) + data.vcpuId;
   }
-  const apicTrace = lapicTrace(trace.sink);
-  enableTracepoints(apicTrace, 'lapic', data.trace);
-  const lapic = new LocalApic(
-    memory.buffer,
-    regions.apic,
-    { id: vcpuId * 2, bootstrap: vcpuId === 0, clock, tscKHz: TSC_KHZ, tscOffset: () => engine.cpu.get64(STATE.tscOffset) },
-    { send: (message) => void apicBus.deliver(message, lapic.page), eoi: (vector) => ioapic?.eoi(vector), wake: () => {} },
-    apicTrace,
-  );
 
-  const words: CpuidResult = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
-  const engine: WasmEngine = new WasmEngine({
-    vcpuId,
-    memory,
-    wasmMemory: data.memory,
-    vcpuRegion: regions.cpu,
-    codeRegion: regions.code,
-    ticks: () => (BigInt(Math.floor(nowNs())) * BigInt(TSC_KHZ)) / 1_000_000n,
-    cpuid: {
-      apicId: vcpuId * 2,
-      vcpuCount: plan.vcpus.length,
-      get apicEnabled() {
-        return lapic.page.hardwareEnabled;
-      },
-      tscKHz: TSC_KHZ,
-      crystalHz: DEFAULT_BUS_HZ,
-      hypervisor: (leaf, subleaf) => {
-        if (!isHypervisorLeaf(leaf)) return undefined;
-        xenCpuid(vcpu, leaf, subleaf, words);
-        return [words.eax, words.ebx, words.ecx, words.edx];
-      },
-    },
-    cr8: {
-      read: () => lapic.cr8,
-      write: (value) => {
-        lapic.cr8 = value;
-      },
-    },
-  });
-  const vcpu: XenVcpu = new XenVcpu({
-    domain,
-    id: vcpuId,
-    clock,
-    caller: engine,
-    deliverVector: (vector) => {
-      if (lapic.page.enabled) lapic.postInterrupt(vector, false);
-    },
-    tscOffset: () => engine.cpu.get64(STATE.tscOffset),
-  });
-  const hypercalls = new Hypercalls(vcpu, {
-    flushTlbs: () => engine.flushTlb(),
-    consoleWrite: (bytes) => post({ type: 'log', bytes: bytes.slice() }),
-  });
-  enterPvh(engine, data.entry);
-
-  const requestWord = (regions.cpu.at + STATE.request) >> 2;
-  const stopWord = (plan.control.at + CONTROL.stop) >> 2;
-
-  /** Blocks until somebody kicks, or the next timer is due. */
-  const sleep = (): void => {
-    vcpu.enter(RUNSTATE.blocked);
-    trace.flush();
-    const ns = clock.nextDeadlineNs() - nowNs();
-    if (ns > 0) Atomics.wait(i32, requestWord, 0, ns / 1e6);
-  };
-
-  const budget = new RunBudget();
-  let halted = false;
-  for (;;) {
-    if (Atomics.load(i32, stopWord) !== 0)
-      return end({ type: 'stopped', report: describeCrash(engine), retired: engine.retired });
-    Atomics.store(i32, requestWord, 0);
-    clock.runDue();
-    vcpu.service();
-    trace.flushDue();
-    if (domain.shutdownReason >= 0) {
-      return end({ type: 'shutdown', reason: domain.shutdownReason, report: describeCrash(engine), retired: engine.retired });
+  /** Returns the message that the thread ends with. */
+  run(): VcpuMessage {
+    const { clock, domain, engine, trace, vcpu } = this.#parts;
+    const i32 = this.#i32;
+    for (;;) {
+      if (Atomics.load(i32, this.#stop) !== 0) return { type: 'stopped', report: describeCrash(engine) };
+      Atomics.store(i32, this.#request, 0);
+      if (Atomics.load(i32, this.#pause) !== 0 || domain.shutdownReason >= 0) {
+        this.#park();
+        continue;
+      }
+      if (Atomics.load(i32, this.#flush) !== 0) {
+        Atomics.store(i32, this.#flush, 0);
+        engine.flushTlb();
+      }
+      clock.runDue();
+      vcpu.service();
+      trace.flushDue();
+      if (!this.#enter()) {
+        this.#sleep();
+        continue;
+      }
+      const startNs = clock.nowNs();
+      const startRetired = engine.retired;
+      const exit = engine.run(this.#budget.before(clock.nextDeadlineNs() - startNs));
+      if (exit === EXIT.budget) this.#budget.ran(engine.retired - startRetired, clock.nowNs() - startNs);
+      else if (exit === EXIT.shutdown) return { type: 'crash', report: describeCrash(engine) };
+      else this.#serve(exit);
+      this.#watchApic();
     }
+  }
+
+  /** Takes what is to be taken before the guest runs. False when the vCPU has to sleep. */
+  #enter(): boolean {
+    const { engine, lapic, vcpu } = this.#parts;
     if (lapic.takeNmi() || vcpu.state.takeNmi()) {
       engine.nmi();
-      halted = false;
+      this.#halted = false;
     }
     const callback = vcpu.callbackVector();
     const vector = callback >= 0 ? callback : lapic.hasInterrupt();
     const deliverable = vector >= 0 && engine.canInterrupt;
-    if (deliverable) halted = false;
-    if (halted || !vcpu.mayRun(deliverable)) {
-      sleep();
-      continue;
-    }
+    if (deliverable) this.#halted = false;
+    if (this.#halted || !vcpu.mayRun(deliverable)) return false;
     vcpu.enter(RUNSTATE.running);
     if (deliverable) {
       if (callback < 0) lapic.acknowledge(vector);
       engine.interrupt(vector);
     } else if (vector >= 0) engine.requestInterruptWindow();
+    return true;
+  }
 
-    const startNs = nowNs();
-    const startRetired = engine.retired;
-    switch (engine.run(budget.before(clock.nextDeadlineNs() - startNs))) {
-      case EXIT.budget:
-        budget.ran(engine.retired - startRetired, nowNs() - startNs);
-        break;
+  #serve(exit: ExitReason): void {
+    const { bus, domain, engine, hypercalls, lapic, vcpu } = this.#parts;
+    switch (exit) {
       case EXIT.hlt:
-        halted = true;
+        this.#halted = true;
         // As in Xen, that is how a guest without another way powers off: a PVH Linux has none.
-        if ((engine.cpu.get32(STATE.eflags) & FLAG.if) === 0) domain.takeDown(vcpuId);
+        if ((engine.cpu.get32(STATE.eflags) & FLAG.if) === 0) domain.takeDown(vcpu.id);
         break;
       case EXIT.hypercall:
         serveHypercall(engine, hypercalls);
@@ -223,42 +122,48 @@ export function runVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => vo
         engine.completeMsr(apic === 'other' ? serveXenMsr(domain, engine) : apic === 'ok');
         break;
       }
-      case EXIT.shutdown:
-        return end({ type: 'crash', report: describeCrash(engine), retired: engine.retired });
       default:
         break;
     }
-    // An upcall that the guest's disabled APIC dropped is raised again once it is enabled.
-    const enabled = lapic.page.enabled;
-    if (enabled && !lapicWasEnabled) vcpu.lapicEnabled();
-    lapicWasEnabled = enabled;
   }
-}
 
-/** The registers of the calling convention: abi.md of public/xen.h, 64-bit and 32-bit. */
-const ARGUMENTS64 = [GPR.rdi, GPR.rsi, GPR.rdx, GPR.r10, GPR.r8, GPR.r9] as const;
-const ARGUMENTS32 = [GPR.rbx, GPR.rcx, GPR.rdx, GPR.rsi, GPR.rdi, GPR.rbp] as const;
-
-function serveHypercall(engine: WasmEngine, hypercalls: Hypercalls): void {
-  const { longMode, cpu } = engine;
-  const registers = longMode ? ARGUMENTS64 : ARGUMENTS32;
-  for (let i = 0; i < 6; i++) {
-    const register = registers[i] as number;
-    hypercalls.args.u32[i * 2] = cpu.gpr32(register);
-    hypercalls.args.u32[i * 2 + 1] = longMode ? cpu.get32(register * 8 + 4) : 0;
+  /** An upcall that the guest's disabled APIC dropped is raised again once it is enabled. */
+  #watchApic(): void {
+    const { lapic, vcpu } = this.#parts;
+    const { enabled } = lapic.page;
+    if (enabled && !this.#lapicWasEnabled) vcpu.lapicEnabled();
+    this.#lapicWasEnabled = enabled;
   }
-  // A number beyond 32 bits is as unknown as any other.
-  const nr = longMode && cpu.get32(GPR.rax * 8 + 4) !== 0 ? -1 : cpu.gpr32(GPR.rax);
-  const result = hypercalls.call(engine, nr);
-  engine.completeHypercall(longMode ? BigInt(result) : BigInt(result >>> 0));
-}
 
-/** False raises #GP(0). */
-function serveXenMsr(domain: XenDomain, engine: WasmEngine): boolean {
-  const { exit } = engine;
-  if (!isXenMsr(exit.msr)) return false;
-  if (exit.write) return writeXenMsr(domain, engine, exit.msr, exit.dataLow, exit.dataHigh);
-  exit.dataLow = 0;
-  exit.dataHigh = 0;
-  return readXenMsr(exit.msr);
+  /** Blocks until somebody kicks, or the next timer is due. */
+  #sleep(): void {
+    const { clock, trace, vcpu } = this.#parts;
+    vcpu.enter(RUNSTATE.blocked);
+    trace.flush();
+    const ns = clock.nextDeadlineNs() - clock.nowNs();
+    if (ns > 0) Atomics.wait(this.#i32, this.#request, 0, ns / 1e6);
+  }
+
+  /** Stays out of the guest while the domain is paused or shut down. Guest time stands still meanwhile. */
+  #park(): void {
+    const { domain, engine, trace, vcpu } = this.#parts;
+    const reason = domain.shutdownReason;
+    trace.flush();
+    if (reason >= 0 && !this.#toldShutdown) this.#post({ type: 'shutdown', reason, report: describeCrash(engine) });
+    this.#toldShutdown = reason >= 0;
+    vcpu.runStateChanged(false);
+    Atomics.add(this.#i32, this.#parked, 1);
+    this.#post({ type: 'parked' });
+    for (;;) {
+      const mayGo = Atomics.load(this.#i32, this.#pause) === 0 && domain.shutdownReason < 0;
+      if (mayGo || Atomics.load(this.#i32, this.#stop) !== 0) break;
+      Atomics.wait(this.#i32, this.#request, 0);
+      Atomics.store(this.#i32, this.#request, 0);
+    }
+    Atomics.sub(this.#i32, this.#parked, 1);
+    this.#toldShutdown = false;
+    // What lies where may have changed while nobody ran.
+    engine.flushTlb();
+    vcpu.runStateChanged(true);
+  }
 }

@@ -1,5 +1,6 @@
 // A domain on Node: files by their paths, memory as people write it, and a vCPU in a worker.
-import { type BuildOptions, buildDomain, type Domain, type DomainConfig } from '../machine/domain.ts';
+import { buildDomain, type Domain } from '../machine/domain.ts';
+import type { BuildOptions, DomainConfig } from '../machine/domain-config.ts';
 import { parseMemorySize } from '../machine/memory-size.ts';
 import { readGuestFile } from './guest-file.ts';
 import { nodeHost } from './node-host.ts';

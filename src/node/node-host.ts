@@ -1,6 +1,6 @@
 // vCPU threads as Node workers.
 import { Worker } from 'node:worker_threads';
-import type { VcpuHost } from '../machine/domain.ts';
+import type { VcpuHost } from '../machine/domain-config.ts';
 
 export const nodeHost: VcpuHost = {
   start(data, onMessage, onFailure) {

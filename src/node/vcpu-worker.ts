@@ -1,6 +1,7 @@
 // The worker that a vCPU runs in.
 import { parentPort, workerData } from 'node:worker_threads';
-import { runVcpu, type VcpuThreadData } from '../machine/vcpu-thread.ts';
+import type { VcpuThreadData } from '../machine/vcpu-parts.ts';
+import { runVcpu } from '../machine/vcpu-thread.ts';
 import { allocateRegistersWell } from './register-allocation.ts';
 
 const port = parentPort;

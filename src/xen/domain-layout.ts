@@ -52,7 +52,7 @@ export const DomainHeader = struct(256, {
   free_pages_max: u32,
   /** EMULATION bits. */
   emulation: u32,
-  reserved: { ...u32, size: 108 },
+  reserved: { ...u32, size: 116 },
 });
 /** What the platform has beyond that of a PVH domain. */
 export const EMULATION = { pirq: 1, viridian: 2 } as const;

@@ -109,6 +109,13 @@ export class XenVcpu {
     if (now - State.time_updated.get(this.domain.memory.view, this.state.at) >= TIME_MAX_AGE_NS) this.publishTime();
   }
 
+  /** The domain was paused or goes on. Called on the vCPU's thread, out of the guest; guest time stands still in between. */
+  runStateChanged(running: boolean): void {
+    if (!running) return;
+    this.timers.sync();
+    this.publishTime();
+  }
+
   /** Writes the current pvclock pair to vcpu_info and the registered areas. Call it also when the guest changes its TSC. */
   publishTime(): void {
     const { memory } = this.domain;

@@ -1,0 +1,78 @@
+// What a domain is built from, and how it ends.
+import { SHUTDOWN } from '../abi/xen/sched.ts';
+import type { TraceLine } from './trace-batch.ts';
+import type { VcpuMessage, VcpuThreadData } from './vcpu-parts.ts';
+
+/** What starts threads; each host has its own. */
+export interface VcpuHost {
+  /** Starts `runVcpu(data, …)` on a thread of its own. */
+  start(data: VcpuThreadData, onMessage: (message: VcpuMessage) => void, onFailure: (error: Error) => void): VcpuThreadHandle;
+}
+export interface VcpuThreadHandle {
+  /** Resolves when the thread is gone. */
+  end(): Promise<void>;
+}
+
+export interface DomainConfig {
+  /** ELF or bzImage with a PVH entry. */
+  readonly kernel: Uint8Array;
+  readonly initrd?: Uint8Array;
+  readonly commandLine?: string;
+  /** Bytes of RAM, a multiple of 4 KiB. */
+  readonly memoryBytes: number;
+  /** The most that a balloon may reach, as bytes. Default: `memoryBytes`. */
+  readonly maxMemoryBytes?: number;
+  /** Letters, digits and `_.:+-`. Default "guest". */
+  readonly name?: string;
+  /** The guest's own domain number, 1..32751 (DOMID_FIRST_RESERVED is 0x7ff0). Default 1. */
+  readonly id?: number;
+  /** 16 bytes; default: random. */
+  readonly uuid?: Uint8Array;
+  /**
+   * 1..128, default 1. The others wait for VCPUOP_initialise and VCPUOP_up, or for a start-up IPI. Code that one vCPU writes
+   * and another runs is not seen in time yet, so an SMP kernel is not safe.
+   */
+  readonly vcpus?: number;
+  /** What an HVM domain has beyond a PVH domain; all off by default. See the platform's `DomainConfig.emulation`. */
+  readonly emulation?: { readonly pirq?: boolean; readonly viridian?: boolean };
+  /** Tracepoints to turn on, as globs: `xen.*`. */
+  readonly trace?: readonly string[];
+  /** Where they go; default: nowhere. */
+  readonly onTrace?: (line: TraceLine) => void;
+  /** Bytes the guest writes to the debug port or by CONSOLEIO_write. */
+  readonly onLog?: (bytes: Uint8Array) => void;
+}
+
+/** `suspended`: the guest has suspended itself and waits for `resume`. */
+export type DomainState = 'built' | 'running' | 'paused' | 'suspended' | 'shutdown' | 'crashed' | 'destroyed';
+
+/** How a domain ended. */
+export interface DomainEnd {
+  readonly reason: 'poweroff' | 'reboot' | 'crash' | 'watchdog' | 'triple-fault' | 'destroyed';
+  /** Registers as text: of a crash, and of where the vCPU was when the domain was destroyed. */
+  readonly report?: string;
+  /** Instructions the guest ran. */
+  readonly retired: number;
+}
+
+/** How a shutdown that is an end is called; the others (suspend, soft reset) are not. */
+export const END_REASON: Readonly<Record<number, DomainEnd['reason']>> = {
+  [SHUTDOWN.poweroff]: 'poweroff',
+  [SHUTDOWN.reboot]: 'reboot',
+  [SHUTDOWN.crash]: 'crash',
+  [SHUTDOWN.watchdog]: 'watchdog',
+};
+
+/** What building a domain is busy with. */
+export interface BuildProgress {
+  readonly stage: 'read' | 'unpack' | 'load';
+  /** 0 when the stage begins, `total` when it is over. */
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface BuildOptions {
+  /** Gives up building. */
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: BuildProgress) => void;
+}

@@ -1,0 +1,168 @@
+// What one vCPU's thread is made of: engine, local APIC, I/O bus, and its view of the Xen platform, connected.
+import { WasmEngine } from '../cpu/engine.ts';
+import { STATE } from '../cpu/state.ts';
+import { ApicBus } from '../devices/apic/apic-bus.ts';
+import { ApicPage } from '../devices/apic/apic-page.ts';
+import { IOAPIC_RANGE, Ioapic, ioapicTrace } from '../devices/apic/ioapic.ts';
+import { LocalApic, lapicTrace } from '../devices/apic/lapic.ts';
+import { DEFAULT_BUS_HZ } from '../devices/apic/lapic-timer.ts';
+import { DEBUG_PORT, DebugPort } from '../devices/debug-port.ts';
+import { IoBus, ioTrace } from '../devices/io-bus.ts';
+import { GuestMemory } from '../memory/guest-memory.ts';
+import { AlarmClock } from '../time/clock.ts';
+import { Hypercalls } from '../xen/calls/hypercalls.ts';
+import { type CpuidResult, isHypervisorLeaf, xenCpuid } from '../xen/cpuid.ts';
+import { XenDomain } from '../xen/domain.ts';
+import { XenVcpu } from '../xen/vcpu.ts';
+import { GuestClock, type TimeOrigin } from './guest-clock.ts';
+import { flushTlbs, kickVcpu } from './kick.ts';
+import { CONTROL, type MachinePlan, type VcpuRegions } from './machine-plan.ts';
+import { IOAPIC_ID } from './pvh/acpi.ts';
+import type { PvhEntry } from './pvh/load.ts';
+import { TraceBatch, type TraceLine } from './trace-batch.ts';
+import { enableTracepoints } from './tracepoints.ts';
+
+/** Frequency of the guest's TSC in kHz: one tick a nanosecond. */
+export const TSC_KHZ = 1_000_000;
+
+/** What a vCPU thread is started with. Plain data but for the memory. */
+export interface VcpuThreadData {
+  readonly memory: WebAssembly.Memory;
+  readonly plan: MachinePlan;
+  readonly vcpuId: number;
+  readonly origin: TimeOrigin;
+  /** Where the boot vCPU starts. */
+  readonly entry: PvhEntry;
+  readonly ioapic: boolean;
+  /** Globs of tracepoints to turn on. */
+  readonly trace: readonly string[];
+}
+
+/** What it posts. */
+export type VcpuMessage =
+  | { readonly type: 'doorbell' }
+  /** Bytes for the host's log: the debug port and CONSOLEIO_write. */
+  | { readonly type: 'log'; readonly bytes: Uint8Array }
+  | { readonly type: 'trace'; readonly lines: readonly TraceLine[] }
+  /** The vCPU has left the guest, as it was asked to, and waits. */
+  | { readonly type: 'parked' }
+  /** The domain has shut itself down; `reason` is SHUTDOWN_*, `report` the registers at that moment. The vCPU parks. */
+  | { readonly type: 'shutdown'; readonly reason: number; readonly report: string }
+  /** A triple fault: `report` shows where. The thread ends. */
+  | { readonly type: 'crash'; readonly report: string }
+  /** The thread ends because it was told to. */
+  | { readonly type: 'stopped'; readonly report: string };
+
+export interface VcpuParts {
+  readonly memory: GuestMemory;
+  readonly regions: VcpuRegions;
+  readonly clock: AlarmClock;
+  readonly trace: TraceBatch;
+  readonly domain: XenDomain;
+  readonly bus: IoBus;
+  readonly lapic: LocalApic;
+  readonly engine: WasmEngine;
+  readonly vcpu: XenVcpu;
+  readonly hypercalls: Hypercalls;
+}
+
+/** Builds a vCPU over the shared memory of its domain. */
+export function buildVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => void): VcpuParts {
+  const { plan, vcpuId } = data;
+  const regions = plan.vcpus[vcpuId];
+  if (regions === undefined) throw new RangeError(`the plan has no vCPU ${vcpuId}`);
+  const memory = new GuestMemory(data.memory.buffer as unknown as SharedArrayBuffer, plan.p2m.at);
+  const { i32 } = memory;
+  const { nowNs } = new GuestClock(data.origin, memory.buffer, plan.clock);
+  const clock = new AlarmClock(nowNs);
+  const trace = new TraceBatch(nowNs, i32, (plan.control.at + CONTROL.traceBacklog) >>> 2, (lines) =>
+    post({ type: 'trace', lines }),
+  );
+  const kick = (id: number): void => kickVcpu(memory, plan, id);
+
+  const domain = new XenDomain({
+    memory,
+    region: plan.xen,
+    kick,
+    wakeBackends: () => {
+      if (Atomics.exchange(i32, (plan.control.at + CONTROL.doorbell) >> 2, 1) === 0) post({ type: 'doorbell' });
+    },
+    trace: trace.sink,
+  });
+  enableTracepoints(domain.trace, 'xen', data.trace);
+
+  const busTrace = ioTrace(trace.sink);
+  enableTracepoints(busTrace, 'io', data.trace);
+  const bus = new IoBus(busTrace);
+  bus.registerPorts('xen debug', DEBUG_PORT, new DebugPort((byte) => post({ type: 'log', bytes: Uint8Array.of(byte) })));
+
+  const slots = plan.vcpus.map(({ apic }, id) => ({ page: new ApicPage(memory.buffer, apic), wake: () => kick(id) }));
+  const apicBus = new ApicBus(slots);
+  const ioapic = data.ioapic ? buildIoapic(data, memory, apicBus, trace) : undefined;
+  if (ioapic !== undefined) bus.registerMmio('ioapic', IOAPIC_RANGE, ioapic);
+  const apicTrace = lapicTrace(trace.sink);
+  enableTracepoints(apicTrace, 'lapic', data.trace);
+  const lapic: LocalApic = new LocalApic(
+    memory.buffer,
+    regions.apic,
+    { id: vcpuId * 2, bootstrap: vcpuId === 0, clock, tscKHz: TSC_KHZ, tscOffset: () => engine.cpu.get64(STATE.tscOffset) },
+    { send: (message) => void apicBus.deliver(message, lapic.page), eoi: (vector) => ioapic?.eoi(vector), wake: () => {} },
+    apicTrace,
+  );
+
+  const words: CpuidResult = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
+  const engine: WasmEngine = new WasmEngine({
+    vcpuId,
+    memory,
+    wasmMemory: data.memory,
+    vcpuRegion: regions.cpu,
+    codeRegion: regions.code,
+    ticks: () => (BigInt(Math.floor(nowNs())) * BigInt(TSC_KHZ)) / 1_000_000n,
+    cpuid: {
+      apicId: vcpuId * 2,
+      vcpuCount: plan.vcpus.length,
+      get apicEnabled() {
+        return lapic.page.hardwareEnabled;
+      },
+      tscKHz: TSC_KHZ,
+      crystalHz: DEFAULT_BUS_HZ,
+      hypervisor: (leaf, subleaf) => {
+        if (!isHypervisorLeaf(leaf)) return undefined;
+        xenCpuid(vcpu, leaf, subleaf, words);
+        return [words.eax, words.ebx, words.ecx, words.edx];
+      },
+    },
+    cr8: {
+      read: () => lapic.cr8,
+      write: (value) => {
+        lapic.cr8 = value;
+      },
+    },
+  });
+  const vcpu: XenVcpu = new XenVcpu({
+    domain,
+    id: vcpuId,
+    clock,
+    caller: engine,
+    deliverVector: (vector) => {
+      if (lapic.page.enabled) lapic.postInterrupt(vector, false);
+    },
+    tscOffset: () => engine.cpu.get64(STATE.tscOffset),
+  });
+  const hypercalls = new Hypercalls(vcpu, {
+    flushTlbs: () => {
+      engine.flushTlb();
+      flushTlbs(memory, plan, vcpuId);
+    },
+    consoleWrite: (bytes) => post({ type: 'log', bytes: bytes.slice() }),
+  });
+  return { memory, regions, clock, trace, domain, bus, lapic, engine, vcpu, hypercalls };
+}
+
+function buildIoapic(data: VcpuThreadData, memory: GuestMemory, apicBus: ApicBus, trace: TraceBatch): Ioapic {
+  const pinTrace = ioapicTrace(trace.sink);
+  enableTracepoints(pinTrace, 'ioapic', data.trace);
+  const ioapic = new Ioapic(memory.buffer, data.plan.ioapic, (message) => void apicBus.deliver(message), pinTrace);
+  if (data.vcpuId === 0) ioapic.reset(IOAPIC_ID);
+  return ioapic;
+}

@@ -240,8 +240,9 @@ export class WasmEngine implements VcpuEngine {
     this.#windowRequested = true;
     this.cpu.i32[STATE.interruptPending >> 2] = 1;
   }
-  completeHypercall(result: bigint): void {
-    this.cpu.setGpr(0, BigInt.asUintN(64, result));
+  completeHypercall(low: number, high: number): void {
+    this.cpu.set32(STATE.gpr, low);
+    this.cpu.set32(STATE.gpr + 4, high);
     this.#finishAwaited();
   }
   completeMsr(ok: boolean): void {

@@ -54,7 +54,7 @@ export class PendingIo {
   }
   /** The instruction, or an iteration of a string instruction, is complete. */
   clear(): void {
-    this.#done.length = 0;
+    if (this.#done.length > 0) this.#done.length = 0;
     this.#position = 0;
   }
   /** Forgets everything: the CPU was reset. */

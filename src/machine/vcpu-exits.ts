@@ -20,7 +20,7 @@ export function serveHypercall(engine: WasmEngine, hypercalls: Hypercalls): void
   // A number beyond 32 bits is as unknown as any other.
   const nr = longMode && cpu.get32(GPR.rax * 8 + 4) !== 0 ? -1 : cpu.gpr32(GPR.rax);
   const result = hypercalls.call(engine, nr);
-  engine.completeHypercall(longMode ? BigInt(result) : BigInt(result >>> 0));
+  engine.completeHypercall(result, longMode && result < 0 ? -1 : 0);
 }
 
 /** False raises #GP(0). */

@@ -20,15 +20,18 @@ class Alarm implements Timer {
   deadlineNs = Number.POSITIVE_INFINITY;
   readonly name: string;
   readonly fire: () => void;
-  constructor(name: string, fire: () => void) {
+  readonly #moved: () => void;
+  constructor(name: string, fire: () => void, moved: () => void) {
     this.name = name;
     this.fire = fire;
+    this.#moved = moved;
   }
   arm(deadlineNs: number): void {
     this.deadlineNs = deadlineNs;
+    this.#moved();
   }
   cancel(): void {
-    this.deadlineNs = Number.POSITIVE_INFINITY;
+    this.arm(Number.POSITIVE_INFINITY);
   }
 }
 
@@ -36,6 +39,8 @@ class Alarm implements Timer {
 export class AlarmClock implements Clock {
   readonly #source: () => number;
   readonly #alarms: Alarm[] = [];
+  /** The earliest deadline, or NaN when it has to be looked up: it is asked for far more often than it changes. */
+  #next = Number.POSITIVE_INFINITY;
 
   constructor(source: () => number) {
     this.#source = source;
@@ -46,28 +51,33 @@ export class AlarmClock implements Clock {
   }
 
   timer(name: string, fire: () => void): Timer {
-    const alarm = new Alarm(name, fire);
+    const alarm = new Alarm(name, fire, () => {
+      this.#next = Number.NaN;
+    });
     this.#alarms.push(alarm);
     return alarm;
   }
 
   /** The earliest armed deadline, or Infinity. */
   nextDeadlineNs(): number {
-    let next = Number.POSITIVE_INFINITY;
-    for (const alarm of this.#alarms) if (alarm.deadlineNs < next) next = alarm.deadlineNs;
-    return next;
+    if (Number.isNaN(this.#next)) {
+      this.#next = Number.POSITIVE_INFINITY;
+      for (const alarm of this.#alarms) if (alarm.deadlineNs < this.#next) this.#next = alarm.deadlineNs;
+    }
+    return this.#next;
   }
 
   /** Fires every timer that is due, earliest first. A timer re-armed into the past waits for the next call. */
   runDue(): void {
+    if (this.nextDeadlineNs() === Number.POSITIVE_INFINITY) return;
     const now = this.#source();
-    for (;;) {
+    while (this.nextDeadlineNs() <= now) {
       let due: Alarm | undefined;
       for (const alarm of this.#alarms) {
         if (alarm.deadlineNs <= now && (due === undefined || alarm.deadlineNs < due.deadlineNs)) due = alarm;
       }
       if (due === undefined) return;
-      due.deadlineNs = Number.POSITIVE_INFINITY;
+      due.cancel();
       due.fire();
       if (due.deadlineNs <= now) return;
     }

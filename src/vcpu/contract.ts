@@ -103,8 +103,8 @@ export interface VcpuEngine extends GuestCaller {
   nmi(): void;
   /** Ask `run` to return as soon as `canInterrupt` becomes true. */
   requestInterruptWindow(): void;
-  /** Answers the `hypercall` exit: writes RAX and moves past the instruction. */
-  completeHypercall(result: bigint): void;
+  /** Answers the `hypercall` exit: writes RAX, given in halves, and moves past the instruction. */
+  completeHypercall(low: number, high: number): void;
   /** Answers the `msr` exit: `ok` false raises #GP(0) instead. */
   completeMsr(ok: boolean): void;
   /** Drops every cached translation. */

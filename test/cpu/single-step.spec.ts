@@ -149,7 +149,7 @@ describe('instructions that the machine completes', () => {
   it('VMCALL is trapped behind it, when answered', () => {
     m.start('long', { flags: TF }).code('0f01c1 cd80');
     expect(m.run()).toMatchObject({ exit: EXIT.hypercall });
-    m.engine.completeHypercall(7n);
+    m.engine.completeHypercall(7, 0);
     expect(m.run()).toMatchObject({ vector: db, rip: BigInt(AT.code + 3) });
     expect(m.gpr(rax)).toBe(7n);
   });

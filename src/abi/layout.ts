@@ -40,6 +40,11 @@ export const u32: Type<number> = {
   align: 4,
   at: (o) => ({ offset: o, get: (v, at) => v.getUint32(at + o, true), set: (v, at, x) => v.setUint32(at + o, x, true) }),
 };
+export const s32: Type<number> = {
+  size: 4,
+  align: 4,
+  at: (o) => ({ offset: o, get: (v, at) => v.getInt32(at + o, true), set: (v, at, x) => v.setInt32(at + o, x, true) }),
+};
 export const u64: Type<bigint> = {
   size: 8,
   align: 8,

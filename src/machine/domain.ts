@@ -1,6 +1,13 @@
 // A domain: its memory, its vCPU threads, its console, and its life from building to its end.
 import { SHUTDOWN } from '../abi/xen/sched.ts';
 import { STATE } from '../cpu/state.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { InspectTree } from '../util/inspect/inspect-node.ts';
+import { type EventChannelInfo, injectEvent, listEventChannels } from '../xen/events/inspect-events.ts';
+import { type GrantListing, listGrants } from '../xen/grants/inspect-grants.ts';
+import { XenStore } from '../xen/store/store.ts';
+import { StoreClient } from '../xen/store/store-client.ts';
+import { formatUuid, requestShutdown, type ShutdownRequest } from '../xen/store/toolstack.ts';
 import {
   type BuildOptions,
   type DomainConfig,
@@ -11,10 +18,12 @@ import {
 } from './domain-config.ts';
 import { GuestClock, timeOrigin } from './guest-clock.ts';
 import { GuestConsole } from './guest-console.ts';
+import { inspectDomain } from './inspect-domain.ts';
 import { buildImage, type MachineImage } from './machine-image.ts';
 import { CONTROL } from './machine-plan.ts';
 import { PlatformSide } from './platform-side.ts';
 import type { PvhEntry } from './pvh/load.ts';
+import { readRegisters, type VcpuRegisters } from './registers.ts';
 import { traceBatchRead } from './trace-batch.ts';
 import type { VcpuMessage } from './vcpu-parts.ts';
 import { VcpuThreads } from './vcpu-threads.ts';
@@ -35,6 +44,8 @@ export async function buildDomain(config: DomainConfig, host: VcpuHost, options:
 /** States in which the guest is there: it runs, or could go on. */
 const ALIVE: ReadonlySet<DomainState> = new Set(['running', 'paused', 'suspended']);
 
+export type StateListener = (state: DomainState, cause?: 'reset') => void;
+
 /** A request that the domain's state does not allow. `message` says which. */
 export class DomainStateError extends Error {
   override readonly name = 'DomainStateError';
@@ -45,10 +56,13 @@ export class Domain implements AsyncDisposable {
   /** Resolves when the domain has ended, however it did. Rejects on a failure of the monitor itself. */
   readonly ended: Promise<DomainEnd>;
   readonly #image: MachineImage;
+  /** XenStore, as domain 0 sees it. */
+  readonly xenstore: StoreClient;
   readonly #origin = timeOrigin();
+  readonly #store = new XenStore();
   readonly #clock: GuestClock;
   readonly #threads: VcpuThreads;
-  readonly #stateListeners = new Set<(state: DomainState) => void>();
+  readonly #stateListeners = new Set<StateListener>();
   readonly #runListeners = new Set<(running: boolean) => void>();
   #entry: PvhEntry;
   #platform: PlatformSide;
@@ -70,6 +84,7 @@ export class Domain implements AsyncDisposable {
     this.#entry = image.load();
     this.#clock = new GuestClock(this.#origin, image.memory.buffer, image.plan.clock);
     this.console = new GuestConsole((bytes) => this.#type(bytes));
+    this.xenstore = new StoreClient(this.#store);
     this.#platform = this.#connect();
     this.#threads = new VcpuThreads({
       host,
@@ -89,12 +104,31 @@ export class Domain implements AsyncDisposable {
     return this.#image.config.name ?? 'guest';
   }
 
+  /** The guest's physical memory, as it is while the guest runs. */
+  get memory(): GuestMemory {
+    return this.#image.memory;
+  }
+
+  /** 8-4-4-4-12 hexadecimal digits. */
+  get uuid(): string {
+    return formatUuid(this.#image.uuid);
+  }
+
+  get vcpus(): number {
+    return this.#image.vcpus;
+  }
+
+  /** Bytes of RAM it was given at the start. */
+  get memoryBytes(): number {
+    return this.#image.config.memoryBytes;
+  }
+
   get state(): DomainState {
     return this.#state;
   }
 
-  /** Called with each new state. The result stops it. */
-  onStateChange(listener: (state: DomainState) => void): Disposable {
+  /** Called with each new state, and after a reset, whose cause is 'reset'. The result stops it. */
+  onStateChange(listener: StateListener): Disposable {
     this.#stateListeners.add(listener);
     return { [Symbol.dispose]: () => void this.#stateListeners.delete(listener) };
   }
@@ -158,8 +192,15 @@ export class Domain implements AsyncDisposable {
     this.#entry = this.#image.load();
     this.#clock.reset();
     this.#platform = this.#connect();
-    this.#setState(this.#paused ? 'paused' : 'running');
+    this.#state = this.#paused ? 'paused' : 'running';
     this.#start();
+    for (const listener of this.#stateListeners) listener(this.#state, 'reset');
+  }
+
+  /** Asks the guest, through control/shutdown, to do something about its own end. It may take its time, or not listen. */
+  shutdown(request: ShutdownRequest): void {
+    this.#expectAlive(`ask for ${request} of`);
+    requestShutdown(this.#store, this.id, request);
   }
 
   /**
@@ -170,7 +211,7 @@ export class Domain implements AsyncDisposable {
     if (this.#state !== 'suspended') throw new DomainStateError(`the domain is ${this.#state}, not suspended`);
     await this.#threads.settled();
     if (options.cancelled !== true) this.#platform.renew();
-    this.#platform.xen.resume();
+    this.#platform.xen.resume({ cancelled: options.cancelled === true });
     this.#setState(this.#paused ? 'paused' : 'running');
     this.#goOn();
     this.#threads.wake();
@@ -183,6 +224,40 @@ export class Domain implements AsyncDisposable {
     if (state === undefined) throw new RangeError(`the domain has no vCPU ${vcpu}`);
     state.requestNmi();
     this.#platform.xen.events.wake(state);
+  }
+
+  /** A vCPU's registers, of a moment when it is out of the guest. */
+  async registers(vcpu = 0): Promise<VcpuRegisters> {
+    const { memory, plan } = this.#image;
+    const regions = plan.vcpus[vcpu];
+    if (regions === undefined) throw new RangeError(`the domain has no vCPU ${vcpu}`);
+    await this.#threads.hold();
+    try {
+      return readRegisters(memory, regions, vcpu);
+    } finally {
+      this.#threads.release();
+    }
+  }
+
+  /** Its event channels that are not closed, in order. */
+  eventChannels(): readonly EventChannelInfo[] {
+    return listEventChannels(this.#platform.xen);
+  }
+
+  /** Makes a port pending and delivers it, as if its other end had sent an event. @throws RangeError when the port is closed */
+  injectEvent(port: number): void {
+    this.#expectAlive('inject an event into');
+    if (!injectEvent(this.#platform.xen, port)) throw new RangeError(`event channel ${port} is not open`);
+  }
+
+  /** Its grant table's entries in use, in order. */
+  grants(): readonly GrantListing[] {
+    return listGrants(this.#platform.xen);
+  }
+
+  /** Everything there is to see of the domain, as a tree. */
+  inspect(): InspectTree {
+    return inspectDomain(this, this.#platform.xen, this.#store, this.#clock.nowNs());
   }
 
   /** Ends the domain at once, without asking the guest. */
@@ -207,6 +282,7 @@ export class Domain implements AsyncDisposable {
       origin: this.#origin,
       entry: this.#entry,
       ioapic,
+      pirq: config.emulation?.pirq ?? false,
       trace: config.trace ?? [],
     });
   }
@@ -215,6 +291,8 @@ export class Domain implements AsyncDisposable {
     const { config } = this.#image;
     return new PlatformSide({
       image: this.#image,
+      store: this.#store,
+      name: this.name,
       nowNs: this.#clock.nowNs,
       onOutput: (bytes) => this.console.receive(bytes),
       ...(config.onTrace !== undefined && { onTrace: config.onTrace }),
@@ -284,8 +362,7 @@ export class Domain implements AsyncDisposable {
 
   /** Guest time goes on, and the wallclock with it: real time passed meanwhile. */
   #goOn(): void {
-    const stood = this.#clock.start();
-    if (stood > 0) this.#platform.moveWallclock(stood);
+    if (this.#clock.start() > 0) this.#platform.setWallclock();
     this.#tellRunState(true);
   }
 

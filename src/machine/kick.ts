@@ -1,7 +1,7 @@
 // Getting a vCPU's attention from any thread.
 import { REQUEST, STATE } from '../cpu/state.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import { CONTROL, type MachinePlan } from './machine-plan.ts';
+import { CONTROL, FLUSH, type MachinePlan } from './machine-plan.ts';
 
 /** Makes vCPU `id` leave the guest, or wake from its sleep, and look at its state again. */
 export function kickVcpu(memory: GuestMemory, plan: MachinePlan, id: number): void {
@@ -26,7 +26,7 @@ export function stopVcpus(memory: GuestMemory, plan: MachinePlan): void {
 export function flushTlbs(memory: GuestMemory, plan: MachinePlan, except = -1): void {
   for (let id = 0; id < plan.vcpus.length; id++) {
     if (id === except) continue;
-    Atomics.store(memory.i32, ((plan.control.at + CONTROL.flush) >>> 2) + id, 1);
+    Atomics.or(memory.i32, ((plan.control.at + CONTROL.flush) >>> 2) + id, FLUSH.tlb);
     kickVcpu(memory, plan, id);
   }
 }

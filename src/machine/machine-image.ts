@@ -64,6 +64,8 @@ export class MachineImage {
   /** Fills the memory: RAM with kernel, initrd and tables, and the platform's state. No vCPU runs. */
   load(): PvhEntry {
     const { config, memory, plan } = this;
+    // No vCPU is there to be told.
+    memory.onChange(() => {});
     mapPvh(memory, this.#pvh, plan.ram);
     const entry = loadPvh(memory, this.#pvh, this.#pvhConfig);
     const unixMs = Date.now();
@@ -71,8 +73,8 @@ export class MachineImage {
     XenDomain.create(memory, plan.xen, {
       domid: config.id ?? GUEST_DOMID,
       uuid: this.uuid,
-      vcpus: this.vcpus,
-      grantFrames: plan.grantFrames,
+      ...plan.shape,
+      ...(plan.spare.size > 0 && { spare: plan.spare }),
       tscKhz: TSC_KHZ,
       wallclock: { seconds: Math.floor(unixMs / 1000), nanoseconds: (unixMs % 1000) * 1_000_000 },
       memoryMap: this.#pvh.memmap.map(({ at, size, type }) => ({ addr: at, size, type })),

@@ -6,7 +6,7 @@ import { APIC_PAGE_BYTES } from '../devices/apic/apic-page.ts';
 import { IOAPIC_BYTES } from '../devices/apic/ioapic.ts';
 import { ARENA_LIMIT, ArenaPlanner, type Region } from '../memory/arena.ts';
 import { P2M_BYTES } from '../memory/guest-memory.ts';
-import { planDomain } from '../xen/domain-layout.ts';
+import { type DomainShape, planDomain } from '../xen/domain-layout.ts';
 import { pvhBackingBytes } from './pvh/load.ts';
 import { MachineError } from './pvh/machine-error.ts';
 import type { PvhPlan } from './pvh/plan.ts';
@@ -26,10 +26,13 @@ export const CONTROL = {
   pause: 12,
   /** i32: how many of them are parked: they have left the guest, and their registers are in shared memory. */
   parked: 16,
-  /** i32 a vCPU: not 0 asks it to drop its cached translations before it runs on. */
+  /** i32 a vCPU: FLUSH bits, what it is asked to drop before it runs on. */
   flush: 64,
   sizeof: 64 + 4 * MAX_VCPUS,
 } as const;
+
+/** What a vCPU is asked to drop: bits of its word in CONTROL.flush. `frames`: those of its frame list. */
+export const FLUSH = { tlb: 1, frames: 2 } as const;
 
 /** Guest time; see guest-clock.ts. Offsets in `MachinePlan.clock`, f64 each. */
 export const CLOCK = {
@@ -40,11 +43,15 @@ export const CLOCK = {
   sizeof: 16,
 } as const;
 
+/** One vCPU's list of changed frames; see frame-changes.ts. Offsets in its part of `MachinePlan.frameLists`, i32 each. */
+export const FRAME_LIST = { lock: 0, count: 4, frames: 8, limit: 62, sizeof: 256 } as const;
+
 export interface MachinePlan {
   /** Bytes of the shared memory. */
   readonly size: number;
   readonly control: Region;
   readonly clock: Region;
+  readonly frameLists: Region;
   readonly p2m: Region;
   readonly vcpus: readonly VcpuRegions[];
   readonly ioapic: Region;
@@ -52,7 +59,7 @@ export interface MachinePlan {
   readonly ram: Region;
   /** Pages that are not the guest's until its balloon asks for them. */
   readonly spare: Region;
-  readonly grantFrames: number;
+  readonly shape: DomainShape;
 }
 
 export interface VcpuRegions {
@@ -72,6 +79,7 @@ export function planMachine(pvh: PvhPlan, vcpus: number, spareBytes = 0): Machin
   const planner = new ArenaPlanner();
   const control = planner.reserve(CONTROL.sizeof);
   const clock = planner.reserve(CLOCK.sizeof);
+  const frameLists = planner.reserve(vcpus * FRAME_LIST.sizeof);
   const p2m = planner.reserve(P2M_BYTES);
   const regions = Array.from({ length: vcpus }, () => ({
     cpu: planner.reserve(VCPU_BYTES),
@@ -79,7 +87,12 @@ export function planMachine(pvh: PvhPlan, vcpus: number, spareBytes = 0): Machin
     apic: planner.reserve(APIC_PAGE_BYTES),
   }));
   const ioapic = planner.reserve(IOAPIC_BYTES);
-  const xen = planner.reserve(planDomain({ vcpus, grantFrames: GRANT_FRAMES }).size);
+  const shape: DomainShape = {
+    vcpus,
+    grantFrames: GRANT_FRAMES,
+    balloonPages: (pvh.ramBytes + spareBytes) / PAGE_SIZE,
+  };
+  const xen = planner.reserve(planDomain(shape).size);
   const ram = planner.reserve(pvhBackingBytes(pvh), 1 << 16);
   const spare = planner.reserve(spareBytes, PAGE_SIZE);
   if (planner.size > ARENA_LIMIT) {
@@ -90,5 +103,5 @@ export function planMachine(pvh: PvhPlan, vcpus: number, spareBytes = 0): Machin
       `give at most ${most}MiB`,
     );
   }
-  return { size: planner.size, control, clock, p2m, vcpus: regions, ioapic, xen, ram, spare, grantFrames: GRANT_FRAMES };
+  return { size: planner.size, control, clock, frameLists, p2m, vcpus: regions, ioapic, xen, ram, spare, shape };
 }

@@ -1,8 +1,16 @@
-// The platform of a domain as the I/O side sees it: Xen's shared state, and the backends that live in domain 0.
+// The platform of a domain as the I/O side sees it: Xen's shared state, and what lives in domain 0: XenStore and the backends.
+import { HVM_PARAM, SPECIAL_PAGES } from '../abi/xen/hvm.ts';
 import { XenConsole } from '../backends/console.ts';
 import { render, type Sink } from '../trace/points.ts';
 import { XenDomain } from '../xen/domain.ts';
 import { BackendChannels } from '../xen/events/backend-channels.ts';
+import { softReset } from '../xen/soft-reset.ts';
+import { domainPath } from '../xen/store/path.ts';
+import type { XenStore } from '../xen/store/store.ts';
+import { StoreClient } from '../xen/store/store-client.ts';
+import { XenStoreRing } from '../xen/store/store-ring.ts';
+import { introduceDomain, releaseDomain } from '../xen/store/toolstack.ts';
+import { FrameChanges } from './frame-changes.ts';
 import { kickVcpu } from './kick.ts';
 import type { MachineImage } from './machine-image.ts';
 import type { TraceLine } from './trace-batch.ts';
@@ -11,6 +19,9 @@ import { enableTracepoints } from './tracepoints.ts';
 export interface PlatformSideOptions {
   /** Loaded. */
   readonly image: MachineImage;
+  readonly store: XenStore;
+  /** The domain's name. */
+  readonly name: string;
   /** Guest time. */
   readonly nowNs: () => number;
   /** What the guest prints on its console. */
@@ -18,14 +29,17 @@ export interface PlatformSideOptions {
   readonly onTrace?: (line: TraceLine) => void;
 }
 
+const KIB = 1024;
+
 export class PlatformSide {
   readonly xen: XenDomain;
   readonly channels: BackendChannels;
   readonly #options: PlatformSideOptions;
+  readonly #storeRing: XenStoreRing;
   #console: XenConsole;
 
   constructor(options: PlatformSideOptions) {
-    const { image, nowNs, onTrace } = options;
+    const { image, store, nowNs, onTrace } = options;
     this.#options = options;
     const sink: Sink = (name, format, args) => onTrace?.({ atNs: nowNs(), name, text: render(format, args) });
     this.xen = new XenDomain({
@@ -36,8 +50,12 @@ export class PlatformSide {
       trace: sink,
     });
     enableTracepoints(this.xen.trace, 'xen', image.config.trace ?? []);
+    const frameChanges = new FrameChanges(image.memory, image.plan);
+    image.memory.onChange((gfn) => frameChanges.tell(gfn));
     this.channels = new BackendChannels(this.xen);
-    this.xen.offerRing('console');
+    this.#offerRings();
+    this.#introduce();
+    this.#storeRing = new XenStoreRing({ store, domain: this.xen, channels: this.channels });
     this.#console = this.#connectConsole();
   }
 
@@ -49,18 +67,57 @@ export class PlatformSide {
   renew(): void {
     this.#console.drain();
     this.#console.close();
-    this.xen.events.reset();
-    this.xen.offerRing('console');
+    softReset(this.xen);
+    this.#offerRings();
+    this.#publishPorts();
+    this.#storeRing.reset();
     this.#console = this.#connectConsole();
   }
 
-  /** Guest time stood still for so many nanoseconds: the wallclock's base moves by as much. */
-  moveWallclock(ns: number): void {
-    void ns;
+  /** The wallclock's base after guest time stood still: Unix time now, less guest time. */
+  setWallclock(): void {
+    const startMs = Date.now() - this.#options.nowNs() / 1e6;
+    this.xen.setWallclock(Math.floor(startMs / 1000), Math.round((startMs % 1000) * 1e6) % 1e9);
   }
 
   close(): void {
     this.#console.close();
+    this.#storeRing.close();
+    releaseDomain(this.#options.store, this.xen.domid);
+  }
+
+  /** XenStore first: guests expect it on port 1. */
+  #offerRings(): void {
+    this.xen.offerRing('store');
+    this.xen.offerRing('console');
+  }
+
+  #introduce(): void {
+    const { image, name, store } = this.#options;
+    const { config, uuid, vcpus } = image;
+    introduceDomain(store, {
+      domid: this.xen.domid,
+      uuid,
+      name,
+      staticMaxKiB: Math.max(config.memoryBytes, config.maxMemoryBytes ?? 0) / KIB,
+      targetKiB: config.memoryBytes / KIB,
+      vcpus,
+      store: { port: this.#port(HVM_PARAM.STORE_EVTCHN), gfn: SPECIAL_PAGES.xenstore },
+      console: { port: this.#port(HVM_PARAM.CONSOLE_EVTCHN), gfn: SPECIAL_PAGES.console },
+    });
+  }
+
+  /** The rings have other ports than the nodes say. */
+  #publishPorts(): void {
+    const home = domainPath(this.xen.domid);
+    new StoreClient(this.#options.store).transaction((view) => {
+      view.write(`${home}/store/port`, this.#port(HVM_PARAM.STORE_EVTCHN));
+      view.write(`${home}/console/port`, this.#port(HVM_PARAM.CONSOLE_EVTCHN));
+    });
+  }
+
+  #port(param: number): number {
+    return Number(this.xen.param(param));
   }
 
   #connectConsole(): XenConsole {

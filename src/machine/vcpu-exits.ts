@@ -1,9 +1,10 @@
 // What the guest asks of the platform when it leaves: hypercalls and the platform's MSRs.
 import type { WasmEngine } from '../cpu/engine.ts';
 import { GPR } from '../vcpu/contract.ts';
+import { CONTINUE } from '../xen/calls/hypercall-context.ts';
 import { isXenMsr, readXenMsr, writeXenMsr } from '../xen/calls/hypercall-page.ts';
 import type { Hypercalls } from '../xen/calls/hypercalls.ts';
-import type { XenDomain } from '../xen/domain.ts';
+import type { XenVcpu } from '../xen/vcpu.ts';
 
 /** The registers of the calling convention: public/arch-x86/xen-x86_64.h and xen-x86_32.h. */
 const ARGUMENTS64 = [GPR.rdi, GPR.rsi, GPR.rdx, GPR.r10, GPR.r8, GPR.r9] as const;
@@ -20,15 +21,18 @@ export function serveHypercall(engine: WasmEngine, hypercalls: Hypercalls): void
   // A number beyond 32 bits is as unknown as any other.
   const nr = longMode && cpu.get32(GPR.rax * 8 + 4) !== 0 ? -1 : cpu.gpr32(GPR.rax);
   const result = hypercalls.call(engine, nr);
-  engine.completeHypercall(result, longMode && result < 0 ? -1 : 0);
+  if (result === CONTINUE) {
+    for (let i = 0; i < 6; i++) engine.setGpr(registers[i] as number, hypercalls.args.u64[i] as bigint);
+    return;
+  }
+  // -1 above a negated errno; Microsoft's calls count repetitions there.
+  engine.completeHypercall(result, longMode ? Math.floor(result / 0x1_0000_0000) : 0);
 }
 
 /** False raises #GP(0). */
-export function serveXenMsr(domain: XenDomain, engine: WasmEngine): boolean {
+export function serveXenMsr(vcpu: XenVcpu, engine: WasmEngine): boolean {
   const { exit } = engine;
   if (!isXenMsr(exit.msr)) return false;
-  if (exit.write) return writeXenMsr(domain, engine, exit.msr, exit.dataLow, exit.dataHigh);
-  exit.dataLow = 0;
-  exit.dataHigh = 0;
-  return readXenMsr(exit.msr);
+  if (exit.write) return writeXenMsr(vcpu, engine, exit.msr, exit.dataLow, exit.dataHigh);
+  return readXenMsr(vcpu, exit.msr, exit);
 }

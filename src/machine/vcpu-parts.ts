@@ -3,17 +3,19 @@ import { WasmEngine } from '../cpu/engine.ts';
 import { STATE } from '../cpu/state.ts';
 import { ApicBus } from '../devices/apic/apic-bus.ts';
 import { ApicPage } from '../devices/apic/apic-page.ts';
-import { IOAPIC_RANGE, Ioapic, ioapicTrace } from '../devices/apic/ioapic.ts';
+import { IOAPIC_PINS, IOAPIC_RANGE, Ioapic, ioapicTrace, XEN_IOAPIC_PINS } from '../devices/apic/ioapic.ts';
 import { LocalApic, lapicTrace } from '../devices/apic/lapic.ts';
 import { DEFAULT_BUS_HZ } from '../devices/apic/lapic-timer.ts';
 import { DEBUG_PORT, DebugPort } from '../devices/debug-port.ts';
 import { IoBus, ioTrace } from '../devices/io-bus.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { AlarmClock } from '../time/clock.ts';
+import { GPR } from '../vcpu/contract.ts';
 import { Hypercalls } from '../xen/calls/hypercalls.ts';
 import { type CpuidResult, isHypervisorLeaf, xenCpuid } from '../xen/cpuid.ts';
 import { XenDomain } from '../xen/domain.ts';
 import { XenVcpu } from '../xen/vcpu.ts';
+import { FrameChanges } from './frame-changes.ts';
 import { GuestClock, type TimeOrigin } from './guest-clock.ts';
 import { flushTlbs, kickVcpu } from './kick.ts';
 import { CONTROL, type MachinePlan, type VcpuRegions } from './machine-plan.ts';
@@ -34,6 +36,8 @@ export interface VcpuThreadData {
   /** Where the boot vCPU starts. */
   readonly entry: PvhEntry;
   readonly ioapic: boolean;
+  /** The domain has physical interrupts, and an I/O APIC with a pin for each. */
+  readonly pirq: boolean;
   /** Globs of tracepoints to turn on. */
   readonly trace: readonly string[];
 }
@@ -64,6 +68,7 @@ export interface VcpuParts {
   readonly engine: WasmEngine;
   readonly vcpu: XenVcpu;
   readonly hypercalls: Hypercalls;
+  readonly frameChanges: FrameChanges;
 }
 
 /** Builds a vCPU over the shared memory of its domain. */
@@ -106,9 +111,15 @@ export function buildVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => 
     memory.buffer,
     regions.apic,
     { id: vcpuId * 2, bootstrap: vcpuId === 0, clock, tscKHz: TSC_KHZ, tscOffset: () => engine.cpu.get64(STATE.tscOffset) },
-    { send: (message) => void apicBus.deliver(message, lapic.page), eoi: (vector) => ioapic?.eoi(vector), wake: () => {} },
+    { send: (message) => void apicBus.deliver(message, lapic.page), eoi: (vector) => endOfInterrupt(vector), wake: () => {} },
     apicTrace,
   );
+
+  const endOfInterrupt = (vector: number): void => {
+    // A callback line that is about to fall must not be delivered again.
+    vcpu.releaseCallbackLine();
+    ioapic?.eoi(vector);
+  };
 
   const words: CpuidResult = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
   const engine: WasmEngine = new WasmEngine({
@@ -139,6 +150,11 @@ export function buildVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => 
       },
     },
   });
+  const frameChanges = new FrameChanges(memory, plan);
+  memory.onChange((gfn) => {
+    engine.mmu.frameChanged(gfn);
+    if (plan.vcpus.length > 1) frameChanges.tell(gfn, vcpuId);
+  });
   const vcpu: XenVcpu = new XenVcpu({
     domain,
     id: vcpuId,
@@ -148,6 +164,18 @@ export function buildVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => 
       if (lapic.page.enabled) lapic.postInterrupt(vector, false);
     },
     tscOffset: () => engine.cpu.get64(STATE.tscOffset),
+    ...(ioapic !== undefined && {
+      setCallbackLine: (gsi: number, level: boolean) => ioapic.setLine(gsi, level),
+    }),
+    viridian: {
+      rcx: () => engine.gpr(GPR.rcx),
+      setEdx: (value) => engine.setGpr(GPR.rdx, BigInt(value)),
+      sendInterrupt: (id, vector) => {
+        if (slots[id]?.page.post(vector, false) === true) kick(id);
+      },
+      readApic: (offset) => lapic.read(offset),
+      writeApic: (offset, value) => lapic.write(offset, value),
+    },
   });
   const hypercalls = new Hypercalls(vcpu, {
     flushTlbs: () => {
@@ -156,13 +184,13 @@ export function buildVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => 
     },
     consoleWrite: (bytes) => post({ type: 'log', bytes: bytes.slice() }),
   });
-  return { memory, regions, clock, trace, domain, bus, lapic, engine, vcpu, hypercalls };
+  return { memory, regions, clock, trace, domain, bus, lapic, engine, vcpu, hypercalls, frameChanges };
 }
 
 function buildIoapic(data: VcpuThreadData, memory: GuestMemory, apicBus: ApicBus, trace: TraceBatch): Ioapic {
   const pinTrace = ioapicTrace(trace.sink);
   enableTracepoints(pinTrace, 'ioapic', data.trace);
   const ioapic = new Ioapic(memory.buffer, data.plan.ioapic, (message) => void apicBus.deliver(message), pinTrace);
-  if (data.vcpuId === 0) ioapic.reset(IOAPIC_ID);
+  if (data.vcpuId === 0) ioapic.reset(IOAPIC_ID, data.pirq ? XEN_IOAPIC_PINS : IOAPIC_PINS);
   return ioapic;
 }

@@ -2,13 +2,14 @@
 import { RUNSTATE } from '../abi/xen/shared-info.ts';
 import { FLAG, STATE } from '../cpu/state.ts';
 import { serveApicMmio, serveApicMsr } from '../devices/apic/lapic-exits.ts';
-import { EXIT, type ExitReason } from '../vcpu/contract.ts';
+import { EXIT, type ExitReason, GPR } from '../vcpu/contract.ts';
 import { describeCrash } from './crash-report.ts';
-import { CONTROL } from './machine-plan.ts';
+import { CONTROL, FLUSH } from './machine-plan.ts';
 import { enterPvh } from './pvh/enter.ts';
 import { RunBudget } from './run-budget.ts';
 import { serveHypercall, serveXenMsr } from './vcpu-exits.ts';
 import { buildVcpu, type VcpuMessage, type VcpuParts, type VcpuThreadData } from './vcpu-parts.ts';
+import { takeStartup } from './vcpu-startup.ts';
 
 /** Exits served in a row before the vCPU looks at its interrupts and timers again: some microseconds. */
 const QUICK_EXITS = 16;
@@ -62,10 +63,7 @@ class VcpuLoop {
         this.#park();
         continue;
       }
-      if (Atomics.load(i32, this.#flush) !== 0) {
-        Atomics.store(i32, this.#flush, 0);
-        engine.flushTlb();
-      }
+      if (Atomics.load(i32, this.#flush) !== 0) this.#forget(Atomics.exchange(i32, this.#flush, 0));
       clock.runDue();
       vcpu.service();
       trace.flushDue();
@@ -91,9 +89,26 @@ class VcpuLoop {
     }
   }
 
+  /** Drops what other threads have made untrue; `what` is FLUSH bits. */
+  #forget(what: number): void {
+    const { engine, frameChanges, vcpu } = this.#parts;
+    if (what & FLUSH.tlb) engine.flushTlb();
+    if (what & FLUSH.frames) {
+      frameChanges.take(
+        vcpu.id,
+        (gfn) => engine.mmu.frameChanged(gfn),
+        () => {
+          engine.code.flush();
+          engine.flushTlb();
+        },
+      );
+    }
+  }
+
   /** Takes what is to be taken before the guest runs. False when the vCPU has to sleep. */
   #enter(): boolean {
     const { engine, lapic, vcpu } = this.#parts;
+    if (takeStartup(this.#parts)) this.#halted = false;
     if (lapic.takeNmi() || vcpu.state.takeNmi()) {
       engine.nmi();
       this.#halted = false;
@@ -139,7 +154,7 @@ class VcpuLoop {
         return true;
       case EXIT.msr: {
         const apic = serveApicMsr(lapic, engine.exit);
-        engine.completeMsr(apic === 'other' ? serveXenMsr(domain, engine) : apic === 'ok');
+        engine.completeMsr(apic === 'other' ? serveXenMsr(vcpu, engine) : apic === 'ok');
         return false;
       }
       default:
@@ -160,8 +175,9 @@ class VcpuLoop {
     const { clock, trace, vcpu } = this.#parts;
     vcpu.enter(RUNSTATE.blocked);
     trace.flush();
-    const ns = clock.nextDeadlineNs() - clock.nowNs();
-    if (ns > 0) Atomics.wait(this.#i32, this.#request, 0, ns / 1e6);
+    const dueNs = clock.nextDeadlineNs();
+    const ns = dueNs - clock.nowNs();
+    if (ns <= 0 || Atomics.wait(this.#i32, this.#request, 0, ns / 1e6) === 'timed-out') vcpu.woken(dueNs);
   }
 
   /** Stays out of the guest while the domain is paused or shut down. Guest time stands still meanwhile. */
@@ -184,6 +200,7 @@ class VcpuLoop {
     this.#toldShutdown = false;
     // What lies where may have changed while nobody ran.
     engine.flushTlb();
+    if (vcpu.state.takeSuspendCancelled()) engine.setGpr(GPR.rax, 1n);
     vcpu.runStateChanged(true);
   }
 }

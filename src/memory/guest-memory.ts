@@ -7,6 +7,8 @@ export const P2M = {
   writable: 1 << 1,
   /** Decoded instructions of this page are cached, so the engine must see each store to it. */
   code: 1 << 2,
+  /** A mapping of a grant, which goes away with unmap_grant_ref only. */
+  grant: 1 << 3,
   flags: PAGE_SIZE - 1,
 } as const;
 
@@ -56,6 +58,11 @@ export class GuestMemory {
   flag(gfn: Gfn, set: number, clear: number): void {
     const entry = this.entry(gfn);
     if (entry !== 0) this.#p2m[gfn] = (entry | set) & ~clear;
+  }
+
+  /** Bytes of the frame were stored past the p2m: the engine drops what it decoded from them. */
+  stored(gfn: Gfn): void {
+    if (this.entry(gfn) & P2M.code) this.#onChange(gfn);
   }
 
   /** The raw p2m entry, 0 for a hole or a frame beyond the table. */

@@ -1,13 +1,14 @@
 // The Xen platform of one domain, as any thread sees it. All state is in the region; an instance is a view.
-import type { DomId, Gfn, HostAddress } from '../abi/types.ts';
+import { type DomId, type Gfn, type HostAddress, PAGE_SIZE } from '../abi/types.ts';
 import { DOMID_SELF, DOMID_ZERO } from '../abi/xen/domid.ts';
-import { GNTTAB_RESERVED, GrantEntryV1, GTF } from '../abi/xen/grant-table.ts';
+import { EVTCHN_FIFO } from '../abi/xen/event-channel.ts';
+import { GNTTAB_RESERVED } from '../abi/xen/grant-table.ts';
 import { HVM_NR_PARAMS, HVM_PARAM, SPECIAL_PAGES } from '../abi/xen/hvm.ts';
 import { E820_MAX, E820Entry } from '../abi/xen/memory.ts';
 import { SHUTDOWN, SHUTDOWN_CODE_INVALID } from '../abi/xen/sched.ts';
 import { RUNSTATE, SHARED_INFO } from '../abi/xen/shared-info.ts';
 import type { Region } from '../memory/arena.ts';
-import type { GuestMemory } from '../memory/guest-memory.ts';
+import { type GuestMemory, P2M_FRAMES } from '../memory/guest-memory.ts';
 import type { Sink } from '../trace/points.ts';
 import {
   balloonPages,
@@ -15,18 +16,22 @@ import {
   type DomainShape,
   EMULATION,
   DomainHeader as Header,
+  maxEventChannel,
   NOT_MAPPED,
-  OVERLAY,
   OverlayEntry,
+  overlayCount,
+  PORT_GROUP,
   planDomain,
   VCPU_WAIT,
   VcpuStateLayout,
 } from './domain-layout.ts';
 import { EventChannels } from './events/event-channels.ts';
+import { GrantTable } from './grants/grant-table.ts';
 import { Overlays } from './memory/overlays.ts';
 import { SpinLock } from './spin-lock.ts';
 import { type XenTrace, xenTrace } from './trace.ts';
 import { VcpuState } from './vcpu-state.ts';
+import { VIRIDIAN_DEFAULT } from './viridian/features.ts';
 
 /** One range of the guest's memory map. `type`: 1 RAM, 2 reserved, 3 ACPI, 4 NVS. */
 export interface MemoryRange {
@@ -44,11 +49,15 @@ export interface DomainConfig extends DomainShape {
   readonly tscKhz: number;
   /** Unix time when guest system time is 0. */
   readonly wallclock: { readonly seconds: number; readonly nanoseconds: number };
+  /** The highest grant table version the guest may set. Default 2, as in Xen. */
+  readonly grantVersionMax?: 1 | 2;
   /** What XENMEM_memory_map answers; at most 128 ranges. It must call the special pages at gfn 0xfeff8..0xfefff reserved. */
   readonly memoryMap: readonly MemoryRange[];
   /** Pages of RAM given to the guest, and the most a balloon may reach. */
   readonly pages: number;
   readonly maxPages: number;
+  /** RAM that is not the guest's until its balloon asks for it: at most `balloonPages` whole pages. */
+  readonly spare?: Region;
   /** The vendor CPUID shows: decides the instruction in hypercall page stubs. */
   readonly vendor: 'GenuineIntel' | 'AuthenticAMD' | 'HygonGenuine';
   /**
@@ -77,6 +86,7 @@ export class XenDomain {
   readonly vcpus: readonly VcpuState[];
   readonly lock: SpinLock;
   readonly overlays: Overlays;
+  readonly grants: GrantTable;
   readonly events: EventChannels;
   readonly trace: XenTrace;
   readonly kick: (vcpu: number) => void;
@@ -95,6 +105,7 @@ export class XenDomain {
       vcpus: Header.vcpus.get(memory.view, region.at),
       grantFrames: Header.grant_frames_max.get(memory.view, region.at),
       balloonPages: Header.free_pages_max.get(memory.view, region.at),
+      maxEventChannel: Header.max_port.get(memory.view, region.at),
     };
     this.plan = planDomain(shape);
     this.sharedInfoAt = (region.at + this.plan.sharedInfo) as HostAddress;
@@ -104,6 +115,7 @@ export class XenDomain {
       return new VcpuState(memory, id, at, this.sharedInfoAt);
     });
     this.overlays = new Overlays(this);
+    this.grants = new GrantTable(this);
     this.events = new EventChannels(this);
   }
 
@@ -111,24 +123,32 @@ export class XenDomain {
   static create(memory: GuestMemory, region: Region, config: DomainConfig): void {
     const plan = planDomain(config);
     if (region.size < plan.size) throw new RangeError(`the Xen platform needs ${plan.size} bytes, not ${region.size}`);
+    const ports = maxEventChannel(config);
+    if (!(ports >= 1 && ports < EVTCHN_FIFO.ports))
+      throw new RangeError(`a domain has 1 to ${EVTCHN_FIFO.ports - 1} event channels`);
     if (config.memoryMap.length > E820_MAX) throw new RangeError(`a memory map has at most ${E820_MAX} ranges`);
     const { view, u8 } = memory;
     const { at } = region;
     u8.fill(0, at, at + plan.size);
     Header.domid.set(view, at, config.domid);
     Header.vcpus.set(view, at, config.vcpus);
-    Header.valid_ports.set(view, at, 64);
+    Header.valid_ports.set(view, at, PORT_GROUP);
+    Header.max_port.set(view, at, ports);
+    Header.first_free_port.set(view, at, 1);
     Header.shutdown_code.set(view, at, SHUTDOWN_CODE_INVALID);
     Header.grant_version.set(view, at, 1);
+    Header.grant_version_max.set(view, at, config.grantVersionMax ?? 2);
     Header.grant_frames.set(view, at, 1);
     Header.grant_frames_max.set(view, at, config.grantFrames);
     Header.free_pages_max.set(view, at, balloonPages(config));
     Header.tot_pages.set(view, at, config.pages);
     Header.max_pages.set(view, at, config.maxPages);
+    fillFreePages(memory, at, plan, config);
     Header.tsc_khz.set(view, at, config.tscKhz);
     Header.vmmcall.set(view, at, config.vendor === 'GenuineIntel' ? 0 : 1);
     Header.console_io.set(view, at, config.consoleIo ? 1 : 0);
     const { pirq = false, viridian = false } = config.emulation ?? {};
+    if (viridian) view.setBigUint64(at + plan.params + HVM_PARAM.VIRIDIAN * 8, BigInt(VIRIDIAN_DEFAULT), true);
     Header.emulation.set(view, at, (pirq ? EMULATION.pirq : 0) | (viridian ? EMULATION.viridian : 0));
     Header.wallclock_seconds.set(view, at, config.wallclock.seconds);
     Header.wallclock_nanoseconds.set(view, at, config.wallclock.nanoseconds);
@@ -140,7 +160,7 @@ export class XenDomain {
       E820Entry.size.set(view, entry, range.size);
       E820Entry.type.set(view, entry, range.type);
     }
-    for (let i = 0; i < OVERLAY.grant + config.grantFrames; i++)
+    for (let i = 0; i < overlayCount(config.grantFrames); i++)
       OverlayEntry.gfn.set(view, at + plan.overlays + i * OverlayEntry.sizeof, NOT_MAPPED);
     VcpuStateLayout.initialised.set(view, at + plan.vcpus, 1);
     for (let id = 1; id < config.vcpus; id++) {
@@ -149,6 +169,7 @@ export class XenDomain {
     }
     memory.map(SPECIAL_PAGES.xenstore as Gfn, (at + plan.store) as HostAddress);
     memory.map(SPECIAL_PAGES.console as Gfn, (at + plan.console) as HostAddress);
+    Header.max_gfn.set(view, at, highestFrame(memory));
     new XenDomain({ memory, region, kick: () => {}, wakeBackends: () => {} }).publishWallclock();
   }
 
@@ -199,8 +220,13 @@ export class XenDomain {
     for (const vcpu of this.vcpus) this.kick(vcpu.id);
   }
 
-  /** Ends a shutdown, as when a suspend was cancelled. The machine then kicks what it wants to run. */
-  resume(): void {
+  /**
+   * Ends a shutdown. `cancelled`: the guest goes on where it asked to be suspended, so the vCPU that asked must see 1 in RAX
+   * (`VcpuState.takeSuspendCancelled`); otherwise it sees the 0 it has got, and takes itself for restored. The machine then
+   * kicks what it wants to run.
+   */
+  resume(options: { readonly cancelled?: boolean } = {}): void {
+    for (const vcpu of this.vcpus) vcpu.endSuspendCall(options.cancelled ?? false);
     Header.shutdown_code.set(this.memory.view, this.at, SHUTDOWN_CODE_INVALID);
     Atomics.store(this.memory.i32, (this.at + Header.shutdown.offset) >>> 2, 0);
   }
@@ -246,6 +272,20 @@ export class XenDomain {
     this.kick(vcpuId);
   }
 
+  /** INIT: a vCPU is down until it is started again. False when it was never started: then there is nothing to reset. */
+  resetVcpu(vcpuId: number): boolean {
+    const vcpu = this.vcpus[vcpuId];
+    if (vcpu === undefined || !vcpu.initialised) return false;
+    VcpuStateLayout.initialised.set(this.memory.view, vcpu.at, 0);
+    vcpu.setWait(VCPU_WAIT.down);
+    return true;
+  }
+
+  /** The guest has done what no guest may do, and Xen has no answer for: it is over. */
+  crash(): void {
+    this.shutdown(SHUTDOWN.crash);
+  }
+
   /** A vCPU that was down comes up: the start-up IPI reached it and its registers are set. */
   bringUp(vcpuId: number): void {
     const vcpu = this.vcpus[vcpuId];
@@ -267,10 +307,7 @@ export class XenDomain {
     this.setParam(console ? HVM_PARAM.CONSOLE_EVTCHN : HVM_PARAM.STORE_EVTCHN, BigInt(port));
     this.setParam(console ? HVM_PARAM.CONSOLE_PFN : HVM_PARAM.STORE_PFN, BigInt(gfn));
     const ref = console ? GNTTAB_RESERVED.console : GNTTAB_RESERVED.xenstore;
-    const entry = this.at + this.plan.grants + ref * GrantEntryV1.sizeof;
-    GrantEntryV1.domid.set(this.memory.view, entry, DOMID_ZERO);
-    GrantEntryV1.frame.set(this.memory.view, entry, gfn);
-    GrantEntryV1.flags.set(this.memory.view, entry, GTF.permit_access);
+    this.grants.setReserved(ref, gfn);
     return port;
   }
 
@@ -282,4 +319,20 @@ export class XenDomain {
       unimplemented: u32[(this.at + this.plan.unimplemented) / 4 + nr] ?? 0,
     };
   }
+}
+
+/** The pages a balloon may ask for beyond those of the start. */
+function fillFreePages(memory: GuestMemory, at: number, plan: DomainPlan, config: DomainConfig): void {
+  const { spare } = config;
+  if (spare === undefined) return;
+  const pages = Math.floor(spare.size / PAGE_SIZE);
+  if (pages > balloonPages(config)) throw new RangeError(`${pages} spare pages, but a balloon of ${balloonPages(config)}`);
+  for (let i = 0; i < pages; i++) memory.view.setUint32(at + plan.freePages + i * 4, spare.at + i * PAGE_SIZE, true);
+  Header.free_pages.set(memory.view, at, pages);
+}
+
+/** The highest frame with memory. */
+function highestFrame(memory: GuestMemory): number {
+  for (let gfn = P2M_FRAMES - 1; gfn > 0; gfn--) if (memory.isRam(gfn as Gfn)) return gfn;
+  return 0;
 }

@@ -22,13 +22,15 @@ describe('CPUID', () => {
   });
 
   it('describes the TSC and the vCPU', () => {
-    expect(leaf(3)).toEqual([6, 0, 1_000_000, 0]);
+    expect(leaf(3)).toEqual([6, 0, 1_000_000, 1]);
     expect(leaf(3, 1)).toEqual([0, 0, 0x8000_0000, 1]);
     expect(leaf(3, 2)).toEqual([1_000_000, 0, 0, 0]);
+    expect(leaf(3, 3)).toEqual([0, 0, 0, 0]);
     expect(leaf(4)).toEqual([0x5c, 1, DOMID, 0]);
     expect(leaf(4, 1)).toEqual([0, 0, 0, 0]);
     expect(leaf(5)).toEqual([0, 0, 0, 0]);
     expect(leaf(6)).toEqual([0, 0, 0, 0]);
+    for (const n of [0x100, 0x101, 0x200]) expect(leaf(n)).toEqual([0, 0, 0, 0]);
     expect([isHypervisorLeaf(0x4000_0100), isHypervisorLeaf(0x8000_0000)]).toEqual([true, false]);
   });
 });
@@ -38,7 +40,7 @@ describe('the hypercall page', () => {
     const g = new TestGuest();
     const page = new Uint8Array(4096).fill(0xee);
     g.memory.write(0x3000 as never, page);
-    expect(writeXenMsr(g.domain, g.callers[0] as never, 0x4000_0000, 0x3000, 0)).toBe(true);
+    expect(writeXenMsr(g.vcpus[0] as never, g.callers[0] as never, 0x4000_0000, 0x3000, 0)).toBe(true);
     g.memory.read(0x3000 as never, page);
     const stub = (nr: number) => [...page.subarray(nr * 32, nr * 32 + 10)];
     expect(stub(17)).toEqual([0xb8, 17, 0, 0, 0, 0x0f, 0x01, 0xc1, 0xc3, 0xee]);
@@ -51,19 +53,27 @@ describe('the hypercall page', () => {
     const g = new TestGuest({ config: { vendor: 'AuthenticAMD' } });
     const caller = g.callers[0];
     if (caller) caller.longMode = false;
-    expect(writeXenMsr(g.domain, caller as never, 0x4000_0000, 0x3000, 0)).toBe(true);
+    expect(writeXenMsr(g.vcpus[0] as never, caller as never, 0x4000_0000, 0x3000, 0)).toBe(true);
     expect(g.peek(0x3004) >>> 8).toBe(0xd9_01_0f);
     expect(g.domain.narrow).toBe(true);
   });
 
   it('raises #GP for another page index, a page that is no RAM and other MSRs', () => {
     const g = new TestGuest();
-    const write = (msr: number, low: number, high = 0) => writeXenMsr(g.domain, g.callers[0] as never, msr, low, high);
+    const write = (msr: number, low: number, high = 0) => writeXenMsr(g.vcpus[0] as never, g.callers[0] as never, msr, low, high);
     expect(write(0x4000_0000, 0x3001)).toBe(false);
     expect(write(0x4000_0000, 0x99_9000)).toBe(false);
     expect(write(0x4000_0000, 0x3000, 1)).toBe(false);
     expect(write(0x4000_0001, 0x3000)).toBe(false);
-    expect([readXenMsr(0x4000_0000), readXenMsr(0x4000_0001)]).toEqual([true, false]);
+    const value = { dataLow: 1, dataHigh: 2 };
+    const read = (msr: number) => readXenMsr(g.vcpus[0] as never, msr, value);
+    expect([read(0x4000_0000), value.dataLow, value.dataHigh, read(0x4000_0001), read(0x4000_0200)]).toEqual([
+      true,
+      0,
+      0,
+      false,
+      false,
+    ]);
     expect([isXenMsr(0x4000_02ff), isXenMsr(0x4000_0300)]).toEqual([true, false]);
   });
 });

@@ -3,6 +3,22 @@
 /** Looks at a held lock before giving up: more than a second. */
 const PATIENCE = 2 ** 28;
 
+/**
+ * Takes the lock in a word of shared memory.
+ * @throws Error when the holder does not let go: its thread was ended inside the section.
+ */
+export function acquireWord(words: Int32Array, index: number): void {
+  for (let looks = 0; looks < PATIENCE; ) {
+    if (Atomics.compareExchange(words, index, 0, 1) === 0) return;
+    while (looks++ < PATIENCE && Atomics.load(words, index) !== 0);
+  }
+  throw new Error('the thread that holds a lock of the domain has ended');
+}
+
+export function releaseWord(words: Int32Array, index: number): void {
+  Atomics.store(words, index, 0);
+}
+
 export class SpinLock {
   readonly #words: Int32Array;
   readonly #index: number;
@@ -15,14 +31,10 @@ export class SpinLock {
 
   /** @throws Error when the holder does not let go: its thread was ended inside the section. */
   acquire(): void {
-    for (let looks = 0; looks < PATIENCE; ) {
-      if (Atomics.compareExchange(this.#words, this.#index, 0, 1) === 0) return;
-      while (looks++ < PATIENCE && Atomics.load(this.#words, this.#index) !== 0);
-    }
-    throw new Error('the thread that holds the lock of the domain has ended');
+    acquireWord(this.#words, this.#index);
   }
 
   release(): void {
-    Atomics.store(this.#words, this.#index, 0);
+    releaseWord(this.#words, this.#index);
   }
 }

@@ -14,8 +14,16 @@ const FORMATS = {
   runstate: 'vcpu=%u state=%u',
   param: 'index=%u value=%x',
   overlay: 'page=%u gfn=%x',
+  grant_map: 'ref=%u readonly=%u status=%d',
+  grant_unmap: 'ref=%u',
+  grant_copy: 'ref=%u readonly=%u bytes=%u status=%d',
+  grant_version: 'version=%u result=%d',
   hypercall_page: 'gfn=%x narrow=%u',
   shutdown: 'reason=%u',
+  viridian_write: 'vcpu=%u msr=%x high=%x low=%x',
+  viridian_page: 'gfn=%x written=%u',
+  viridian_call: 'vcpu=%u code=%x status=%u',
+  viridian_crash: 'vcpu=%u p0=%x p1=%x p2=%x p3=%x p4=%x',
 } as const;
 
 export type XenTrace = Points<typeof FORMATS>;

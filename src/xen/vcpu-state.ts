@@ -2,7 +2,8 @@
 import type { HostAddress } from '../abi/types.ts';
 import { SHARED_INFO, VCPU_INFO } from '../abi/xen/shared-info.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import { VcpuStateLayout as Layout, VCPU_WAIT } from './domain-layout.ts';
+import { decodeHvmContext, type VcpuContext } from './calls/hvm-context.ts';
+import { VcpuStateLayout as Layout, SUSPEND_CALL, VCPU_WAIT } from './domain-layout.ts';
 
 export class VcpuState {
   readonly id: number;
@@ -32,6 +33,11 @@ export class VcpuState {
   /** evtchn_upcall_pending. */
   get upcallPending(): boolean {
     return Atomics.load(this.#memory.u8, this.infoAt + VCPU_INFO.evtchn_upcall_pending) !== 0;
+  }
+
+  /** Whether the vCPU was ever started, or VCPUOP_initialise has given it registers. */
+  get initialised(): boolean {
+    return Layout.initialised.get(this.#memory.view, this.at) !== 0;
   }
 
   get waiting(): number {
@@ -82,6 +88,39 @@ export class VcpuState {
 
   takeTimerUpdate(): boolean {
     return this.#take(Layout.timers_changed.offset);
+  }
+
+  /** Notes that this vCPU asked to be suspended: its hypercall has the answer 0, unless the suspend is cancelled. */
+  noteSuspendCall(): void {
+    Atomics.store(this.#memory.i32, (this.at + Layout.suspend_call.offset) >>> 2, SUSPEND_CALL.made);
+  }
+
+  /** Ends what `noteSuspendCall` began. */
+  endSuspendCall(cancelled: boolean): void {
+    const next = cancelled ? SUSPEND_CALL.cancelled : 0;
+    Atomics.compareExchange(this.#memory.i32, (this.at + Layout.suspend_call.offset) >>> 2, SUSPEND_CALL.made, next);
+  }
+
+  /** True once after a cancelled suspend that this vCPU asked for: RAX must become 1 before it runs on. */
+  takeSuspendCancelled(): boolean {
+    const index = (this.at + Layout.suspend_call.offset) >>> 2;
+    return Atomics.compareExchange(this.#memory.i32, index, SUSPEND_CALL.cancelled, 0) === SUSPEND_CALL.cancelled;
+  }
+
+  /** Stores a checked `struct vcpu_hvm_context` for the vCPU's own thread. */
+  setInitialContext(context: Uint8Array): void {
+    this.#memory.u8.set(context, this.at + Layout.context.offset);
+    Atomics.store(this.#memory.i32, (this.at + Layout.context_ready.offset) >>> 2, 1);
+  }
+
+  /**
+   * The registers that VCPUOP_initialise gave this vCPU, once: when it comes up its own thread applies them to its engine
+   * (`applyVcpuContext`) before anything else.
+   */
+  takeInitialContext(): VcpuContext | undefined {
+    return this.#take(Layout.context_ready.offset)
+      ? decodeHvmContext(this.#memory.view, this.at + Layout.context.offset)
+      : undefined;
   }
 
   /** The port a VIRQ is bound to, or 0. */

@@ -4,11 +4,13 @@ import { RUNSTATE, type Runstate, VCPU_INFO, VcpuTimeInfo } from '../abi/xen/sha
 import type { Clock } from '../time/clock.ts';
 import type { GuestCaller } from '../vcpu/contract.ts';
 import type { XenDomain } from './domain.ts';
-import { DomainHeader as Header, VcpuStateLayout as State, VCPU_WAIT } from './domain-layout.ts';
+import { EMULATION, DomainHeader as Header, VcpuStateLayout as State, VCPU_WAIT } from './domain-layout.ts';
+import { CallbackLine } from './events/callback-line.ts';
 import { fillTimeInfo, publishTimeInfo, type TscScale, timeStamp, tscScale } from './time/pvclock.ts';
 import { RunstateClock } from './time/runstate.ts';
 import { VcpuTimers } from './time/vcpu-timers.ts';
 import type { VcpuState } from './vcpu-state.ts';
+import type { ViridianHooks } from './viridian/hooks.ts';
 
 /** The pvclock pair is renewed when the vCPU wakes and the last one is this old: 32-bit scaling drifts 0.2 ns a second. */
 const TIME_MAX_AGE_NS = 1e9;
@@ -22,8 +24,14 @@ export interface XenVcpuOptions {
   readonly caller: GuestCaller;
   /** Raises an edge-triggered fixed interrupt in this vCPU's LAPIC; dropped while the LAPIC is disabled. */
   readonly deliverVector: (vector: number) => void;
+  /** Raises or lowers the callback's share of a GSI: the IOAPIC's pin and, below 16, the PIC's. vCPU 0 of an HVM domain. */
+  readonly setCallbackLine?: (gsi: number, level: boolean) => void;
+  /** The same for a callback by PCI INTx (pin 0 to 3), where links are routed; without it the pin's GSI is used. */
+  readonly setCallbackIntx?: (device: number, pin: number, level: boolean) => void;
   /** What the guest has added to this vCPU's TSC (IA32_TSC, IA32_TSC_ADJUST); 0 when absent. */
   readonly tscOffset?: () => bigint;
+  /** What Microsoft's interface needs, in a domain that has it. Without: its APIC MSRs raise #GP, its hypercalls do not exist. */
+  readonly viridian?: ViridianHooks;
 }
 
 export class XenVcpu {
@@ -33,8 +41,10 @@ export class XenVcpu {
   readonly clock: Clock;
   readonly timers: VcpuTimers;
   readonly runstate: RunstateClock;
+  readonly viridian: ViridianHooks | undefined;
   readonly #caller: GuestCaller;
   readonly #deliverVector: (vector: number) => void;
+  readonly #callbackLine: CallbackLine | undefined;
   readonly #tscOffset: () => bigint;
   readonly #scale: TscScale;
   readonly #khz: number;
@@ -51,7 +61,11 @@ export class XenVcpu {
     this.clock = clock;
     this.#caller = caller;
     this.#deliverVector = options.deliverVector;
+    const { setCallbackLine, setCallbackIntx } = options;
+    if (id === 0 && setCallbackLine !== undefined && domain.emulates(EMULATION.pirq))
+      this.#callbackLine = new CallbackLine(domain, state, { setGsi: setCallbackLine, setIntx: setCallbackIntx });
     this.#tscOffset = options.tscOffset ?? (() => 0n);
+    this.viridian = options.viridian;
     this.#khz = Header.tsc_khz.get(domain.memory.view, domain.at);
     this.#scale = tscScale(this.#khz);
     this.timers = new VcpuTimers(domain, state, clock);
@@ -66,6 +80,7 @@ export class XenVcpu {
   service(): void {
     if (this.state.takeTimerUpdate()) this.timers.sync();
     if (this.state.takeUpcallRequest()) this.#raiseUpcall();
+    this.#callbackLine?.release();
   }
 
   /**
@@ -93,6 +108,14 @@ export class XenVcpu {
   }
 
   /**
+   * Takes the callback's interrupt line down if the guest has cleared evtchn_upcall_pending. `service` does it too; call it
+   * on vCPU 0's thread before an EOI is passed on, so that the IOAPIC does not deliver a line that is about to fall.
+   */
+  releaseCallbackLine(): void {
+    this.#callbackLine?.release();
+  }
+
+  /**
    * Call when the guest software-enables the LAPIC: an upcall dropped before is raised again. Needed: Linux registers its
    * vector, and has an event pending, before it enables the LAPIC.
    */
@@ -100,8 +123,13 @@ export class XenVcpu {
     if (this.state.upcallPending) this.#raiseUpcall();
   }
 
-  /** Records what the vCPU does from now on: running before each entry after a sleep, blocked before a sleep. */
-  enter(state: Runstate): void {
+  /**
+   * Records what the vCPU does from now on: running before each entry after a sleep, blocked before a sleep. One that is
+   * down does not block but is offline (xen/common/sched/core.c).
+   */
+  enter(next: Runstate): void {
+    const down = next === RUNSTATE.blocked && (this.state.waiting & VCPU_WAIT.down) !== 0;
+    const state = down ? RUNSTATE.offline : next;
     if (this.runstate.current === state) return;
     const now = this.clock.nowNs();
     this.runstate.enter(state, now);
@@ -109,9 +137,35 @@ export class XenVcpu {
     if (now - State.time_updated.get(this.domain.memory.view, this.state.at) >= TIME_MAX_AGE_NS) this.publishTime();
   }
 
-  /** The domain was paused or goes on. Called on the vCPU's thread, out of the guest; guest time stands still in between. */
+  /**
+   * The vCPU had reason to run at `sinceNs` of system time (a timer was due), and its thread is only awake now: what lies in
+   * between is runnable time, which a guest counts as stolen. Call it before `enter(running)`.
+   */
+  woken(sinceNs: number): void {
+    if (this.runstate.current === RUNSTATE.blocked && sinceNs < this.clock.nowNs())
+      this.runstate.enter(RUNSTATE.runnable, sinceNs);
+  }
+
+  /** What RDTSC gives the guest now. */
+  guestTsc(): bigint {
+    const ticks = (BigInt(Math.floor(this.clock.nowNs())) * BigInt(this.#khz)) / 1_000_000n;
+    return BigInt.asUintN(64, ticks + this.#tscOffset());
+  }
+
+  /**
+   * The domain was paused or goes on. Called on the vCPU's thread, out of the guest; guest time stands still in between.
+   * Paused, a vCPU that ran or could run is offline, and one that blocks goes on blocking; afterwards the former is runnable
+   * until it runs (xen/common/sched/core.c). The wallclock has moved: `XenDomain.setWallclock`.
+   */
   runStateChanged(running: boolean): void {
-    if (!running) return;
+    const { current } = this.runstate;
+    const now = this.clock.nowNs();
+    if (!running) {
+      if (current === RUNSTATE.running || current === RUNSTATE.runnable) this.runstate.enter(RUNSTATE.offline, now);
+      return;
+    }
+    const down = (this.state.waiting & VCPU_WAIT.down) !== 0;
+    if (current === RUNSTATE.offline && !down) this.runstate.enter(RUNSTATE.runnable, now);
     this.timers.sync();
     this.publishTime();
   }
@@ -142,7 +196,7 @@ export class XenVcpu {
   #raiseUpcall(): void {
     const { memory, trace } = this.domain;
     const vector = State.upcall_vector.get(memory.view, this.state.at);
-    if (vector === 0) return;
+    if (vector === 0) return this.#callbackLine?.raise();
     if (trace.upcall.on) trace.upcall(this.id, vector);
     this.#deliverVector(vector);
   }

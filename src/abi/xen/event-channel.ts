@@ -1,5 +1,5 @@
 // Event channels: sub-operations and their arguments. public/event_channel.h. All the same in both widths.
-import { struct, u16, u32 } from '../layout.ts';
+import { struct, u8, u16, u32, uint53 } from '../layout.ts';
 
 export const EVTCHNOP = {
   bind_interdomain: 0,
@@ -16,6 +16,8 @@ export const EVTCHNOP = {
   init_control: 11,
   expand_array: 12,
   set_priority: 13,
+  /** Xen's own continuation of a reset; a guest that calls it finds none to continue. */
+  reset_cont: 14,
 } as const;
 export const EVTCHNSTAT = { closed: 0, unbound: 1, interdomain: 2, pirq: 3, virq: 4, ipi: 5 } as const;
 export type EvtchnState = (typeof EVTCHNSTAT)[keyof typeof EVTCHNSTAT];
@@ -38,3 +40,35 @@ export const EvtchnStatus = struct(24, { dom: u16, pad: u16, port: u32, status: 
 export const EvtchnBindVcpu = struct(8, { port: u32, vcpu: u32 });
 export const EvtchnReset = struct(2, { dom: u16 });
 export const EvtchnSetPriority = struct(8, { port: u32, priority: u32 });
+/** `link_bits` is [XEN]. */
+export const EvtchnInitControl = struct(24, {
+  control_gfn: uint53,
+  offset: u32,
+  vcpu: u32,
+  link_bits: u8,
+  pad0: u8,
+  pad1: u16,
+  pad2: u32,
+});
+export const EvtchnExpandArray = struct(8, { array_gfn: uint53 });
+
+/** The FIFO ABI: limits, and the bits of an event word. Words lie in pages of the guest, 1024 to a page. */
+export const EVTCHN_FIFO = {
+  ports: 1 << 17,
+  link_bits: 17,
+  queues: 16,
+  priority_min: 15,
+  priority_default: 7,
+  words_per_page: 1024,
+  max_pages: 128,
+} as const;
+/** Xen sets PENDING, LINKED, BUSY and the link; the guest sets and clears MASKED, clears PENDING, LINKED and the link. */
+export const EVENT_WORD = {
+  pending: 1 << 31,
+  masked: 1 << 30,
+  linked: 1 << 29,
+  busy: 1 << 28,
+  link: (1 << 17) - 1,
+} as const;
+/** `struct evtchn_fifo_control_block`: `ready`, a bit a queue [XEN,GST], then the queues' heads [XEN]. */
+export const FIFO_CONTROL_BLOCK = { sizeof: 72, ready: 0, head: 8 } as const;

@@ -60,6 +60,10 @@ export const HvmParam = struct(16, { domid: u16, pad: u16, index: u32, value: u6
 export const HvmEvtchnUpcallVector = struct(8, { vcpu: u32, vector: u8, pad0: u8, pad1: u16 });
 export const HvmGetTime = struct(8, { now: uint53 });
 export const HvmGetMemType = struct(16, { domid: u16, mem_type: u16, pad: u32, pfn: uint53 });
+/** A trace record of the guest's own: `event` is 12 bits, `extra_bytes` at most 28. */
+export const HvmXentrace = struct(32, { event: u16, extra_bytes: u16, extra: { ...u32, size: 28 } });
+export const HVM_XENTRACE_MAX = { event: 0xfff, extra: 28 } as const;
+export const HvmPagetableDying = struct(16, { domid: u16, pad0: u16, pad1: u32, gpa: u64 });
 export const HVMMEM = { ram_rw: 0, ram_ro: 1, mmio_dm: 2 } as const;
 
 /** Guest frames of the special pages a toolstack populates for an HVM guest: 8 from here. tools/include/xenguest.h */
@@ -75,6 +79,24 @@ export const CPUID_HVM = {
 } as const;
 /** EAX of leaf base+3. */
 export const CPUID_TIME = { tscEmulated: 1 << 0, tscReliable: 1 << 1, rdtscp: 1 << 2 } as const;
+/** Bits of HVM_PARAM.VIRIDIAN: what of Microsoft's interface the domain has. */
+export const HVMPV = {
+  base_freq: 1 << 0,
+  no_freq: 1 << 1,
+  time_ref_count: 1 << 2,
+  reference_tsc: 1 << 3,
+  hcall_remote_tlb_flush: 1 << 4,
+  apic_assist: 1 << 5,
+  crash_ctl: 1 << 6,
+  synic: 1 << 7,
+  stimer: 1 << 8,
+  hcall_ipi: 1 << 9,
+  ex_processor_masks: 1 << 10,
+  no_vp_limit: 1 << 11,
+  cpu_hotplug: 1 << 12,
+} as const;
 export const MSR_HYPERCALL_PAGE = 0x4000_0000;
+/** How far Xen's CPUID leaves and MSRs move when Microsoft's are below them. */
+export const VIRIDIAN_SHIFT = { cpuid: 0x100, msr: 0x200 } as const;
 /** The MSR numbers Xen decodes itself; an unassigned one raises #GP. */
 export const MSR_RANGE = { first: 0x4000_0000, last: 0x4000_02ff } as const;

@@ -1,4 +1,6 @@
-// Hypercall numbers (public/xen.h) and the stubs of the hypercall page.
+// Hypercall numbers (public/xen.h), the entries of a multicall and the stubs of the hypercall page.
+import { struct, u32, u64 } from '../layout.ts';
+import type { ByWidth } from './guest-pointer.ts';
 
 export const HYPERVISOR = {
   set_trap_table: 0,
@@ -43,9 +45,27 @@ export const HYPERVISOR = {
   xenpmu_op: 40,
   dm_op: 41,
   hypfs_op: 42,
+  /** Machine checks, of PV domains. */
+  arch_0: 48,
+  /** The continuation of a paging domctl. */
+  arch_1: 49,
+  arch_2: 50,
+  arch_3: 51,
+  arch_4: 52,
+  arch_5: 53,
+  arch_6: 54,
+  arch_7: 55,
 } as const;
 /** Numbers below this one exist; each has a counter. */
 export const NR_HYPERCALLS = 64;
+
+/** `args`: six registers, of which a call takes five at most. */
+const MulticallEntry64 = struct(64, { op: u64, result: u64, args: { ...u64, size: 48 } });
+const MulticallEntry32 = struct(32, { op: u32, result: u32, args: { ...u32, size: 24 } });
+export const MulticallEntry: ByWidth<typeof MulticallEntry64, typeof MulticallEntry32> = {
+  wide: MulticallEntry64,
+  narrow: MulticallEntry32,
+};
 
 /** The hypercall page: stub n lies at 32 * n and is `mov eax, n; <trap>; ret`. */
 export const STUB = { size: 32, count: 128, mov_eax: 0xb8, ret: 0xc3 } as const;

@@ -1,4 +1,4 @@
-// 82093AA I/O APIC, 24 pins, with the EOI register of version 0x20. Section numbers are those of its datasheet (Intel 290566).
+// 82093AA I/O APIC, of 24 pins or more, with the EOI register of version 0x20. Section numbers are those of its datasheet (Intel 290566).
 import type { Region } from '../../memory/arena.ts';
 import { type Points, type Sink, tracepoints } from '../../trace/points.ts';
 import type { IoHandler, IoRange } from '../io-bus.ts';
@@ -7,14 +7,16 @@ import { type ApicMessage, DELIVERY, type DeliveryMode, SHORTHAND, widenDest } f
 /** Where a PC has it. */
 export const IOAPIC_RANGE: IoRange = { at: 0xfec0_0000, size: 4096 };
 export const IOAPIC_PINS = 24;
+/** The one that Xen gives an HVM domain: PCI interrupts have pins of their own, beyond the ISA ones. */
+export const XEN_IOAPIC_PINS = 48;
 /** Bytes a `Region` for an I/O APIC must have. */
-export const IOAPIC_BYTES = 256;
+export const IOAPIC_BYTES = 512;
 
 /** Memory-mapped registers, 3.1; the EOI register came with version 0x20. */
 const MMIO = { select: 0x00, window: 0x10, eoi: 0x40 } as const;
 /** Indirect registers, 3.2. The redirection table follows from 0x10 on, two a pin. */
 const INDEX = { id: 0x00, version: 0x01, arbitration: 0x02, redirection: 0x10 } as const;
-const VERSION = ((IOAPIC_PINS - 1) << 16) | 0x20;
+const VERSION = 0x20;
 const ID_MASK = 0x0f00_0000;
 
 /** Redirection table entry, low word, 3.2.4. */
@@ -27,7 +29,7 @@ const WRITABLE_LOW = 0x1_afff;
 const WRITABLE_HIGH = 0xff00_0000;
 
 /** Where the state lies in the region, in 32-bit words. */
-const WORD = { lock: 0, select: 1, id: 2, lines: 3, redirection: 4 } as const;
+const WORD = { lock: 0, select: 1, id: 2, pins: 3, lines: 4, redirection: 6 } as const;
 
 const FORMATS = {
   write: 'index=%x value=%x',
@@ -39,11 +41,11 @@ export type IoapicTrace = Points<typeof FORMATS>;
 export const ioapicTrace = (sink: Sink): IoapicTrace => tracepoints('ioapic', FORMATS, sink);
 
 export interface IoapicState {
-  readonly schema: 'ioapic@1';
+  readonly schema: 'ioapic@2';
   readonly select: number;
   readonly id: number;
-  /** Bit n: the line at pin n is asserted. */
-  readonly lines: number;
+  /** The pins whose lines are asserted. */
+  readonly asserted: readonly number[];
   readonly redirection: readonly (readonly [low: number, high: number])[];
 }
 
@@ -64,11 +66,12 @@ export class Ioapic implements IoHandler {
     this.#trace = trace;
   }
 
-  /** All pins masked, `id` in the id register (bits 27:24). */
-  reset(id = 0): void {
+  /** All of 24 or 48 pins masked, `id` in the id register (bits 27:24). */
+  reset(id = 0, pins: number = IOAPIC_PINS): void {
     this.#words.fill(0);
+    this.#words[WORD.pins] = pins;
     this.#words[WORD.id] = (id << 24) & ID_MASK;
-    for (let pin = 0; pin < IOAPIC_PINS; pin++) this.#words[WORD.redirection + pin * 2] = MASKED;
+    for (let pin = 0; pin < pins; pin++) this.#words[WORD.redirection + pin * 2] = MASKED;
   }
 
   /** Reads at `offset` in the page; only the aligned registers exist, everything else is 0. */
@@ -89,13 +92,11 @@ export class Ioapic implements IoHandler {
 
   /** A device drives the line at `pin`. An edge-triggered pin sends on the rise; if it is masked then, the edge is lost. */
   setLine(pin: number, level: boolean): void {
-    if (pin < 0 || pin >= IOAPIC_PINS) throw new RangeError(`I/O APIC pin ${pin}: there are ${IOAPIC_PINS}`);
+    if (pin < 0 || pin >= this.#pins) throw new RangeError(`I/O APIC pin ${pin}: there are ${this.#pins}`);
     this.#locked(() => {
-      const lines = this.#words[WORD.lines] as number;
-      const now = level ? lines | (1 << pin) : lines & ~(1 << pin);
-      if (now === lines) return;
+      if (this.#asserted(pin) === level) return;
       if (this.#trace.line.on) this.#trace.line(pin, level ? 1 : 0);
-      this.#words[WORD.lines] = now;
+      (this.#words[WORD.lines + (pin >>> 5)] as number) ^= 1 << (pin & 31);
       if (level) this.#service(pin);
     });
   }
@@ -104,7 +105,7 @@ export class Ioapic implements IoHandler {
   eoi(vector: number): void {
     if (this.#trace.eoi.on) this.#trace.eoi(vector);
     this.#locked(() => {
-      for (let pin = 0; pin < IOAPIC_PINS; pin++) {
+      for (let pin = 0; pin < this.#pins; pin++) {
         const low = this.#low(pin);
         if ((low & 0xff) !== vector || (low & LEVEL) === 0 || (low & REMOTE_IRR) === 0) continue;
         this.#words[WORD.redirection + pin * 2] = low & ~REMOTE_IRR;
@@ -115,11 +116,11 @@ export class Ioapic implements IoHandler {
 
   save(): IoapicState {
     return this.#locked(() => ({
-      schema: 'ioapic@1',
+      schema: 'ioapic@2',
       select: this.#words[WORD.select] as number,
       id: ((this.#words[WORD.id] as number) & ID_MASK) >>> 24,
-      lines: this.#words[WORD.lines] as number,
-      redirection: Array.from({ length: IOAPIC_PINS }, (_, pin) => [this.#low(pin) >>> 0, this.#high(pin) >>> 0] as const),
+      asserted: Array.from({ length: this.#pins }, (_, pin) => pin).filter((pin) => this.#asserted(pin)),
+      redirection: Array.from({ length: this.#pins }, (_, pin) => [this.#low(pin) >>> 0, this.#high(pin) >>> 0] as const),
     }));
   }
 
@@ -127,12 +128,21 @@ export class Ioapic implements IoHandler {
     this.#locked(() => {
       this.#words[WORD.select] = state.select;
       this.#words[WORD.id] = state.id << 24;
-      this.#words[WORD.lines] = state.lines;
+      this.#words.fill(0, WORD.lines, WORD.redirection);
+      for (const pin of state.asserted) (this.#words[WORD.lines + (pin >>> 5)] as number) |= 1 << (pin & 31);
       for (const [pin, [low, high]] of state.redirection.entries()) {
         this.#words[WORD.redirection + pin * 2] = low;
         this.#words[WORD.redirection + pin * 2 + 1] = high;
       }
     });
+  }
+
+  get #pins(): number {
+    return this.#words[WORD.pins] as number;
+  }
+
+  #asserted(pin: number): boolean {
+    return ((this.#words[WORD.lines + (pin >>> 5)] as number) & (1 << (pin & 31))) !== 0;
   }
 
   #low(pin: number): number {
@@ -145,16 +155,16 @@ export class Ioapic implements IoHandler {
 
   #readIndirect(index: number): number {
     if (index === INDEX.id || index === INDEX.arbitration) return this.#words[WORD.id] as number;
-    if (index === INDEX.version) return VERSION;
+    if (index === INDEX.version) return ((this.#pins - 1) << 16) | VERSION;
     const slot = index - INDEX.redirection;
-    return slot >= 0 && slot < IOAPIC_PINS * 2 ? (this.#words[WORD.redirection + slot] as number) : 0;
+    return slot >= 0 && slot < this.#pins * 2 ? (this.#words[WORD.redirection + slot] as number) : 0;
   }
 
   #writeIndirect(index: number, value: number): void {
     if (this.#trace.write.on) this.#trace.write(index, value);
     if (index === INDEX.id) this.#words[WORD.id] = value & ID_MASK;
     const slot = index - INDEX.redirection;
-    if (slot < 0 || slot >= IOAPIC_PINS * 2) return;
+    if (slot < 0 || slot >= this.#pins * 2) return;
     const at = WORD.redirection + slot;
     if (slot & 1) this.#words[at] = value & WRITABLE_HIGH;
     else {
@@ -166,7 +176,7 @@ export class Ioapic implements IoHandler {
   }
 
   #serviceLevel(pin: number): void {
-    if ((this.#low(pin) & LEVEL) !== 0 && ((this.#words[WORD.lines] as number) & (1 << pin)) !== 0) this.#service(pin);
+    if ((this.#low(pin) & LEVEL) !== 0 && this.#asserted(pin)) this.#service(pin);
   }
 
   /** Sends the pin's message unless it is masked or waits for an EOI. */

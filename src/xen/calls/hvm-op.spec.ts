@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { EEXIST, EFAULT, EINVAL, ENODEV, ENOENT, ENOSYS, EPERM, ESRCH } from '../../abi/xen/errno.ts';
+import { EEXIST, EFAULT, EINVAL, ENODEV, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, ESRCH } from '../../abi/xen/errno.ts';
 import { HVM_PARAM, HVMOP } from '../../abi/xen/hvm.ts';
 import { SHUTDOWN } from '../../abi/xen/sched.ts';
 import { TestGuest } from '../fixtures/test-guest.ts';
@@ -124,6 +124,16 @@ it('answers the rest', () => {
   expect(g.peek(ARG) >>> 16).toBe(0);
   expect(g.call('hvm_op', HVMOP.get_mem_type, g.poke(ARG, SELF, 0, 0x999, 0))).toBe(0);
   expect(g.peek(ARG) >>> 16).toBe(2);
-  expect(g.call('hvm_op', 0x101, 0)).toBe(-ENOSYS);
-  expect(g.call('hvm_op', 2, 0)).toBe(-ENOSYS);
+  expect(g.call('hvm_op', HVMOP.xentrace, g.poke(ARG, 0x1c_0fff))).toBe(0);
+  expect(g.call('hvm_op', HVMOP.xentrace, g.poke(ARG, 0x1d_0fff))).toBe(-EINVAL);
+  expect(g.call('hvm_op', HVMOP.xentrace, g.poke(ARG, 0x1000))).toBe(-EINVAL);
+  expect(g.call('hvm_op', HVMOP.xentrace, 0xdead_0000)).toBe(-EFAULT);
+  const dying = (domid: number) => g.call('hvm_op', HVMOP.pagetable_dying, g.poke(ARG, domid, 0, 0, 0));
+  expect([SELF, 0, 99].map(dying)).toEqual([-EINVAL, -EOPNOTSUPP, -ESRCH]);
+  expect(g.call('hvm_op', HVMOP.pagetable_dying, 0xdead_0000)).toBe(-EFAULT);
+  expect(g.call('hvm_op', HVMOP.guest_request_vm_event, 0)).toBe(0);
+  expect(g.call('hvm_op', HVMOP.guest_request_vm_event, ARG)).toBe(-EINVAL);
+  expect(g.call('hvm_op', HVMOP.altp2m, ARG)).toBe(-EOPNOTSUPP);
+  // What moved to dm_op, what tools once used, and what old Windows drivers ask for.
+  for (const op of [2, 3, 4, 6, 7, 8, 12, 14, 16, 17, 22, 26, 0x101]) expect(g.call('hvm_op', op, ARG)).toBe(-ENOSYS);
 });

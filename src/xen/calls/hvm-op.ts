@@ -2,19 +2,22 @@
 import type { Gfn } from '../../abi/types.ts';
 import { EEXIST, EFAULT, EINVAL, ENODEV, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, ESRCH } from '../../abi/xen/errno.ts';
 import {
-  CALLBACK_TYPE,
   HVM_NR_PARAMS,
+  HVM_XENTRACE_MAX,
   HVMMEM,
   HVMOP,
   HvmEvtchnUpcallVector,
   HvmGetMemType,
   HvmGetTime,
+  HvmPagetableDying,
   HvmParam,
+  HvmXentrace,
   HVM_PARAM as P,
 } from '../../abi/xen/hvm.ts';
 import { SHUTDOWN } from '../../abi/xen/sched.ts';
 import { P2M } from '../../memory/guest-memory.ts';
-import { DomainHeader as Header, VcpuStateLayout as State } from '../domain-layout.ts';
+import { VcpuStateLayout as State } from '../domain-layout.ts';
+import { setCallbackVia } from '../events/callback-line.ts';
 import type { HypercallContext } from './hypercall-context.ts';
 
 /** hvm_op(cmd, arg). */
@@ -36,15 +39,35 @@ export function hvmOp(c: HypercallContext): number {
     case HVMOP.get_mem_type:
       return getMemType(c);
     case HVMOP.xentrace:
-      return 0;
+      return xentrace(c);
     case HVMOP.pagetable_dying:
-      // Only shadow paging wants to know.
-      return -EINVAL;
+      return pagetableDying(c);
+    case HVMOP.guest_request_vm_event:
+      // Nobody monitors the guest.
+      return c.args.pointer(1) === 0n ? 0 : -EINVAL;
     case HVMOP.altp2m:
       return -EOPNOTSUPP;
     default:
       return -ENOSYS;
   }
+}
+
+/** A record for the hypervisor's trace buffer, which nobody reads. */
+function xentrace(c: HypercallContext): number {
+  const S = HvmXentrace;
+  if (!c.buffer.copyIn(c.caller, c.args.pointer(1), S.sizeof)) return -EFAULT;
+  const { view } = c.buffer;
+  const fits = S.extra_bytes.get(view, 0) <= HVM_XENTRACE_MAX.extra && S.event.get(view, 0) <= HVM_XENTRACE_MAX.event;
+  return fits ? 0 : -EINVAL;
+}
+
+/** Only shadow paging wants to know. */
+function pagetableDying(c: HypercallContext): number {
+  const S = HvmPagetableDying;
+  if (!c.buffer.copyIn(c.caller, c.args.pointer(1), S.sizeof)) return -EFAULT;
+  const dom = c.domain.resolve(S.domid.get(c.buffer.view, 0));
+  if (dom === undefined) return -ESRCH;
+  return dom === c.domain.domid ? -EINVAL : -EOPNOTSUPP;
 }
 
 const GUEST_MAY_SET = new Set<number>([
@@ -106,7 +129,7 @@ function setParam(c: HypercallContext): number {
   if (!GUEST_MAY_SET.has(index)) return UNKNOWN.has(index) ? -EINVAL : -EPERM;
   switch (index) {
     case P.CALLBACK_IRQ:
-      setCallback(c, value);
+      setCallbackVia(c.domain, value);
       c.domain.latchWidth(c.caller.longMode);
       break;
     case P.VM86_TSS:
@@ -132,19 +155,6 @@ function setParam(c: HypercallContext): number {
 function crash(c: HypercallContext): number {
   c.domain.shutdown(SHUTDOWN.crash);
   return -EINVAL;
-}
-
-/**
- * The domain-wide callback. Every type but the vector is ignored, without error, in a domain that lacks an IOAPIC or a PIC,
- * as a PVH domain does. Guests write "GSI 1" to say they have drivers: that must pass and raise nothing.
- */
-function setCallback(c: HypercallContext, value: bigint): void {
-  const { memory, at } = c.domain;
-  const type = Number(value >> 56n);
-  if (type !== CALLBACK_TYPE.vector) return;
-  Header.callback_vector.set(memory.view, at, Number(value & 0xffn));
-  Header.callback_type.set(memory.view, at, type + 1);
-  for (const vcpu of c.domain.vcpus) if (vcpu.upcallPending) c.domain.events.requestUpcall(vcpu);
 }
 
 function setUpcallVector(c: HypercallContext): number {

@@ -18,10 +18,20 @@ export interface HypercallContext {
   readonly buffer: ArgumentBuffer;
   readonly hooks: HypercallHooks;
   caller: GuestCaller;
+  /** Serves the call that `args` holds; for multicall. */
+  readonly dispatch: (nr: number) => number;
+  /** A multicall is being served: there is no other within. */
+  inMulticall: boolean;
 }
 
 /**
- * Serves one hypercall. Returns the result, 0 or above, or a negated errno.
+ * The result of a call that is not over: `args` says what is left. The machine writes them back to the caller's registers and
+ * leaves RIP at the instruction, so that the vCPU makes the call again once it may run (Xen's hypercall_create_continuation).
+ */
+export const CONTINUE = -0x1_0000_0000;
+
+/**
+ * Serves one hypercall. Returns the result, 0 or above, a negated errno, or CONTINUE.
  * Never throws for what a guest may do.
  */
 export type Hypercall = (context: HypercallContext) => number;

@@ -53,6 +53,23 @@ describe('shutdown', () => {
   });
 });
 
+describe('a suspend', () => {
+  it('is answered 0, and 1 when it was cancelled: the vCPU that asked is told once', () => {
+    const { g, op } = guest();
+    const state = g.domain.vcpus[0];
+    expect(op(SCHEDOP.shutdown, SHUTDOWN.suspend)).toBe(0);
+    expect(state?.takeSuspendCancelled()).toBe(false);
+    g.domain.resume({ cancelled: true });
+    expect([state?.takeSuspendCancelled(), state?.takeSuspendCancelled()]).toEqual([true, false]);
+    op(SCHEDOP.shutdown, SHUTDOWN.suspend);
+    g.domain.resume();
+    expect(state?.takeSuspendCancelled()).toBe(false);
+    op(SCHEDOP.shutdown, SHUTDOWN.reboot);
+    g.domain.resume({ cancelled: true });
+    expect(state?.takeSuspendCancelled()).toBe(false);
+  });
+});
+
 describe('poll', () => {
   it('waits for one port', () => {
     const { poll, runs, send } = guest();
@@ -151,10 +168,39 @@ describe('watchdog', () => {
   });
 });
 
+describe('watchdogs', () => {
+  it('fire at once for no time at all, and not once the domain is stopping', () => {
+    const { g, op } = guest();
+    expect(op(SCHEDOP.watchdog, 0, 0)).toBe(1);
+    g.clock.advance(1);
+    expect(g.domain.shutdownReason).toBe(SHUTDOWN.watchdog);
+    const other = guest();
+    other.op(SCHEDOP.watchdog, 0, 1);
+    other.op(SCHEDOP.shutdown, SHUTDOWN.poweroff);
+    other.g.clock.advance(2e9);
+    expect(other.g.domain.shutdownReason).toBe(SHUTDOWN.poweroff);
+    expect(g.call('sched_op', SCHEDOP.watchdog, 0xdead_0000)).toBe(-EFAULT);
+  });
+
+  it("are the domain's: another vCPU may feed one", () => {
+    const g = new TestGuest({ vcpus: 2 });
+    const feed = (vcpu: number, id: number) => g.callOn(vcpu, 'sched_op', SCHEDOP.watchdog, g.poke(ARG, id, 10));
+    expect(feed(0, 0)).toBe(1);
+    g.clock.advance(8e9);
+    expect(feed(1, 1)).toBe(0);
+    g.clock.advance(8e9);
+    expect(g.domain.shutdownReason).toBe(-1);
+    g.clock.advance(3e9);
+    expect(g.domain.shutdownReason).toBe(SHUTDOWN.watchdog);
+  });
+});
+
 it('answers the others with their errors', () => {
   const { op } = guest();
   expect(op(SCHEDOP.yield)).toBe(0);
   expect(op(SCHEDOP.remote_shutdown, DOMID, 0)).toBe(-EPERM);
+  expect(op(SCHEDOP.remote_shutdown, 0, 0)).toBe(-EPERM);
+  expect(op(SCHEDOP.remote_shutdown, 0x7ff0, 0)).toBe(-ESRCH);
   expect(op(SCHEDOP.remote_shutdown, 99, 0)).toBe(-ESRCH);
   expect(op(SCHEDOP.pin_override, 0)).toBe(-EPERM);
   expect(op(8)).toBe(-ENOSYS);

@@ -9,6 +9,7 @@ import {
   SchedRemoteShutdown,
   SchedShutdown,
   SchedWatchdog,
+  SHUTDOWN,
   SHUTDOWN_MAX,
 } from '../../abi/xen/sched.ts';
 import { DomainHeader as Header, POLL_ANY, VCPU_WAIT } from '../domain-layout.ts';
@@ -46,8 +47,10 @@ export function schedOp(c: HypercallContext): number {
   }
 }
 
+/** 0 also for a suspend: if it is cancelled, the machine makes that a 1 before the vCPU runs on (`XenDomain.resume`). */
 function shutdown(c: HypercallContext, reason: number): number {
   if (reason > SHUTDOWN_MAX) return -EINVAL;
+  if (reason === SHUTDOWN.suspend) c.vcpu.state.noteSuspendCall();
   c.domain.shutdown(reason);
   return 0;
 }
@@ -95,7 +98,8 @@ function watchdog(c: HypercallContext): number {
   const timeout = SchedWatchdog.timeout.get(c.buffer.view, 0);
   if (id > NR_WATCHDOGS) return -EINVAL;
   const { memory, at, lock } = c.domain;
-  const deadline = c.vcpu.clock.nowNs() + timeout * 1e9;
+  // 0 in shared state means "not armed".
+  const deadline = Math.max(1, c.vcpu.clock.nowNs() + timeout * 1e9);
   lock.acquire();
   try {
     const used = Header.watchdogs.get(memory.view, at);

@@ -177,6 +177,105 @@ describe('runstate', () => {
   });
 });
 
+describe('initialise', () => {
+  const CONTEXT = 0x5ff0; // crosses a page
+  /** A flat 32-bit context, with EBX and EIP to tell it by. */
+  const context = (g: TestGuest, words: Record<number, number> = {}) => {
+    const all = { 20: 0xbb, 40: 0x1000, 48: 0x11, 92: -1, 96: -1, 100: -1, 104: -1, 108: 0x67, ...words };
+    g.poke(CONTEXT, ...Array.from({ length: 32 }, () => 0));
+    for (const [offset, word] of Object.entries(all)) g.poke(CONTEXT + Number(offset), word);
+    g.poke(CONTEXT + 112, 0x0c93_0c9b, 0x0c93_0c93, 0x8b);
+    return CONTEXT;
+  };
+
+  for (const longMode of [true, false]) {
+    it(`gives a vCPU its registers, once, and leaves it down: a ${longMode ? 64 : 32}-bit caller`, () => {
+      const { g, op } = guest(2);
+      const caller = g.callers[0];
+      if (caller) caller.longMode = longMode;
+      const state = g.domain.vcpus[1];
+      expect(state?.takeInitialContext()).toBeUndefined();
+      expect(g.call('vcpu_op', VCPUOP.initialise, 1, context(g))).toBe(0);
+      expect(op(VCPUOP.is_up, 1)).toBe(0);
+      expect(g.call('vcpu_op', VCPUOP.initialise, 1, context(g))).toBe(-EEXIST);
+      g.kicks.length = 0;
+      expect(op(VCPUOP.up, 1)).toBe(0);
+      expect(g.kicks).toEqual([1]);
+      expect(op(VCPUOP.is_up, 1)).toBe(1);
+      expect(g.vcpus[1]?.mayRun(false)).toBe(true);
+      const taken = state?.takeInitialContext();
+      expect([taken?.registers[3], taken?.rip]).toEqual([0xbbn, 0x1000n]);
+      expect(state?.takeInitialContext()).toBeUndefined();
+    });
+  }
+
+  it('refuses a context that Xen would, and one it cannot read', () => {
+    const { g, op } = guest(2);
+    expect(g.call('vcpu_op', VCPUOP.initialise, 1, context(g, { 4: 1 }))).toBe(-EINVAL);
+    expect(g.call('vcpu_op', VCPUOP.initialise, 1, 0x3_fff0)).toBe(-EFAULT);
+    expect(g.call('vcpu_op', VCPUOP.initialise, 0, 0xdead_0000)).toBe(-EFAULT);
+    expect(g.call('vcpu_op', VCPUOP.initialise, 2, context(g))).toBe(-ENOENT);
+    expect(op(VCPUOP.up, 1)).toBe(-EINVAL);
+  });
+
+  it('needs a registered vcpu_info where shared_info has no slot', () => {
+    const { g, op } = guest(33);
+    expect(g.call('vcpu_op', VCPUOP.initialise, 32, context(g))).toBe(-EINVAL);
+    expect(op(VCPUOP.register_vcpu_info, 32, 7, 0, 0, 0)).toBe(0);
+    expect(g.call('vcpu_op', VCPUOP.initialise, 32, context(g))).toBe(0);
+  });
+});
+
+describe('several vCPUs', () => {
+  it('register areas for each other', () => {
+    const { g, op } = guest(2);
+    expect(op(VCPUOP.register_vcpu_info, 1, 7, 0, 0, 0)).toBe(0);
+    expect(op(VCPUOP.register_runstate_memory_area, 1, 0x6000, 0)).toBe(0);
+    expect(g.peek(0x6000)).toBe(RUNSTATE.offline);
+    expect(op(VCPUOP.register_runstate_phys_area, 1, 0x6100, 0)).toBe(0);
+    expect(op(VCPUOP.register_vcpu_time_phys_area, 1, 0x6200, 0)).toBe(0);
+    expect(op(VCPUOP.get_runstate_info, 1, 0)).toBe(0);
+    expect(g.peek(ARG)).toBe(RUNSTATE.offline);
+  });
+
+  it('go down and come up again, and are not initialised anew', () => {
+    const { g, op } = guest(3);
+    g.domain.bringUp(1);
+    g.domain.bringUp(2);
+    expect([op(VCPUOP.down, 2), op(VCPUOP.down, 2)]).toEqual([0, 0]);
+    expect(g.vcpus[2]?.mayRun(true)).toBe(false);
+    expect(op(VCPUOP.up, 2)).toBe(0);
+    expect(g.vcpus[2]?.mayRun(false)).toBe(true);
+    expect(g.domain.shutdownReason).toBe(-1);
+  });
+
+  it('have periodic timers of their own, that another may set', () => {
+    const { g, op, shared } = { ...guest(2) };
+    g.call('event_channel_op', 1, g.poke(ARG, VIRQ.TIMER, 1, 0));
+    const port = g.peek(ARG + 8);
+    expect(op(VCPUOP.set_periodic_timer, 1, 2 * MS, 0)).toBe(0);
+    expect(g.kicks).toContain(1);
+    g.vcpus[1]?.service();
+    g.clock.advance(3 * MS);
+    expect((g.peek(shared + 0x800) >>> port) & 1).toBe(1);
+  });
+});
+
+describe('areas by physical address', () => {
+  it('lie in one page, aligned, in writable memory', () => {
+    const { op } = guest();
+    for (const cmd of [VCPUOP.register_runstate_phys_area, VCPUOP.register_vcpu_time_phys_area]) {
+      expect(op(cmd, 0, 0x5ff8, 0)).toBe(-ENXIO);
+      expect(op(cmd, 0, 0x5004, 0)).toBe(-ENXIO);
+      expect(op(cmd, 0, 0x9999_9000, 0)).toBe(-EINVAL);
+      expect(op(cmd, 0, 0, 1)).toBe(-EINVAL);
+      expect(op(cmd, 0, 0x5000, 0)).toBe(0);
+      expect(op(cmd, 0, 0x6000, 0)).toBe(0); // another one instead
+      expect(op(cmd, 1, 0x5000, 0)).toBe(-ENOENT);
+    }
+  });
+});
+
 describe('the rest', () => {
   it('knows which vCPUs are up', () => {
     const { g, op } = guest(2);

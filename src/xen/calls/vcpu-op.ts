@@ -3,11 +3,20 @@ import type { Gfn, HostAddress } from '../../abi/types.ts';
 import { PAGE_SIZE } from '../../abi/types.ts';
 import { EACCES, EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENOSYS, ENXIO } from '../../abi/xen/errno.ts';
 import { RUNSTATE_INFO, SHARED_INFO, VCPU_INFO, VcpuTimeInfo } from '../../abi/xen/shared-info.ts';
-import { RegisterArea, RegisterVcpuInfo, SetPeriodicTimer, SetSingleshotTimer, VCPUOP } from '../../abi/xen/vcpu.ts';
+import {
+  RegisterArea,
+  RegisterVcpuInfo,
+  SetPeriodicTimer,
+  SetSingleshotTimer,
+  VCPUOP,
+  VcpuHvmContext,
+} from '../../abi/xen/vcpu.ts';
 import { P2M } from '../../memory/guest-memory.ts';
 import { VcpuStateLayout as State, VCPU_WAIT } from '../domain-layout.ts';
+import { readTimeInfo } from '../time/pvclock.ts';
 import { encodeRunstate } from '../time/runstate.ts';
 import type { VcpuState } from '../vcpu-state.ts';
+import { checkHvmContext } from './hvm-context.ts';
 import type { HypercallContext } from './hypercall-context.ts';
 
 const MILLISECOND = 1e6;
@@ -110,11 +119,22 @@ function changePeriod(c: HypercallContext, target: VcpuState, period: number): v
   if (target !== c.vcpu.state) c.domain.kick(target.id);
 }
 
+/** Gives a vCPU its registers; it stays down until VCPUOP_up, when its own thread takes them. */
 function initialise(c: HypercallContext, target: VcpuState): number {
   if (target.id >= SHARED_INFO.vcpu_info_slots && !target.infoRegistered) return -EINVAL;
-  if (State.initialised.get(c.domain.memory.view, target.at) !== 0) return -EEXIST;
-  // Starting a vCPU from a vcpu_hvm_context is not supported: guests use the start-up IPI.
-  return -ENOSYS;
+  if (!c.buffer.copyIn(c.caller, c.args.pointer(2), VcpuHvmContext.sizeof)) return -EFAULT;
+  const { lock, memory } = c.domain;
+  lock.acquire();
+  try {
+    if (State.initialised.get(memory.view, target.at) !== 0) return -EEXIST;
+    const checked = checkHvmContext(c.buffer.view);
+    if (checked < 0) return checked;
+    target.setInitialContext(c.buffer.slice(VcpuHvmContext.sizeof));
+    State.initialised.set(memory.view, target.at, 1);
+    return 0;
+  } finally {
+    lock.release();
+  }
 }
 
 /** Moves vcpu_info to a place of the guest's choice: the old content goes along, and everything is marked pending. */
@@ -161,6 +181,7 @@ function registerTime(c: HypercallContext, target: VcpuState): number {
   if (address === undefined) return -EFAULT;
   State.time_va.set(c.domain.memory.view, target.at, address);
   if (target === c.vcpu.state) c.vcpu.publishTime();
+  else c.caller.writeVirtual(address, currentTime(c, target));
   return 0;
 }
 
@@ -184,9 +205,17 @@ function registerRunstatePhysical(c: HypercallContext, target: VcpuState): numbe
 function registerTimePhysical(c: HypercallContext, target: VcpuState): number {
   const host = physicalArgument(c, VcpuTimeInfo.sizeof);
   if (host < 0) return host;
+  if (host !== 0) c.domain.memory.u8.set(currentTime(c, target), host);
   State.time_at.set(c.domain.memory.view, target.at, host);
   if (target === c.vcpu.state) c.vcpu.publishTime();
   return 0;
+}
+
+/** The pvclock in the vcpu_info of any vCPU, for an area of its that would otherwise stay empty until the vCPU next runs. */
+function currentTime(c: HypercallContext, target: VcpuState): Uint8Array {
+  const time = c.buffer.slice(VcpuTimeInfo.sizeof);
+  readTimeInfo(c.domain.memory, target.infoAt + VCPU_INFO.time, time);
+  return time;
 }
 
 /** The host address of a physical area; 0 for all-ones, which unregisters; negative for an error. */

@@ -98,5 +98,6 @@ describe('console_io', () => {
     expect(g.call('console_io', 0, 4, ARG)).toBe(0);
     expect(String.fromCharCode(...g.log)).toBe('CDAB');
     expect(g.call('console_io', 0, 4, 0xdead_0000)).toBe(-EFAULT);
+    expect([1, 2].map((cmd) => g.call('console_io', cmd, 4, ARG))).toEqual([-EPERM, -EPERM]);
   });
 });

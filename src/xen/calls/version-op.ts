@@ -11,7 +11,8 @@ import {
   XENVER,
   XENVER_SIZE,
 } from '../../abi/xen/version.ts';
-import { DomainHeader as Header } from '../domain-layout.ts';
+import type { XenDomain } from '../domain.ts';
+import { EMULATION, DomainHeader as Header } from '../domain-layout.ts';
 import type { HypercallContext } from './hypercall-context.ts';
 
 /** The version dom1 presents: its behaviour is that of Xen 4.20. */
@@ -30,7 +31,7 @@ const STRINGS = {
 
 const bit = (n: number): number => 1 << n;
 /** Sub-map 0 as an HVM or PVH guest without pirqs sees it. */
-export const FEATURES: number =
+const FEATURES: number =
   bit(XENFEAT.writable_page_tables) |
   bit(XENFEAT.auto_translated_physmap) |
   bit(XENFEAT.hvm_callback_vector) |
@@ -40,6 +41,9 @@ export const FEATURES: number =
   bit(XENFEAT.runstate_phys_area) |
   bit(XENFEAT.vcpu_time_phys_area) |
   bit(XENFEAT.dm_msix_all_writes);
+
+/** Sub-map 0 of the features, as XENVER_get_features answers. */
+export const features = (domain: XenDomain): number => FEATURES | (domain.emulates(EMULATION.pirq) ? bit(XENFEAT.hvm_pirqs) : 0);
 
 /** xen_version(cmd, arg). */
 export function xenVersion(c: HypercallContext): number {
@@ -106,7 +110,7 @@ function compileInfo(c: HypercallContext): number {
 function getFeatures(c: HypercallContext): number {
   if (!c.buffer.copyIn(c.caller, c.args.pointer(1), FeatureInfo.sizeof)) return -EFAULT;
   if (FeatureInfo.submap_idx.get(c.buffer.view, 0) !== 0) return -EINVAL;
-  FeatureInfo.submap.set(c.buffer.view, 0, FEATURES);
+  FeatureInfo.submap.set(c.buffer.view, 0, features(c.domain));
   return c.buffer.copyOut(c.caller, c.args.pointer(1), FeatureInfo.sizeof) ? 0 : -EFAULT;
 }
 
@@ -160,10 +164,8 @@ export function consoleIo(c: HypercallContext): number {
       }
       return 0;
     }
-    case CONSOLEIO.read:
-      // There is no input for the hypervisor's own console.
-      return 0;
     default:
-      return -ENOSYS;
+      // Reading is for the domain that owns the hypervisor's console.
+      return -EPERM;
   }
 }

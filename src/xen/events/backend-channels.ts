@@ -3,7 +3,6 @@
 import { DOMID_ZERO } from '../../abi/xen/domid.ts';
 import { EINVAL, ENOSPC } from '../../abi/xen/errno.ts';
 import { EVTCHNSTAT } from '../../abi/xen/event-channel.ts';
-import { EVTCHN_2L_PORTS } from '../../abi/xen/shared-info.ts';
 import type { XenDomain } from '../domain.ts';
 import { BACKEND_PORTS, DomainHeader as Header } from '../domain-layout.ts';
 
@@ -35,7 +34,7 @@ export class BackendChannels {
     lock.acquire();
     let port: number;
     try {
-      if (guestPort >= EVTCHN_2L_PORTS.wide) return -EINVAL;
+      if (!events.isValid(guestPort)) return -EINVAL;
       if (events.ports.state(guestPort) !== EVTCHNSTAT.unbound || events.ports.remote(guestPort) !== DOMID_ZERO) return -EINVAL;
       port = events.backend.findClosed(BACKEND_PORTS);
       if (port === 0) return -ENOSPC;

@@ -1,14 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { EEXIST, EFAULT, EINVAL, ENOENT, ENOSPC, ENOSYS, EPERM, ESRCH } from '../../abi/xen/errno.ts';
+import type { Gfn, Gpa } from '../../abi/types.ts';
+import { EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENOSPC, ENOSYS, EPERM, ESRCH } from '../../abi/xen/errno.ts';
 import { EVTCHNOP, EVTCHNSTAT, VIRQ } from '../../abi/xen/event-channel.ts';
+import type { DomainConfig } from '../domain.ts';
 import { DOMID, TestGuest } from '../fixtures/test-guest.ts';
 
 const ARG = 0x2000;
 const SELF = 0x7ff0;
 const SHARED = 0x10;
 
-function guest(vcpus = 1) {
-  const g = new TestGuest({ vcpus });
+function guest(vcpus = 1, config: Partial<DomainConfig> = {}) {
+  const g = new TestGuest({ vcpus, config });
   const shared = g.mapSharedInfo(SHARED);
   const op = (cmd: number, ...words: number[]) => g.call('event_channel_op', cmd, g.poke(ARG, ...words));
   return { g, shared, op };
@@ -46,13 +48,18 @@ describe('binding', () => {
     expect(op(EVTCHNOP.close, 0)).toBe(-EINVAL);
     expect(op(EVTCHNOP.send, 63)).toBe(-EINVAL);
     expect(op(EVTCHNOP.reset, 99)).toBe(-ESRCH);
-    expect(op(EVTCHNOP.init_control, 0)).toBe(-ENOSYS);
+    expect(op(EVTCHNOP.reset_cont, SELF)).toBe(-EBUSY);
+    expect(op(EVTCHNOP.reset, 0)).toBe(-EPERM);
+    expect(op(EVTCHNOP.bind_vcpu, 63, 0)).toBe(-EINVAL);
+    expect(op(EVTCHNOP.unmask, 64)).toBe(-EINVAL);
+    expect(op(EVTCHNOP.set_priority, 1, 1)).toBe(-ENOSYS); // 2-level
+    expect(op(EVTCHNOP.set_priority, 64, 1)).toBe(-EINVAL);
     expect(op(77)).toBe(-ENOSYS);
     expect(g.call('event_channel_op', EVTCHNOP.send, 0xdead_0000)).toBe(-EFAULT);
   });
 
   it('has 4095 ports in the 64-bit layout, 1023 in the 32-bit one', () => {
-    const { g, op } = guest();
+    const { g, op } = guest(1, { maxEventChannel: 131071 });
     g.domain.latchWidth(false);
     let count = 0;
     while (op(EVTCHNOP.bind_ipi, 0, 0) === 0) count++;
@@ -164,6 +171,76 @@ describe('2-level delivery', () => {
     op(EVTCHNOP.status, SELF, 1);
     expect(g.peek(ARG + 8)).toBe(EVTCHNSTAT.unbound);
     expect(op(EVTCHNOP.send, 2)).toBe(-EINVAL);
+  });
+});
+
+describe('every operation', () => {
+  it('fails with -EFAULT when its argument cannot be read', () => {
+    const { g } = guest();
+    for (const cmd of Object.values(EVTCHNOP)) expect(g.call('event_channel_op', cmd, 0xdead_0000)).toBe(-EFAULT);
+  });
+
+  it('that gives out a port fails with -ENOSPC when the domain has all it may have', () => {
+    const { op } = guest(1, { maxEventChannel: 70 });
+    let count = 0;
+    while (op(EVTCHNOP.bind_ipi, 0, 0) === 0) count++;
+    expect(count).toBe(70);
+    expect(op(EVTCHNOP.alloc_unbound, SELF, 0)).toBe(-ENOSPC);
+    expect(op(EVTCHNOP.bind_virq, VIRQ.DEBUG, 0, 0)).toBe(-ENOSPC);
+    expect(op(EVTCHNOP.bind_interdomain, SELF, 1, 0)).toBe(-ENOSPC);
+    expect(op(EVTCHNOP.status, SELF, 127)).toBe(0); // it exists, and stays closed
+    expect(op(EVTCHNOP.close, 33)).toBe(0);
+    expect(op(EVTCHNOP.bind_virq, VIRQ.DEBUG, 0, 0)).toBe(0);
+  });
+
+  it('leaves the port bound when the answer cannot be written', () => {
+    const { g, op } = guest();
+    const arg = 0x3000;
+    g.poke(arg, 0, 0);
+    g.memory.map(3 as Gfn, g.memory.host(arg as Gpa), false);
+    expect(g.call('event_channel_op', EVTCHNOP.bind_ipi, arg)).toBe(-EFAULT);
+    op(EVTCHNOP.status, SELF, 1);
+    expect(g.peek(ARG + 8)).toBe(EVTCHNSTAT.ipi);
+  });
+
+  it('resets to a state in which everything can be bound again', () => {
+    const { g, shared, op } = guest(2);
+    op(EVTCHNOP.bind_virq, VIRQ.TIMER, 1, 0);
+    op(EVTCHNOP.alloc_unbound, SELF | (DOMID << 16), 0);
+    op(EVTCHNOP.bind_interdomain, SELF, 2, 0);
+    op(EVTCHNOP.bind_vcpu, 2, 1);
+    expect(op(EVTCHNOP.reset, DOMID)).toBe(0);
+    expect(g.peek(shared + 0x800)).toBe(0);
+    for (const port of [1, 2, 3]) {
+      op(EVTCHNOP.status, SELF, port);
+      expect([g.peek(ARG + 8), g.peek(ARG + 12)]).toEqual([EVTCHNSTAT.closed, 0]);
+    }
+    expect(op(EVTCHNOP.bind_virq, VIRQ.TIMER, 1, 0)).toBe(0);
+    expect(g.peek(ARG + 8)).toBe(1);
+  });
+});
+
+describe('a port that is pending already', () => {
+  it('is delivered again when it moves to another vCPU, unless it is masked', () => {
+    const { g, shared, op } = guest(2);
+    op(EVTCHNOP.bind_virq, VIRQ.CONSOLE, 0, 0);
+    g.domain.events.raiseVirq(VIRQ.CONSOLE, 0);
+    expect(op(EVTCHNOP.bind_vcpu, 1, 1)).toBe(0);
+    expect(g.peek(shared + 64) & 0xff).toBe(1);
+    g.poke(shared + 64, 0);
+    g.poke(shared + 64 + 8, 0, 0);
+    g.poke(shared + 0xa00, 2);
+    op(EVTCHNOP.bind_vcpu, 1, 0);
+    op(EVTCHNOP.bind_vcpu, 1, 1);
+    expect(g.peek(shared + 64) & 0xff).toBe(0);
+  });
+
+  it('is delivered when it is bound', () => {
+    const { g, shared, op } = guest();
+    g.poke(shared + 0x800, 2); // left by the guest on a closed port
+    op(EVTCHNOP.alloc_unbound, SELF, 0);
+    expect(g.peek(shared) & 0xff).toBe(1);
+    expect(g.peek64(shared + 8)).toBe(1n);
   });
 });
 

@@ -1,7 +1,8 @@
-// event_channel_op: from argument structures to the event channels. The FIFO ABI is not offered: -ENOSYS, guests use 2-level.
+// event_channel_op: from argument structures to the event channels.
 
 import { EFAULT, EINVAL, ENOSYS, EPERM, ESRCH } from '../../abi/xen/errno.ts';
 import {
+  EVTCHN_FIFO,
   EVTCHNOP,
   EVTCHNSTAT,
   EvtchnAllocUnbound,
@@ -10,6 +11,8 @@ import {
   EvtchnBindPirq,
   EvtchnBindVcpu,
   EvtchnBindVirq,
+  EvtchnExpandArray,
+  EvtchnInitControl,
   EvtchnPortOnly,
   EvtchnReset,
   EvtchnSetPriority,
@@ -34,14 +37,21 @@ export function eventChannelOp(c: HypercallContext): number {
     case EVTCHNOP.bind_ipi:
       return bindIpi(c);
     case EVTCHNOP.bind_pirq:
-      // The domain has no pirqs (XENFEAT_hvm_pirqs is clear), so every number is out of range.
-      return copyIn(c, EvtchnBindPirq.sizeof) ? -EINVAL : -EFAULT;
+      return bindPirq(c);
     case EVTCHNOP.status:
       return status(c);
     case EVTCHNOP.bind_vcpu:
       return bindVcpu(c);
     case EVTCHNOP.reset:
-      return reset(c);
+      return reset(c, false);
+    case EVTCHNOP.reset_cont:
+      return reset(c, true);
+    case EVTCHNOP.init_control:
+      return initControl(c);
+    case EVTCHNOP.expand_array:
+      return copyIn(c, EvtchnExpandArray.sizeof)
+        ? c.domain.events.expandArray(EvtchnExpandArray.array_gfn.get(c.buffer.view, 0))
+        : -EFAULT;
     case EVTCHNOP.set_priority:
       return setPriority(c);
     default:
@@ -99,17 +109,34 @@ function bindVcpu(c: HypercallContext): number {
   return c.domain.events.bindVcpu(S.port.get(c.buffer.view, 0), S.vcpu.get(c.buffer.view, 0));
 }
 
-function reset(c: HypercallContext): number {
+function bindPirq(c: HypercallContext): number {
+  const S = EvtchnBindPirq;
+  if (!copyIn(c, S.sizeof)) return -EFAULT;
+  return answer(c, c.domain.events.bindPirq(S.pirq.get(c.buffer.view, 0)), S.sizeof, S.port);
+}
+
+function reset(c: HypercallContext, continued: boolean): number {
   if (!copyIn(c, EvtchnReset.sizeof)) return -EFAULT;
   const dom = c.domain.resolve(EvtchnReset.dom.get(c.buffer.view, 0));
   if (dom === undefined) return -ESRCH;
-  return dom === c.domain.domid ? c.domain.events.reset() : -EPERM;
+  return dom === c.domain.domid ? c.domain.events.reset(continued) : -EPERM;
+}
+
+function initControl(c: HypercallContext): number {
+  const S = EvtchnInitControl;
+  if (!copyIn(c, S.sizeof)) return -EFAULT;
+  const { view } = c.buffer;
+  const { events } = c.domain;
+  const result = events.initControl(S.vcpu.get(view, 0), S.control_gfn.get(view, 0), S.offset.get(view, 0));
+  if (result < 0) return result;
+  S.link_bits.set(view, 0, EVTCHN_FIFO.link_bits);
+  return c.buffer.copyOut(c.caller, c.args.pointer(1), S.sizeof) ? 0 : -EFAULT;
 }
 
 function setPriority(c: HypercallContext): number {
-  if (!copyIn(c, EvtchnSetPriority.sizeof)) return -EFAULT;
-  // 2-level channels have no priorities.
-  return c.domain.events.isValid(EvtchnSetPriority.port.get(c.buffer.view, 0)) ? -ENOSYS : -EINVAL;
+  const S = EvtchnSetPriority;
+  if (!copyIn(c, S.sizeof)) return -EFAULT;
+  return c.domain.events.setPriority(S.port.get(c.buffer.view, 0), S.priority.get(c.buffer.view, 0));
 }
 
 function status(c: HypercallContext): number {

@@ -1,59 +1,83 @@
-// Event channels of one domain: what the ports are bound to, and 2-level delivery. Errors are negated errnos.
-// Sends and delivery take no lock; binding and closing do. Order of a delivery: pending bit, selector bit,
-// evtchn_upcall_pending, interrupt, each a full barrier; the guest reads in the opposite order.
+// Event channels of one domain: what the ports are bound to, and sending. Errors are negated errnos.
+// Sends and delivery do not take the domain's lock; binding and closing do.
 
 import { DOMID_SELF, DOMID_ZERO } from '../../abi/xen/domid.ts';
-import { EEXIST, EINVAL, ENOENT, ENOSPC, ESRCH } from '../../abi/xen/errno.ts';
-import { EVTCHNSTAT, type EvtchnState, isPerVcpuVirq, NR_VIRQS } from '../../abi/xen/event-channel.ts';
-import { EVTCHN_2L_PORTS, SHARED_INFO, VCPU_INFO } from '../../abi/xen/shared-info.ts';
+import { EBUSY, EEXIST, EINVAL, ENOENT, ENOSPC, ENOSYS, ESRCH } from '../../abi/xen/errno.ts';
+import { EVTCHN_FIFO, EVTCHNSTAT, type EvtchnState, isPerVcpuVirq, NR_VIRQS } from '../../abi/xen/event-channel.ts';
+import { VCPU_INFO } from '../../abi/xen/shared-info.ts';
 import type { XenDomain } from '../domain.ts';
-import { BACKEND_PORTS, DomainHeader as Header, POLL_ANY, VCPU_WAIT } from '../domain-layout.ts';
+import { BACKEND_PORTS, DomainHeader as Header } from '../domain-layout.ts';
 import type { VcpuState } from '../vcpu-state.ts';
+import { FifoPorts } from './fifo.ts';
+import { expandArray, initControl, leaveFifo } from './fifo-control.ts';
+import { Pirqs } from './pirqs.ts';
 import { PortTable } from './port-table.ts';
+import { TwoLevelPorts } from './two-level.ts';
+import { UpcallDelivery } from './upcall-delivery.ts';
 
 export class EventChannels {
   readonly ports: PortTable;
   /** Domain 0's ends. */
   readonly backend: PortTable;
+  readonly twoLevel: TwoLevelPorts;
+  readonly fifo: FifoPorts;
+  readonly pirqs: Pirqs;
+  readonly #delivery: UpcallDelivery;
   readonly #domain: XenDomain;
+  readonly #i32: Int32Array;
+  readonly #fifoMode: number;
+  readonly #validPorts: number;
 
   constructor(domain: XenDomain) {
+    const { memory, at, plan } = domain;
     this.#domain = domain;
-    this.ports = new PortTable(domain.memory, domain.at + domain.plan.ports, EVTCHN_2L_PORTS.wide);
-    this.backend = new PortTable(domain.memory, domain.at + domain.plan.backendPorts, BACKEND_PORTS);
+    this.#i32 = memory.i32;
+    this.#fifoMode = (at + Header.evtchn_fifo.offset) >>> 2;
+    this.#validPorts = (at + Header.valid_ports.offset) >>> 2;
+    this.ports = new PortTable(memory, at + plan.ports, PortTable.existing(Header.max_port.get(memory.view, at)));
+    this.backend = new PortTable(memory, at + plan.backendPorts, BACKEND_PORTS);
+    this.#delivery = new UpcallDelivery(domain);
+    this.twoLevel = new TwoLevelPorts(domain, this.ports, this.#delivery);
+    this.fifo = new FifoPorts(domain, this.ports, this.#delivery);
+    this.pirqs = new Pirqs(domain, this);
   }
 
   /** Whether a port number exists, bound or closed. */
   isValid(port: number): boolean {
-    return port < Header.valid_ports.get(this.#domain.memory.view, this.#domain.at);
+    return port < Atomics.load(this.#i32, this.#validPorts);
+  }
+
+  /** Whether the FIFO ABI is in force, and not 2-level. */
+  get usesFifo(): boolean {
+    return Atomics.load(this.#i32, this.#fifoMode) !== 0;
+  }
+
+  /** Ports below this number can be bound under the ABI in force, as far as the domain may have them. */
+  get limit(): number {
+    const most = this.usesFifo ? EVTCHN_FIFO.ports : this.twoLevel.limit;
+    return Math.min(most, Header.max_port.get(this.#domain.memory.view, this.#domain.at) + 1);
   }
 
   isPending(port: number): boolean {
-    return (Atomics.load(this.#domain.memory.i32, this.#pendingWord(port)) & bit(port)) !== 0;
+    return this.usesFifo ? this.fifo.isPending(port) : this.twoLevel.isPending(port);
   }
 
   isMasked(port: number): boolean {
-    return (Atomics.load(this.#domain.memory.i32, this.#maskWord(port)) & bit(port)) !== 0;
+    return this.usesFifo ? this.fifo.isMasked(port) : this.twoLevel.isMasked(port);
   }
 
   /** EVTCHNOP_alloc_unbound for a port of this domain. Returns the port or -ENOSPC. */
   allocUnbound(remoteDom: number): number {
-    const { lock, domid } = this.#domain;
-    lock.acquire();
-    try {
-      return this.#bindFree(EVTCHNSTAT.unbound, 0, remoteDom === DOMID_SELF ? domid : remoteDom, 0);
-    } finally {
-      lock.release();
-    }
+    const { domid } = this.#domain;
+    return this.#locked(() => this.#bindFree(EVTCHNSTAT.unbound, 0, remoteDom === DOMID_SELF ? domid : remoteDom, 0));
   }
 
   /** EVTCHNOP_bind_interdomain: to a port of this domain itself or of a backend. Returns the local port or an error. */
   bindInterdomain(remoteDom: number, remotePort: number): number {
-    const { lock, domid } = this.#domain;
+    const { domid } = this.#domain;
     const remote = remoteDom === DOMID_SELF ? domid : remoteDom;
     if (remote !== domid && remote !== DOMID_ZERO) return -ESRCH;
-    lock.acquire();
-    try {
+    return this.#locked(() => {
       const local = this.#findFree();
       if (local < 0) return local;
       const table = remote === domid ? this.ports : this.backend;
@@ -64,51 +88,43 @@ export class EventChannels {
       // Events sent while the other end was unbound were dropped: let the guest look once.
       this.setPending(local);
       return local;
-    } finally {
-      lock.release();
-    }
+    });
   }
 
   /** EVTCHNOP_bind_virq. Returns the port or an error. */
   bindVirq(virq: number, vcpuId: number): number {
-    const { lock, vcpus } = this.#domain;
     if (virq >= NR_VIRQS) return -EINVAL;
     if (!isPerVcpuVirq(virq) && vcpuId !== 0) return -EINVAL;
-    const vcpu = vcpus[vcpuId];
+    const vcpu = this.#domain.vcpus[vcpuId];
     if (vcpu === undefined) return -ENOENT;
-    lock.acquire();
-    try {
+    return this.#locked(() => {
       if (vcpu.virqPort(virq) !== 0) return -EEXIST;
       const port = this.#bindFree(EVTCHNSTAT.virq, vcpuId, virq, 0);
       if (port > 0) vcpu.setVirqPort(virq, port);
       return port;
-    } finally {
-      lock.release();
-    }
+    });
   }
 
   /** EVTCHNOP_bind_ipi. Returns the port or an error. */
   bindIpi(vcpuId: number): number {
-    const { lock, vcpus } = this.#domain;
-    if (vcpus[vcpuId] === undefined) return -ENOENT;
-    lock.acquire();
-    try {
-      return this.#bindFree(EVTCHNSTAT.ipi, vcpuId, 0, 0);
-    } finally {
-      lock.release();
-    }
+    if (this.#domain.vcpus[vcpuId] === undefined) return -ENOENT;
+    return this.#locked(() => this.#bindFree(EVTCHNSTAT.ipi, vcpuId, 0, 0));
+  }
+
+  /** EVTCHNOP_bind_pirq. Returns the port or an error; -EINVAL in a domain without pirqs. */
+  bindPirq(pirq: number): number {
+    if (!this.pirqs.exists(pirq)) return -EINVAL;
+    return this.#locked(() => {
+      if (this.pirqs.port(pirq) !== 0) return -EEXIST;
+      const port = this.#bindFree(EVTCHNSTAT.pirq, 0, pirq, 0);
+      if (port > 0) this.pirqs.setPort(pirq, port);
+      return port;
+    });
   }
 
   /** EVTCHNOP_close. The other end of a channel becomes unbound. */
   close(port: number): number {
-    const { lock } = this.#domain;
-    if (!this.isValid(port)) return -EINVAL;
-    lock.acquire();
-    try {
-      return this.#close(port);
-    } finally {
-      lock.release();
-    }
+    return this.isValid(port) ? this.#locked(() => this.#close(port)) : -EINVAL;
   }
 
   /** EVTCHNOP_send. */
@@ -132,51 +148,70 @@ export class EventChannels {
     }
   }
 
-  /** EVTCHNOP_bind_vcpu. */
+  /** EVTCHNOP_bind_vcpu. What is pending is delivered to the new vCPU. */
   bindVcpu(port: number, vcpuId: number): number {
-    const { lock, vcpus } = this.#domain;
-    if (vcpus[vcpuId] === undefined) return -ENOENT;
+    if (this.#domain.vcpus[vcpuId] === undefined) return -ENOENT;
     if (!this.isValid(port)) return -EINVAL;
-    lock.acquire();
-    try {
+    return this.#locked(() => {
       switch (this.ports.state(port)) {
         case EVTCHNSTAT.virq:
           if (isPerVcpuVirq(this.ports.remote(port))) return -EINVAL;
           break;
         case EVTCHNSTAT.unbound:
         case EVTCHNSTAT.interdomain:
+        case EVTCHNSTAT.pirq:
           break;
         default:
           return -EINVAL;
       }
+      if (this.ports.vcpu(port) === vcpuId) return 0;
       this.ports.setVcpu(port, vcpuId);
+      this.#redeliver(port);
       return 0;
-    } finally {
-      lock.release();
-    }
+    });
   }
 
   /** EVTCHNOP_unmask: clears the mask bit and delivers what is pending. */
   unmask(port: number): number {
     if (!this.isValid(port)) return -EINVAL;
-    if (port >= this.#limit()) return 0;
-    const { i32 } = this.#domain.memory;
-    const wasMasked = (Atomics.and(i32, this.#maskWord(port), ~bit(port)) & bit(port)) !== 0;
-    if (wasMasked && this.isPending(port)) this.#select(port);
+    if (this.usesFifo) this.fifo.unmask(port);
+    else this.twoLevel.unmask(port);
     return 0;
   }
 
-  /** EVTCHNOP_reset: closes every port, those of the console and the XenStore too. */
-  reset(): number {
-    const { lock, memory, at } = this.#domain;
-    lock.acquire();
-    try {
-      const count = Header.valid_ports.get(memory.view, at);
-      for (let port = 1; port < count; port++) this.#close(port);
+  /** EVTCHNOP_set_priority: the queue of future events; one that is queued already stays where it is. */
+  setPriority(port: number, priority: number): number {
+    if (!this.isValid(port)) return -EINVAL;
+    if (!this.usesFifo) return -ENOSYS;
+    if (priority > EVTCHN_FIFO.priority_min) return -EINVAL;
+    return this.#locked(() => {
+      this.ports.setPriority(port, priority);
       return 0;
-    } finally {
-      lock.release();
-    }
+    });
+  }
+
+  /** EVTCHNOP_init_control. */
+  initControl(vcpuId: number, gfn: number, offset: number): number {
+    return this.#locked(() => initControl(this.#domain, this, vcpuId, gfn, offset));
+  }
+
+  /** EVTCHNOP_expand_array. */
+  expandArray(gfn: number): number {
+    return this.#locked(() => expandArray(this.#domain, this, gfn));
+  }
+
+  /**
+   * EVTCHNOP_reset: closes every port, those of the console and the XenStore too, and goes back to the 2-level ABI.
+   * `continued`, which a guest has no reason to say, finds no reset to continue: -EBUSY.
+   */
+  reset(continued = false): number {
+    if (continued) return -EBUSY;
+    return this.#locked(() => {
+      const count = Atomics.load(this.#i32, this.#validPorts);
+      for (let port = 1; port < count; port++) this.#close(port);
+      if (this.usesFifo) leaveFifo(this.#domain);
+      return 0;
+    });
   }
 
   /** Raises a VIRQ; nothing happens while it is not bound. From any thread. */
@@ -187,32 +222,27 @@ export class EventChannels {
 
   /** Marks a port pending and delivers it. From any thread. */
   setPending(port: number): void {
-    if (port >= this.#limit()) return;
-    const { memory, trace } = this.#domain;
-    if (Atomics.or(memory.i32, this.#pendingWord(port), bit(port)) & bit(port)) return;
-    const masked = this.isMasked(port);
-    if (trace.evtchn_pending.on) trace.evtchn_pending(port, this.ports.vcpu(port), masked ? 1 : 0);
-    if (!masked) this.#select(port);
-    this.#wakePollers(port);
+    if (!this.usesFifo) {
+      this.twoLevel.setPending(port);
+      // The switch to FIFO collects pending bits; it may have passed this one by.
+      if (!this.usesFifo) return;
+    }
+    this.fifo.setPending(port);
   }
 
   /** Sets a vCPU's evtchn_upcall_pending and, if it was clear, has the vCPU raise its upcall. From any thread. */
   markEventsPending(vcpu: VcpuState): void {
-    const { memory } = this.#domain;
-    if (Atomics.or(memory.u8, vcpu.infoAt + VCPU_INFO.evtchn_upcall_pending, 1) & 1) return;
-    this.requestUpcall(vcpu);
+    this.#delivery.markEventsPending(vcpu);
   }
 
   /** Has a vCPU raise its upcall, whatever its flags say. From any thread. */
   requestUpcall(vcpu: VcpuState): void {
-    vcpu.requestUpcall();
-    this.wake(vcpu);
+    this.#delivery.requestUpcall(vcpu);
   }
 
   /** Ends a SCHEDOP_block or SCHEDOP_poll and has the vCPU look. From any thread. */
   wake(vcpu: VcpuState): void {
-    vcpu.clearWait(VCPU_WAIT.blocked);
-    this.#domain.kick(vcpu.id);
+    this.#delivery.wake(vcpu);
   }
 
   /** Every selector bit and evtchn_upcall_pending set: the guest looks at each port once. */
@@ -224,28 +254,17 @@ export class EventChannels {
     this.markEventsPending(vcpu);
   }
 
-  #select(port: number): void {
-    const { memory, vcpus, narrow } = this.#domain;
-    const vcpu = vcpus[this.ports.vcpu(port)];
-    if (vcpu === undefined) return;
-    const word = narrow ? port >>> 5 : port >>> 6;
-    const at = vcpu.infoAt + VCPU_INFO.evtchn_pending_sel[narrow ? 'narrow' : 'wide'] + (word >>> 5) * 4;
-    if (Atomics.or(memory.i32, at >>> 2, bit(word)) & bit(word)) return;
-    this.markEventsPending(vcpu);
-  }
-
-  #wakePollers(port: number): void {
-    for (const vcpu of this.#domain.vcpus) {
-      const polled = vcpu.pollPort;
-      if (polled === port || polled === POLL_ANY) this.wake(vcpu);
-    }
+  #redeliver(port: number): void {
+    if (this.usesFifo) this.fifo.redeliver(port);
+    else this.twoLevel.redeliver(port);
   }
 
   #notifyBackend(port: number): void {
     const { memory, at, plan, wakeBackends } = this.#domain;
     if (port >= this.backend.count) return;
     const word = (at + plan.backendPending + (port >>> 5) * 4) >>> 2;
-    if (Atomics.or(memory.i32, word, bit(port)) & bit(port)) return;
+    const bit = 1 << (port & 31);
+    if (Atomics.or(memory.i32, word, bit) & bit) return;
     const doorbell = (at + Header.doorbell.offset) >>> 2;
     Atomics.add(memory.i32, doorbell, 1);
     Atomics.notify(memory.i32, doorbell);
@@ -253,10 +272,13 @@ export class EventChannels {
   }
 
   #close(port: number): number {
-    const { vcpus, domid, memory, trace } = this.#domain;
+    const { vcpus, domid, memory, at, trace } = this.#domain;
     switch (this.ports.state(port)) {
       case EVTCHNSTAT.unbound:
       case EVTCHNSTAT.ipi:
+        break;
+      case EVTCHNSTAT.pirq:
+        this.pirqs.setPort(this.ports.remote(port), 0);
         break;
       case EVTCHNSTAT.virq: {
         const virq = this.ports.remote(port);
@@ -273,13 +295,27 @@ export class EventChannels {
         return -EINVAL;
     }
     if (trace.evtchn_close.on) trace.evtchn_close(port);
-    if (port < this.#limit()) Atomics.and(memory.i32, this.#pendingWord(port), ~bit(port));
+    // Closed first: an event that was on its way is then gone, and not found by the port's next owner.
     this.ports.set(port, EVTCHNSTAT.closed, 0, 0, 0);
+    if (this.usesFifo) this.fifo.clearPending(port);
+    else this.twoLevel.clearPending(port);
+    if (port < Header.first_free_port.get(memory.view, at)) Header.first_free_port.set(memory.view, at, port);
     return 0;
   }
 
+  /** The lowest port that is closed and, under FIFO, off the guest's queues; or -ENOSPC. */
   #findFree(): number {
-    return this.ports.findClosed(this.#limit()) || -ENOSPC;
+    const { memory, at } = this.#domain;
+    const { limit, usesFifo } = this;
+    let first = 0;
+    for (let port = Header.first_free_port.get(memory.view, at); port < limit; port++) {
+      if (this.ports.state(port) !== EVTCHNSTAT.closed) continue;
+      if (first === 0) first = port;
+      if (usesFifo && this.fifo.isBusy(port)) continue;
+      Header.first_free_port.set(memory.view, at, first);
+      return port;
+    }
+    return -ENOSPC;
   }
 
   #bindFree(state: EvtchnState, vcpu: number, remote: number, remotePort: number): number {
@@ -289,24 +325,21 @@ export class EventChannels {
   }
 
   #bind(port: number, state: EvtchnState, vcpu: number, remote: number, remotePort: number): void {
-    const { memory, at, trace } = this.#domain;
-    if (!this.isValid(port)) Header.valid_ports.set(memory.view, at, PortTable.existing(port));
+    const { trace } = this.#domain;
+    if (!this.isValid(port)) Atomics.store(this.#i32, this.#validPorts, PortTable.existing(port));
+    if (this.usesFifo) this.fifo.initPort(port);
     this.ports.set(port, state, vcpu, remote, remotePort);
+    this.#redeliver(port);
     if (trace.evtchn_bind.on) trace.evtchn_bind(port, state, remote, remotePort);
   }
 
-  #limit(): number {
-    return EVTCHN_2L_PORTS[this.#domain.narrow ? 'narrow' : 'wide'];
-  }
-
-  #pendingWord(port: number): number {
-    return (this.#domain.sharedInfoAt + SHARED_INFO.evtchn_pending + (port >>> 5) * 4) >>> 2;
-  }
-
-  #maskWord(port: number): number {
-    const mask = SHARED_INFO.evtchn_mask[this.#domain.narrow ? 'narrow' : 'wide'];
-    return (this.#domain.sharedInfoAt + mask + (port >>> 5) * 4) >>> 2;
+  #locked(section: () => number): number {
+    const { lock } = this.#domain;
+    lock.acquire();
+    try {
+      return section();
+    } finally {
+      lock.release();
+    }
   }
 }
-
-const bit = (n: number): number => 1 << (n & 31);

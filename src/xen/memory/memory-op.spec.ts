@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Gfn } from '../../abi/types.ts';
-import { EFAULT, EINVAL, ENOENT, ENOSYS, EPERM, ESRCH } from '../../abi/xen/errno.ts';
+import { EACCES, EFAULT, EINVAL, ENOENT, ENOSYS, EPERM, ESRCH } from '../../abi/xen/errno.ts';
 import { XENMAPSPACE, XENMEM } from '../../abi/xen/memory.ts';
 import { RAM_PAGES, TestGuest } from '../fixtures/test-guest.ts';
 
@@ -58,7 +58,7 @@ describe('add_to_physmap', () => {
     expect(add(g, XENMAPSPACE.grant_table, 0x8000_0000, 0x10)).toBe(-EINVAL);
     expect(add(g, 9, 0, 0x10)).toBe(-EINVAL);
     expect(add(g, XENMAPSPACE.gmfn_foreign, 0, 0x10)).toBe(-ENOSYS);
-    expect(add(g, XENMAPSPACE.dev_mmio, 0, 0x10)).toBe(-EPERM);
+    expect(add(g, XENMAPSPACE.dev_mmio, 0, 0x10)).toBe(-EACCES);
     expect(add(g, XENMAPSPACE.shared_info, 0, 0x10, 99)).toBe(-ESRCH);
     expect(add(g, XENMAPSPACE.shared_info, 0, 0x10, 0)).toBe(-EPERM);
     expect(add(g, XENMAPSPACE.shared_info, 0, 0xffff_ffff)).toBe(-EINVAL);

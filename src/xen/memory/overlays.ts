@@ -1,18 +1,20 @@
-// Pages of the hypervisor that the guest maps where it likes: shared_info and grant frames.
+// Pages of the hypervisor that the guest maps where it likes: shared_info, grant frames and their status frames.
 // An overlay has one place at a time. It hides what the p2m had there, and gives it back when it leaves.
 import type { Gfn, HostAddress } from '../../abi/types.ts';
 import { PAGE_SIZE } from '../../abi/types.ts';
 import { P2M, P2M_FRAMES } from '../../memory/guest-memory.ts';
 import type { XenDomain } from '../domain.ts';
-import { DomainHeader, NOT_MAPPED, OVERLAY, OverlayEntry } from '../domain-layout.ts';
+import { DomainHeader, NOT_MAPPED, OVERLAY, OverlayEntry, overlayCount } from '../domain-layout.ts';
 
 export class Overlays {
   readonly #domain: XenDomain;
   readonly #count: number;
+  readonly #grantFrames: number;
 
   constructor(domain: XenDomain) {
     this.#domain = domain;
-    this.#count = OVERLAY.grant + DomainHeader.grant_frames_max.get(domain.memory.view, domain.at);
+    this.#grantFrames = DomainHeader.grant_frames_max.get(domain.memory.view, domain.at);
+    this.#count = overlayCount(this.#grantFrames);
   }
 
   /** Where a page is mapped, or NOT_MAPPED. */
@@ -34,6 +36,16 @@ export class Overlays {
     if (trace.overlay.on) trace.overlay(page, gfn);
   }
 
+  /** The p2m entry that an overlay hides where it is mapped; 0 when nothing is beneath. */
+  shadowed(page: number): number {
+    return this.gfn(page) === NOT_MAPPED ? 0 : OverlayEntry.shadowed.get(this.#domain.memory.view, this.#entry(page));
+  }
+
+  /** Takes an overlay away from where it is mapped, if it is. The domain's lock is held. */
+  unmap(page: number): void {
+    this.#remove(page);
+  }
+
   /** Takes whatever overlay is at `gfn` away. Returns false when there is none. The domain's lock is held. */
   unmapAt(gfn: Gfn): boolean {
     const page = this.at(gfn);
@@ -44,7 +56,10 @@ export class Overlays {
 
   /** The overlay mapped at `gfn`, or -1. */
   at(gfn: number): number {
-    if (gfn >= P2M_FRAMES) return -1;
+    const { memory, at, plan } = this.#domain;
+    const entry = gfn < P2M_FRAMES ? memory.entry(gfn as Gfn) : 0;
+    // Most frames are RAM: the list is looked through for pages of the platform's own only.
+    if (entry >>> 0 < at || entry >>> 0 >= at + plan.size) return -1;
     for (let page = 0; page < this.#count; page++) if (this.gfn(page) === gfn) return page;
     return -1;
   }
@@ -60,8 +75,10 @@ export class Overlays {
 
   #host(page: number): HostAddress {
     const { at, plan } = this.#domain;
-    const offset = page < OVERLAY.grant ? plan.sharedInfo : plan.grants + (page - OVERLAY.grant) * PAGE_SIZE;
-    return (at + offset) as HostAddress;
+    if (page < OVERLAY.grant) return (at + plan.sharedInfo) as HostAddress;
+    const frame = page - OVERLAY.grant;
+    const frames = frame < this.#grantFrames ? plan.grants : plan.grantStatus - this.#grantFrames * PAGE_SIZE;
+    return (at + frames + frame * PAGE_SIZE) as HostAddress;
   }
 
   #entry(page: number): number {

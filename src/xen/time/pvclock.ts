@@ -44,6 +44,18 @@ export function fillTimeInfo(view: DataView, at: number, stamp: TimeStamp, scale
   Info.flags.set(view, at, XEN_PVCLOCK_TSC_STABLE_BIT);
 }
 
+/** Looks at a structure that its vCPU is updating; an update takes well below a microsecond. */
+const LOOKS = 1000;
+
+/** Copies a vcpu_time_info that another thread may be updating (xen.h tells readers to look again), into 32 bytes. */
+export function readTimeInfo(memory: GuestMemory, at: number, into: Uint8Array): void {
+  for (let look = 0; look < LOOKS; look++) {
+    const version = Atomics.load(memory.i32, at >>> 2);
+    into.set(memory.u8.subarray(at, at + Info.sizeof));
+    if ((version & 1) === 0 && Atomics.load(memory.i32, at >>> 2) === version) return;
+  }
+}
+
 /** Updates a vcpu_time_info in shared memory, with an odd version meanwhile. `at` is a multiple of 4. */
 export function publishTimeInfo(memory: GuestMemory, at: number, stamp: TimeStamp, scale: TscScale): void {
   const odd = (Atomics.load(memory.i32, at >>> 2) + 1) | 1;

@@ -27,15 +27,22 @@ export class RunstateClock {
     return State.runstate.get(this.#domain.memory.view, this.#state.at) as Runstate;
   }
 
-  /** Enters a state at `nowNs`, and updates the registered areas. */
+  /**
+   * Enters a state at `nowNs`, and updates the registered areas. A time before the last change counts as that, so that the
+   * four times always add up to the time of the last change.
+   */
   enter(state: Runstate, nowNs: number): void {
-    const { view } = this.#domain.memory;
+    const { view, i32 } = this.#domain.memory;
     const { at } = this.#state;
     const time = TIMES[this.current];
-    const elapsed = nowNs - State.runstate_entry_ns.get(view, at);
-    time.set(view, at, time.get(view, at) + Math.max(0, Math.floor(elapsed)));
-    State.runstate_entry_ns.set(view, at, Math.floor(nowNs));
+    const version = (at + State.runstate_version.offset) >>> 2;
+    Atomics.add(i32, version, 1);
+    const before = State.runstate_entry_ns.get(view, at);
+    const entry = Math.max(before, Math.floor(nowNs));
+    time.set(view, at, time.get(view, at) + entry - before);
+    State.runstate_entry_ns.set(view, at, entry);
     State.runstate.set(view, at, state);
+    Atomics.add(i32, version, 1);
     const { trace } = this.#domain;
     if (trace.runstate.on) trace.runstate(this.#state.id, state);
     this.publish();
@@ -86,8 +93,26 @@ export class RunstateClock {
   }
 }
 
-/** Any vCPU's runstate in guest form, into `into` (48 bytes); returns the bytes that count. */
+/** Looks at a state that its vCPU is changing; a change takes well below a microsecond. */
+const LOOKS = 1000;
+
+/**
+ * Any vCPU's runstate in guest form, into `into` (48 bytes); returns the bytes that count. A change that its own thread makes
+ * meanwhile is waited for.
+ */
 export function encodeRunstate(domain: XenDomain, state: VcpuState, into: DataView, narrow: boolean, nowNs?: number): Uint8Array {
+  const { i32 } = domain.memory;
+  const version = (state.at + State.runstate_version.offset) >>> 2;
+  for (let look = 0; look < LOOKS; look++) {
+    const before = Atomics.load(i32, version);
+    if ((before & 1) !== 0) continue;
+    encode(domain, state, into, narrow, nowNs);
+    if (Atomics.load(i32, version) === before) break;
+  }
+  return new Uint8Array(into.buffer, into.byteOffset, INFO.sizeof[narrow ? 'narrow' : 'wide']);
+}
+
+function encode(domain: XenDomain, state: VcpuState, into: DataView, narrow: boolean, nowNs?: number): void {
   const { view } = domain.memory;
   const { at } = state;
   const width = narrow ? 'narrow' : 'wide';
@@ -97,8 +122,7 @@ export function encodeRunstate(domain: XenDomain, state: VcpuState, into: DataVi
   if (!narrow) into.setUint32(4, 0, true);
   into.setBigUint64(INFO.state_entry_time[width], BigInt(entry), true);
   for (const [i, time] of TIMES.entries()) {
-    const since = nowNs !== undefined && i === current ? Math.max(0, Math.floor(nowNs - entry)) : 0;
+    const since = nowNs !== undefined && i === current ? Math.max(0, Math.floor(nowNs) - entry) : 0;
     into.setBigUint64(INFO.time[width] + i * 8, BigInt(time.get(view, at) + since), true);
   }
-  return new Uint8Array(into.buffer, into.byteOffset, INFO.sizeof[width]);
 }

@@ -42,8 +42,8 @@ export function dispatchGuest(exit: Uint8Array, count: number): Uint8Array {
   return buildElf({
     segments: [
       { paddr: LOAD, data: code },
-      // port 1 for the send; SHUTDOWN_poweroff; a character
-      { paddr: DATA, data: concat(le(1, 4), le(0, 4), bytes(0x2e)) },
+      // port 9 for the send; SHUTDOWN_poweroff; a character
+      { paddr: DATA, data: concat(le(9, 4), le(0, 4), bytes(0x2e)) },
     ],
     notes: [pvhNote(LOAD)],
   });

@@ -1,7 +1,8 @@
 // The command line: what was asked for, checked against the table of commands.
 import { parseArgs } from 'node:util';
 import { closest } from './closest.ts';
-import { COMMANDS, type CommandRow, GLOBAL_OPTIONS, type OptionRow } from './commands.ts';
+import { argumentUsage, type CommandRow, type OptionRow } from './command-row.ts';
+import { COMMANDS, GLOBAL_OPTIONS } from './commands.ts';
 
 /** The command line is wrong. `message` is one line with the next step. */
 export class UsageError extends Error {
@@ -14,7 +15,7 @@ export interface Invocation {
   /** Values by option, in the order they were given; a switch has ''. */
   readonly options: ReadonlyMap<string, readonly string[]>;
   readonly positionals: readonly string[];
-  /** The words after `--`, joined; undefined when there is no `--`. */
+  /** The words after `--`, joined; undefined when there is no `--`, or they are arguments. */
   readonly guestCommandLine: string | undefined;
 }
 
@@ -41,7 +42,10 @@ export function parseCommandLine(
     tokens: true,
     options: {
       ...Object.fromEntries(
-        known.map(({ name, value }) => [name, { type: value === undefined ? ('boolean' as const) : ('string' as const) }]),
+        known.map(({ name, value, short }) => [
+          name,
+          { type: value === undefined ? ('boolean' as const) : ('string' as const), ...(short !== undefined && { short }) },
+        ]),
       ),
       help: { type: 'boolean', short: 'h' },
     },
@@ -74,11 +78,17 @@ export function parseCommandLine(
     if (row.many !== true && (options.get(row.name) ?? []).length > 1)
       throw new UsageError(`--${row.name} is given twice; give it once`);
   }
+  // Arguments that begin with a dash, such as a XenStore value, stand behind `--`.
+  const dashes = !named.guestCommandLine && takesMany(named);
+  if (end >= 0 && dashes) positionals.push(...words.slice(end + 1));
   checkPositionals(named, positionals);
-  if (end >= 0 && !named.guestCommandLine)
+  if (end >= 0 && !named.guestCommandLine && !dashes)
     throw new UsageError(`dom1 ${named.name} takes no guest command line; leave out the words after --`);
-  return { command: named, options, positionals, guestCommandLine: end < 0 ? undefined : words.slice(end + 1).join(' ') };
+  const guestCommandLine = end < 0 || dashes ? undefined : words.slice(end + 1).join(' ');
+  return { command: named, options, positionals, guestCommandLine };
 }
+
+const takesMany = (command: CommandRow): boolean => command.arguments.at(-1)?.includes('...') === true;
 
 export const SEE_HELP = 'see `dom1 --help`';
 
@@ -106,10 +116,13 @@ function checkedValue(row: OptionRow, raw: string, value: string | undefined, in
 function checkPositionals(command: CommandRow, positionals: readonly string[]): void {
   const required = command.arguments.filter((name) => !name.startsWith('['));
   const missing = required[positionals.length];
-  if (missing !== undefined)
-    throw new UsageError(`dom1 ${command.name} needs a ${missing}; write \`dom1 ${command.name} <${missing}>\``);
+  if (missing !== undefined) {
+    // All of them: what is written stands in the help, and one alone would not do either.
+    const usage = required.map((name) => argumentUsage(name)).join(' ');
+    throw new UsageError(`dom1 ${command.name} needs a ${missing.replace('...', '')}; write \`dom1 ${command.name} ${usage}\``);
+  }
   const extra = positionals[command.arguments.length];
-  if (extra === undefined) return;
+  if (extra === undefined || takesMany(command)) return;
   const hint = command.guestCommandLine ? "write the guest's command line after --" : SEE_HELP;
   throw new UsageError(`'${extra}' is one argument too many; ${hint}`);
 }

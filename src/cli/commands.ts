@@ -1,25 +1,8 @@
 // The commands and their options: --help, the parser and its errors are made from this table.
 
-export interface OptionRow {
-  readonly name: string;
-  /** What the value is, for --help; an option without one is a switch. */
-  readonly value?: string;
-  /** May be given several times. */
-  readonly many?: boolean;
-  readonly help: string;
-}
-
-export interface CommandRow {
-  readonly name: string;
-  /** Positional arguments: those in brackets may be left out. */
-  readonly arguments: readonly string[];
-  readonly summary: string;
-  readonly options: readonly OptionRow[];
-  /** Whether `-- words` are the guest's command line. */
-  readonly guestCommandLine: boolean;
-  /** Paragraphs for `help <command>`. */
-  readonly notes: readonly string[];
-}
+import type { CommandRow, OptionRow } from './command-row.ts';
+import { CONTROL_ROWS } from './control-rows.ts';
+import { STORE_ROWS } from './store-rows.ts';
 
 export const GLOBAL_OPTIONS: readonly OptionRow[] = [
   { name: 'help', help: 'show this help' },
@@ -35,6 +18,12 @@ const TRACE: OptionRow = {
   help: "print the tracepoints that match, such as 'xen.*', on stderr; may be repeated",
 };
 
+const NAME: OptionRow = {
+  name: 'name',
+  value: 'name',
+  help: 'what other commands call the guest while it runs (default guest-<id>)',
+};
+
 const TERMINAL_NOTE = 'On a terminal the keys go to the guest, and Ctrl-] ends it and leaves.';
 
 export const COMMANDS: readonly CommandRow[] = [
@@ -46,6 +35,7 @@ export const COMMANDS: readonly CommandRow[] = [
       { name: 'kernel', value: 'file', help: "this kernel instead of Debian's linux-image-cloud-amd64" },
       { name: 'initrd', value: 'file', help: "this initrd instead of one made of Debian's busybox-static" },
       MEMORY,
+      NAME,
       TIMEOUT,
       TRACE,
     ],
@@ -62,6 +52,7 @@ export const COMMANDS: readonly CommandRow[] = [
     options: [
       { name: 'initrd', value: 'file', help: 'the initial RAM disk' },
       MEMORY,
+      NAME,
       TIMEOUT,
       {
         name: 'exec',
@@ -76,6 +67,8 @@ export const COMMANDS: readonly CommandRow[] = [
       'Otherwise what the guest prints goes to stdout and stdin is typed into it; --exec waits for a prompt on the console and prints the output of the command alone.',
     ],
   },
+  ...CONTROL_ROWS,
+  ...STORE_ROWS,
   {
     name: 'help',
     arguments: ['[command]'],

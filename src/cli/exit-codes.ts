@@ -2,6 +2,8 @@
 
 export const EXIT_CODE = {
   ok: 0,
+  /** A running domain would not do what it was asked, or a XenStore node is not there. */
+  refused: 1,
   usage: 64,
   input: 65,
   monitor: 70,
@@ -30,4 +32,13 @@ export const EXIT_CODE_HELP: readonly (readonly [string, string])[] = [
   [`${EXIT_CODE.early}`, 'with --exec: the guest powered off before the command had ended'],
   [`${EXIT_CODE.timeout}`, 'the time given with --timeout was over'],
   ['129, 130, 143', 'dom1 got SIGHUP, SIGINT (Ctrl-C) or SIGTERM, and ended the guest'],
+];
+
+/** For `--help`: of the commands on a running domain. */
+export const CONTROL_EXIT_CODE_HELP: readonly (readonly [string, string])[] = [
+  ['0', 'done'],
+  [`${EXIT_CODE.refused}`, 'the domain refused: no such XenStore node, port or path, or not in this state'],
+  [`${EXIT_CODE.usage}`, 'the command line is wrong'],
+  [`${EXIT_CODE.input}`, 'there is no such domain, it ended meanwhile, or it does not answer'],
+  [`${EXIT_CODE.monitor}`, 'dom1 itself failed: a bug'],
 ];

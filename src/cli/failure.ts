@@ -2,6 +2,8 @@
 import { ImageError } from '../image/image-error.ts';
 import { MachineError } from '../machine/pvh/machine-error.ts';
 import { TracepointError } from '../machine/tracepoints.ts';
+import { ControlCommandError } from '../node/control-client.ts';
+import { ControlConnectionError } from '../node/control-error.ts';
 import { GuestFileError } from '../node/guest-file.ts';
 import { GuestPartsError } from '../node/guest-parts-error.ts';
 import { UsageError } from './arguments.ts';
@@ -18,12 +20,14 @@ export function describeFailure(error: unknown): { readonly line: string; readon
   if (error instanceof SignalReceived) return { line: `dom1: ended the guest on ${error.signal}\n`, code: error.exitCode };
   if (error instanceof OutputClosed) return { line: '', code: error.exitCode };
   const message = oneLine(error instanceof Error ? error.message : String(error));
+  if (error instanceof ControlCommandError) return { line: `dom1: ${message}\n`, code: EXIT_CODE.refused };
   const wrongUsage =
     error instanceof UsageError ||
+    (error instanceof ControlConnectionError && error.code === 'bad-name') ||
     error instanceof TracepointError ||
     (error instanceof MachineError && error.code === 'memory-size');
   if (wrongUsage) return { line: `dom1: ${message}\n`, code: EXIT_CODE.usage };
-  const wrongInput = [InputError, GuestFileError, ImageError, MachineError, GuestPartsError].some(
+  const wrongInput = [InputError, GuestFileError, ImageError, MachineError, GuestPartsError, ControlConnectionError].some(
     (kind) => error instanceof kind,
   );
   if (wrongInput) return { line: `dom1: ${message}\n`, code: EXIT_CODE.input };

@@ -6,6 +6,7 @@ import type { DomainEnd } from '../machine/domain-config.ts';
 import { type CreateDomainConfig, createDomain } from '../node/create-domain.ts';
 import { type Invocation, optionValue, UsageError } from './arguments.ts';
 import { InputError } from './failure.ts';
+import { GuestControl } from './guest-control.ts';
 import { type Outcome, reportOutcome } from './guest-report.ts';
 import { LineWriter } from './line-writer.ts';
 import type { ProgressLine } from './progress-line.ts';
@@ -33,10 +34,12 @@ export async function runSession(options: SessionOptions): Promise<number> {
   const { invocation, signal, progress } = options;
   const seconds = timeoutOf(invocation) ?? options.defaultTimeout;
   const notes = new LineWriter(process.stderr, options.raw && process.stderr.isTTY === true);
+  await using control = await GuestControl.claim(optionValue(invocation, 'name'), (line) => notes.line(line));
   const memory = optionValue(invocation, 'memory');
   const config: CreateDomainConfig = {
     ...options.config,
     ...(memory !== undefined && { memory }),
+    ...control.identity,
     trace: invocation.options.get('trace') ?? [],
     onTrace: ({ atNs, name, text }) => notes.line(`[${(atNs / 1e9).toFixed(6).padStart(12)}] ${name} ${text}`),
     onLog: (bytes) => notes.bytes(bytes),
@@ -53,6 +56,7 @@ export async function runSession(options: SessionOptions): Promise<number> {
   using _ = domain.onStateChange((state) => {
     if (state === 'suspended') notes.line(`dom1: the guest suspended itself; let it go on with: dom1 resume ${domain.name}`);
   });
+  await control.serve(domain);
   domain.run();
   const serving = options.serve(domain);
   try {

@@ -1,6 +1,7 @@
 // What --help prints, made from the table of commands.
-import { COMMANDS, type CommandRow, GLOBAL_OPTIONS, type OptionRow } from './commands.ts';
-import { EXIT_CODE_HELP } from './exit-codes.ts';
+import { argumentUsage, type CommandRow, type OptionRow } from './command-row.ts';
+import { COMMANDS, GLOBAL_OPTIONS } from './commands.ts';
+import { CONTROL_EXIT_CODE_HELP, EXIT_CODE_HELP } from './exit-codes.ts';
 
 const WIDTH = 100;
 
@@ -14,18 +15,38 @@ function general(): string {
     'dom1 runs unmodified Xen guests on an emulated Xen platform and CPU.',
     '',
     'Commands:',
-    ...columns(COMMANDS.map((row) => [usage(row, false), row.summary])),
+    ...columns(commandsOn(undefined)),
     '',
-    'Options:',
-    ...columns([...COMMANDS.flatMap(({ options }) => options).filter(firstOfItsName), ...GLOBAL_OPTIONS].map(optionColumns)),
+    'On a domain that runs (dom1 run --name <domain>):',
+    ...columns(commandsOn('domain')),
     '',
-    'Exit codes:',
+    'On its XenStore:',
+    ...columns(commandsOn('store')),
+    '',
+    'Options of run and demo:',
+    ...columns(
+      [
+        ...COMMANDS.filter(({ on }) => on === undefined)
+          .flatMap(({ options }) => options)
+          .filter(firstOfItsName),
+        ...GLOBAL_OPTIONS,
+      ].map(optionColumns),
+    ),
+    '',
+    'Exit codes of run and demo:',
     ...columns(EXIT_CODE_HELP),
     '',
+    'Exit codes of the others:',
+    ...columns(CONTROL_EXIT_CODE_HELP),
+    '',
+    '`dom1 help <command>` explains a command and its options.',
     'DOM1_DEBUG=1 shows where in dom1 an error comes from.',
     '',
   ].join('\n');
 }
+
+const commandsOn = (what: CommandRow['on']): readonly (readonly [string, string])[] =>
+  COMMANDS.filter(({ on }) => on === what).map((row) => [usage(row, false), row.summary]);
 
 function ofCommand(row: CommandRow): string {
   return [
@@ -34,22 +55,25 @@ function ofCommand(row: CommandRow): string {
     `${row.summary[0]?.toUpperCase()}${row.summary.slice(1)}.`,
     ...row.notes.flatMap((note) => ['', ...wrap(note, WIDTH)]),
     ...(row.options.length === 0 ? [] : ['', 'Options:', ...columns(row.options.map(optionColumns))]),
-    ...(row.options.length === 0 ? [] : ['', 'Exit codes:', ...columns(EXIT_CODE_HELP)]),
+    ...(row.on === undefined && row.options.length === 0 ? [] : ['', 'Exit codes:', ...columns(exitCodes(row))]),
     '',
   ].join('\n');
 }
 
+const exitCodes = ({ on }: CommandRow): readonly (readonly [string, string])[] =>
+  on === undefined ? EXIT_CODE_HELP : CONTROL_EXIT_CODE_HELP;
+
 function usage(row: CommandRow, full: boolean): string {
   return [
     row.name,
-    ...row.arguments.map((name) => (name.startsWith('[') ? name : `<${name}>`)),
+    ...row.arguments.map(argumentUsage),
     ...(full && row.options.length > 0 ? ['[options]'] : []),
     ...(row.guestCommandLine ? ['[-- guest command line]'] : []),
   ].join(' ');
 }
 
-const optionColumns = ({ name, value, help: text }: OptionRow): readonly [string, string] => [
-  `--${name}${value === undefined ? '' : ` <${value}>`}`,
+const optionColumns = ({ name, short, value, help: text }: OptionRow): readonly [string, string] => [
+  `${short === undefined ? '' : `-${short}, `}--${name}${value === undefined ? '' : ` <${value}>`}`,
   text,
 ];
 

@@ -2,19 +2,23 @@
 // The program `dom1`.
 import { type Invocation, parseCommandLine, SEE_HELP, UsageError } from './arguments.ts';
 import { closest } from './closest.ts';
+import { standardIo } from './command-io.ts';
 import { COMMANDS } from './commands.ts';
-import { demoCommand } from './demo-command.ts';
+import { CONTROL_IMPLEMENTATIONS } from './control-commands.ts';
 import { EXIT_CODE } from './exit-codes.ts';
 import { describeFailure } from './failure.ts';
 import { help } from './help.ts';
 import { ProgressLine } from './progress-line.ts';
-import { runCommand } from './run-command.ts';
-import { abortOnSignals } from './signals.ts';
+import { abortOnSignals, OutputClosed } from './signals.ts';
+import { STORE_IMPLEMENTATIONS } from './store-commands.ts';
 import { version } from './version.ts';
 
 const IMPLEMENTATIONS: Readonly<Record<string, (invocation: Invocation) => Promise<number> | number>> = {
-  demo: (invocation) => interruptible((signal, progress) => demoCommand(invocation, signal, progress)),
-  run: (invocation) => interruptible((signal, progress) => runCommand(invocation, signal, progress)),
+  // The machine is most of the program: whoever asks a running domain something does not wait for it to load.
+  demo: (invocation) =>
+    interruptible(async (signal, progress) => (await import('./demo-command.ts')).demoCommand(invocation, signal, progress)),
+  run: (invocation) =>
+    interruptible(async (signal, progress) => (await import('./run-command.ts')).runCommand(invocation, signal, progress)),
   help: ({ positionals }) => print(helpFor(positionals[0])),
 };
 
@@ -26,6 +30,14 @@ async function interruptible(work: (signal: AbortSignal, progress: ProgressLine)
   } catch (error) {
     throw signal.aborted ? signal.reason : error;
   }
+}
+
+/** `dom1 xenstore-watch … | head`: there is nothing to clean up. */
+function exitWhenNobodyReads(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit(new OutputClosed().exitCode);
+  });
 }
 
 function print(text: string): number {
@@ -46,6 +58,11 @@ function helpFor(name: string | undefined): string {
 async function main(words: readonly string[]): Promise<number> {
   const asked = parseCommandLine(words);
   if ('show' in asked) return print(asked.show === 'version' ? `dom1 ${version()}\n` : help(asked.command));
+  const onRunning = CONTROL_IMPLEMENTATIONS[asked.command.name] ?? STORE_IMPLEMENTATIONS[asked.command.name];
+  if (onRunning !== undefined) {
+    exitWhenNobodyReads();
+    return onRunning(asked, standardIo());
+  }
   const implementation = IMPLEMENTATIONS[asked.command.name];
   if (implementation === undefined) throw new Error(`the command ${asked.command.name} is in the table but not in the program`);
   return implementation(asked);

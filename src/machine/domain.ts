@@ -210,8 +210,7 @@ export class Domain implements AsyncDisposable {
   async resume(options: { readonly cancelled?: boolean } = {}): Promise<void> {
     if (this.#state !== 'suspended') throw new DomainStateError(`the domain is ${this.#state}, not suspended`);
     await this.#threads.settled();
-    if (options.cancelled !== true) this.#platform.renew();
-    this.#platform.xen.resume({ cancelled: options.cancelled === true });
+    this.#platform.resume(options.cancelled === true);
     this.#setState(this.#paused ? 'paused' : 'running');
     this.#goOn();
     this.#threads.wake();
@@ -335,6 +334,7 @@ export class Domain implements AsyncDisposable {
     if (this.#state === 'suspended' || !ALIVE.has(this.#state)) return;
     if (code === SHUTDOWN.suspend) {
       this.#setState('suspended');
+      this.#platform.toldShutdown();
       void this.#threads.settled().then(() => {
         this.#clock.stop();
         this.#tellRunState(false);
@@ -369,6 +369,7 @@ export class Domain implements AsyncDisposable {
   #finish(state: DomainState, end: DomainEnd): void {
     if (this.#state !== 'built' && !ALIVE.has(this.#state)) return;
     this.#platform.console.drain();
+    this.#platform.toldShutdown();
     this.#setState(state);
     this.console.close();
     this.#tellRunState(false);

@@ -74,6 +74,18 @@ export class PlatformSide {
     this.#console = this.#connectConsole();
   }
 
+  /** The domain has shut down: those who watch for it in XenStore are told. It may go on, after a suspend. */
+  toldShutdown(): void {
+    this.#options.store.shutdown(this.xen.domid);
+  }
+
+  /** A suspended domain goes on. */
+  resume(cancelled: boolean): void {
+    this.#options.store.resume(this.xen.domid);
+    if (!cancelled) this.renew();
+    this.xen.resume({ cancelled });
+  }
+
   /** The wallclock's base after guest time stood still: Unix time now, less guest time. */
   setWallclock(): void {
     const startMs = Date.now() - this.#options.nowNs() / 1e6;

@@ -133,7 +133,7 @@ function dependenciesOf(module: Uint8Array, what: string): string[] {
   return depends.split(',').filter((name) => name !== '');
 }
 
-interface FetchedPackage {
+export interface FetchedPackage {
   readonly name: string;
   readonly version: string;
   readonly deb: string;
@@ -143,7 +143,7 @@ const cacheOf = (options: GuestPartsOptions): PackageCache =>
   new PackageCache(options.cacheDirectory ?? defaultCacheDirectory(options.env));
 
 /** Gives a package's .deb, from the cache when its version is there. */
-async function fetchPackage(pattern: string, options: GuestPartsOptions): Promise<FetchedPackage> {
+export async function fetchPackage(pattern: string, options: GuestPartsOptions = {}): Promise<FetchedPackage> {
   const store = cacheOf(options);
   const apt = new Apt(options);
   const known = await cachedPackage(store, pattern);

@@ -103,6 +103,19 @@ describe('a soft reset', () => {
     expect(g.call('sched_op', SCHEDOP.watchdog, g.poke(ARG, 0, 10))).toBe(1);
   });
 
+  it('has the rings at their frames again, and nowhere else', () => {
+    const g = stoppedGuest();
+    g.domain.resume();
+    const move = (from: number, to: number) => g.call('memory_op', 7, g.poke(ARG, SELF, 2, from, 0, to, 0));
+    expect([move(0xfefff, 0x21), move(0x22, 0xfeffc)]).toEqual([0, 0]);
+    const { plan, at } = g.domain;
+    g.memory.u8[at + plan.console] = 0x77;
+    g.memory.u8[at + plan.store] = 0x66;
+    reset(g);
+    expect([0xfefff, 0xfeffc].map((gfn) => g.peek(gfn * 4096) & 0xff)).toEqual([0x77, 0x66]);
+    expect([0x21, 0x22].map((gfn) => g.memory.isRam(gfn as Gfn))).toEqual([false, false]);
+  });
+
   it('leaves the vCPUs as they are and lets the domain run', () => {
     const g = stoppedGuest();
     expect(g.vcpus[0]?.mayRun(true)).toBe(false);

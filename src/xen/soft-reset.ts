@@ -3,9 +3,11 @@
 import type { Gfn, HostAddress } from '../abi/types.ts';
 import { PAGE_SIZE } from '../abi/types.ts';
 import { HVM_PARAM, SPECIAL_PAGES } from '../abi/xen/hvm.ts';
+import { P2M_FRAMES, pageOf } from '../memory/guest-memory.ts';
 import type { XenDomain } from './domain.ts';
 import { DomainHeader as Header, OVERLAY, VcpuStateLayout as State, VCPU_WAIT } from './domain-layout.ts';
 import { grantTableReset, type UsedGrant } from './grants/reset-grants.ts';
+import { takePage } from './memory/balloon.ts';
 import type { VcpuState } from './vcpu-state.ts';
 
 /** Parameters that describe what is gone. A toolstack writes those of the rings again when it offers them. */
@@ -40,19 +42,31 @@ export function softReset(domain: XenDomain): readonly UsedGrant[] {
   lock.acquire();
   try {
     overlays.unmap(OVERLAY.shared_info);
-    mapRing(domain, SPECIAL_PAGES.xenstore, plan.store);
-    mapRing(domain, SPECIAL_PAGES.console, plan.console);
   } finally {
     lock.release();
   }
   memory.u8.fill(0, domain.sharedInfoAt, domain.sharedInfoAt + PAGE_SIZE);
   domain.publishWallclock();
-  return grantTableReset(domain);
+  const used = grantTableReset(domain);
+  lock.acquire();
+  try {
+    // No overlay hides a ring any more.
+    returnRing(domain, SPECIAL_PAGES.xenstore as Gfn, (at + plan.store) as HostAddress);
+    returnRing(domain, SPECIAL_PAGES.console as Gfn, (at + plan.console) as HostAddress);
+  } finally {
+    lock.release();
+  }
+  return used;
 }
 
-/** A ring is back at its frame if the guest left a hole there. */
-function mapRing(domain: XenDomain, gfn: number, offset: number): void {
-  if (!domain.memory.isRam(gfn as Gfn)) domain.memory.map(gfn as Gfn, (domain.at + offset) as HostAddress);
+/** A ring that the guest moved or removed is at its frame again. What it put there instead goes. */
+function returnRing(domain: XenDomain, gfn: Gfn, host: HostAddress): void {
+  const { memory } = domain;
+  if (pageOf(memory.entry(gfn)) === host) return;
+  for (let other = 0; other < P2M_FRAMES; other++)
+    if (pageOf(memory.entry(other as Gfn)) === host) memory.map(other as Gfn, 0 as HostAddress);
+  takePage(domain, gfn);
+  memory.map(gfn, host);
 }
 
 function resetVcpu(domain: XenDomain, vcpu: VcpuState): void {

@@ -46,6 +46,7 @@ export class XenVcpu {
   readonly #deliverVector: (vector: number) => void;
   readonly #callbackLine: CallbackLine | undefined;
   readonly #tscOffset: () => bigint;
+  #publishedOffset = 0n;
   readonly #scale: TscScale;
   readonly #khz: number;
   readonly #bytes = new Uint8Array(VcpuTimeInfo.sizeof);
@@ -134,7 +135,9 @@ export class XenVcpu {
     const now = this.clock.nowNs();
     this.runstate.enter(state, now);
     if (state !== RUNSTATE.running) return;
-    if (now - State.time_updated.get(this.domain.memory.view, this.state.at) >= TIME_MAX_AGE_NS) this.publishTime();
+    const age = now - State.time_updated.get(this.domain.memory.view, this.state.at);
+    // A guest that wrote its TSC finds its clock right after it has slept, as in Xen.
+    if (age >= TIME_MAX_AGE_NS || this.#tscOffset() !== this.#publishedOffset) this.publishTime();
   }
 
   /**
@@ -174,7 +177,8 @@ export class XenVcpu {
   publishTime(): void {
     const { memory } = this.domain;
     const now = this.clock.nowNs();
-    const stamp = timeStamp(now, this.#khz, this.#tscOffset());
+    this.#publishedOffset = this.#tscOffset();
+    const stamp = timeStamp(now, this.#khz, this.#publishedOffset);
     publishTimeInfo(memory, this.state.infoAt + VCPU_INFO.time, stamp, this.#scale);
     const physical = State.time_at.get(memory.view, this.state.at);
     if (physical !== 0) publishTimeInfo(memory, physical, stamp, this.#scale);

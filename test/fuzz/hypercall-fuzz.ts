@@ -1,6 +1,7 @@
 // A hostile guest on the Xen platform alone: random calls with random structures, and what must hold after each.
 import { type Gfn, PAGE_SIZE } from '../../src/abi/types.ts';
 import { HYPERVISOR, NR_HYPERCALLS } from '../../src/abi/xen/hypercall.ts';
+import { XENMEM } from '../../src/abi/xen/memory.ts';
 import { P2M, P2M_BYTES, P2M_FRAMES, pageOf } from '../../src/memory/guest-memory.ts';
 import { CONTINUE } from '../../src/xen/calls/hypercall-context.ts';
 import { DomainHeader as Header, NOT_MAPPED } from '../../src/xen/domain-layout.ts';
@@ -39,6 +40,7 @@ const WORDS = [
   0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 63, 64, 127, 128, 129, 255, 256, 511, 512, 1023, 1024, 4095, 4096, 0x1_0000, 0x7ff0,
   0x7ff1, 0x7ff2, 0xf_efff, 0xf_effc, 0xf_ffff, 0x10_0000, 0x7fff_ffff, 0x8000_0000, 0x8000_0001, 0xffff_fffe, 0xffff_ffff,
 ] as const; // prettier-ignore
+const MOVES = [XENMEM.add_to_physmap, XENMEM.add_to_physmap_batch, XENMEM.remove_from_physmap] as const;
 const GUARD = 0x5a;
 /** A call this slow is a bug; a loaded machine delays one now and then. */
 const LIMIT_MS = 2000;
@@ -92,6 +94,7 @@ export class HypercallFuzz {
       calls.args.u32[i * 2] = this.#argument(nr, i);
       calls.args.u32[i * 2 + 1] = caller.longMode && random.below(20) === 0 ? this.#word() : 0;
     }
+    if (nr === HYPERVISOR.memory_op && random.below(4) !== 0) this.#layMemoryOp(calls.args.u32, caller.longMode);
     if (nr === HYPERVISOR.multicall) this.#layMulticall(Number(calls.args.low(0)), caller.longMode);
     const text = `vcpu ${id} ${caller.longMode ? 64 : 32}-bit call ${nr}(${[...calls.args.u64].map((v) => v.toString(16)).join(', ')})`;
     this.#recent.push(text);
@@ -186,6 +189,58 @@ export class HypercallFuzz {
     }
   }
 
+  /** Arguments of memory_op that get far enough to move pages: random bytes hardly ever do. */
+  #layMemoryOp(args: Uint32Array, wide: boolean): void {
+    const random = this.#random;
+    const [list, second, third] = [0xb000, 0xb400, 0xb800];
+    const op = this.#oneOf([XENMEM.decrease_reservation, XENMEM.populate_physmap, ...MOVES]);
+    const at = this.#oneOf(PLACES);
+    args[0] = op;
+    args[2] = at;
+    args[3] = 0;
+    const self = 0x7ff0;
+    const count = random.below(6);
+    const frames = Array.from({ length: 8 }, () => this.#frame());
+    this.#pokeLongs(list, frames, wide);
+    this.#pokeLongs(
+      second,
+      Array.from({ length: 8 }, () => this.#frame()),
+      wide,
+    );
+    if (op === XENMEM.add_to_physmap) {
+      const space = random.below(4);
+      const idx = space < 2 ? random.below(6) : this.#frame();
+      this.#guest.poke(at, self | (random.below(4) << 16), space);
+      this.#pokeLongs(at + 8, [idx, this.#frame()], wide);
+    } else if (op === XENMEM.add_to_physmap_batch) {
+      const space = this.#oneOf([0, 1, 2, 2, 4]);
+      if (space < 2)
+        this.#pokeLongs(
+          list,
+          Array.from({ length: 8 }, () => random.below(6)),
+          wide,
+        );
+      this.#guest.poke(at, self | (space << 16), count);
+      this.#pokeLongs(at + 8, [list, second, third], wide);
+    } else if (op === XENMEM.remove_from_physmap) {
+      this.#pokeLongs(at, [self, this.#frame()], wide);
+    } else {
+      this.#pokeLongs(at, [list, count], wide);
+      this.#guest.poke(at + (wide ? 16 : 8), this.#oneOf([0, 0, 0, 1, 2]), 0, self);
+    }
+  }
+
+  /** A frame of RAM, of its surroundings, or of the rings. */
+  #frame(): number {
+    return this.#random.below(8) === 0
+      ? this.#oneOf([0xf_efff, 0xf_effc, 0xf_ffff, 0x10_0000])
+      : this.#random.below(RAM_PAGES + 16);
+  }
+
+  #pokeLongs(at: number, values: readonly number[], wide: boolean): void {
+    this.#guest.poke(at, ...(wide ? values.flatMap((value) => [value, 0]) : values));
+  }
+
   /** Register `index` of a call: a sub-operation first where there are some, then mostly a pointer. */
   #argument(nr: number, index: number): number {
     const random = this.#random;
@@ -203,6 +258,8 @@ export class HypercallFuzz {
     const words = Array.from({ length: count }, () => this.#word());
     // Most structures begin with a domain or hold pointers to lists; a free page is no place to write to.
     if (this.#random.below(2) === 0) words[0] = this.#oneOf([0x7ff0, 7, 0, 0x1_7ff0, 0x2_7ff0]);
+    // Members of 64 bits make sense with an upper half of 0 only.
+    if (this.#random.below(2) === 0) for (let i = 1; i < count; i += 2) words[i] = 0;
     this.#guest.poke(at, ...words);
   }
 

@@ -32,7 +32,7 @@ export class Assembler {
   readonly #origin: number;
   readonly #bytes: number[] = [];
   readonly #labels = new Map<string, number>();
-  readonly #fixups: { readonly at: number; readonly label: string; readonly kind: 'relative' | 'absolute' }[] = [];
+  readonly #fixups: { readonly at: number; readonly label: string; readonly kind: 'relative' | 'absolute' | 'absolute32' }[] = [];
 
   /** `origin`: the linear address of the first byte, below 2 GiB. */
   constructor(origin: number) {
@@ -66,6 +66,11 @@ export class Assembler {
   pointer(label: string): this {
     this.#fixups.push({ at: this.#bytes.length, label, kind: 'absolute' });
     return this.u64(0);
+  }
+  /** The low 32 bits of it. */
+  pointer32(label: string): this {
+    this.#fixups.push({ at: this.#bytes.length, label, kind: 'absolute32' });
+    return this.u32(0);
   }
   align(to: number, fill: number): this {
     while (this.#bytes.length % to !== 0) this.#bytes.push(fill);
@@ -138,6 +143,10 @@ export class Assembler {
     this.bytes(0xe9);
     return this.#relative(label);
   }
+  call(label: string): this {
+    this.bytes(0xe8);
+    return this.#relative(label);
+  }
   jumpIf(condition: number, label: string): this {
     this.bytes(0x0f, 0x80 | condition);
     return this.#relative(label);
@@ -158,6 +167,7 @@ export class Assembler {
     for (const { at: position, label, kind } of this.#fixups) {
       const target = this.addressOf(label);
       if (kind === 'absolute') view.setBigUint64(position, BigInt(target), true);
+      else if (kind === 'absolute32') view.setUint32(position, target, true);
       else view.setInt32(position, target - (this.#origin + position + 4), true);
     }
     return code;

@@ -90,6 +90,18 @@ describe('loadPvh', () => {
     ]);
   });
 
+  it('puts a copy of the RSDP where a kernel without start info looks, unless the kernel lies there', () => {
+    const { plan, bytes } = boot(configOf());
+    const low = bytes(0xe_0000, 0x2_0000);
+    const found = Array.from({ length: low.length / 16 }, (_, i) => i * 16).filter(
+      (at) => text(low.subarray(at, at + 8)) === 'RSD PTR ',
+    );
+    expect(found).toHaveLength(1);
+    expect(low.slice(found[0]!, found[0]! + 36)).toEqual(bytes(plan.acpi.rsdpGpa, 36));
+    const kernel = kernelAt(0xf_0000, 0x1_0000);
+    expect(boot(configOf({ kernel })).bytes(0xf_0000, 0x1_0000)).toEqual(kernel.segments[0]?.data);
+  });
+
   it('puts the initrd as module 0 at the end of RAM', () => {
     const initrd = new Uint8Array(10_000).fill(7);
     const { info, bytes, view, plan } = boot(configOf({ initrd }));

@@ -16,6 +16,14 @@ export function mapPvh(memory: GuestMemory, plan: PvhPlan, region: Region): void
   mapRange(memory, plan.acpi.at, plan.acpi.data.length, (region.at + plan.ramBytes) as HostAddress);
 }
 
+/**
+ * A second RSDP, in RAM, at the end of where a BIOS has it (ACPI 5.2.5.1). A kernel started by kexec gets no start info, and
+ * Linux does not pass the address on when it was itself entered by PVH: it looks here. Linux keeps this range out of use.
+ */
+const LOW_RSDP_END = 0x10_0000;
+const LOW_RSDP_BYTES = 64;
+const RSDP_BYTES = 36;
+
 /** Where the vCPU starts, for `enterPvh`. */
 export interface PvhEntry {
   readonly entry: number;
@@ -39,6 +47,10 @@ export function loadPvh(memory: GuestMemory, plan: PvhPlan, config: PvhConfig): 
   }
   put(memory, plan.boot.at, buildBootBlock(plan));
   put(memory, plan.acpi.at, plan.acpi.data);
+  if (plan.kernel.at >= LOW_RSDP_END) {
+    const rsdp = plan.acpi.data.subarray(plan.acpi.rsdpGpa - plan.acpi.at).subarray(0, RSDP_BYTES);
+    put(memory, LOW_RSDP_END - LOW_RSDP_BYTES, rsdp);
+  }
   return { entry: plan.entry, startInfoGpa: plan.startInfoGpa };
 }
 

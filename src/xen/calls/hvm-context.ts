@@ -29,7 +29,7 @@ const EFER_VALID = EFER.sce | EFER.lme | EFER.lma | EFER.nxe;
 const CR0_PG = 1n << 31n;
 const CR4_PAE = 1n << 5n;
 /** VME to OSXMMEXCPT, UMIP, FSGSBASE, PCIDE, OSXSAVE, SMEP, SMAP: what the virtual processor's CPUID has. */
-const CR4_VALID = 0x37_0fffn & ~(1n << 19n);
+const CR4_VALID = 0x37_0fffn;
 /** RF, VM, IOPL, NT, AC, VIF, VIP, ID and the flags below; bit 1 is always set. */
 const RFLAGS_ALL = 0x3f_7fd5n;
 const RFLAGS_ONE = 2n;

@@ -52,6 +52,8 @@ describe('register_vcpu_info', () => {
     expect(op(VCPUOP.register_vcpu_info, 0, 5, 0, 4096 - 56, 0)).toBe(-ENXIO);
     expect(op(VCPUOP.register_vcpu_info, 0, 5, 0, 4, 0)).toBe(-ENXIO);
     expect(op(VCPUOP.register_vcpu_info, 0, 0x9999, 0, 0, 0)).toBe(-EINVAL);
+    expect(op(VCPUOP.register_vcpu_info, 0, 5, 0x10_0000, 4, 0)).toBe(-EINVAL);
+    expect(op(VCPUOP.register_vcpu_info, 0, -1, 0xf_ffff, 0xfff, 0)).toBe(-EINVAL);
     expect(op(VCPUOP.register_vcpu_info, 1, 5, 0, 0, 0)).toBe(-ENOENT);
     expect(g.call('vcpu_op', VCPUOP.register_vcpu_info, 0, 0xdead_0000)).toBe(-EFAULT);
     g.domain.latchWidth(false);
@@ -100,7 +102,7 @@ describe('timers', () => {
   it('repeats a periodic timer, with a period of at least a millisecond', () => {
     const { g, op, ticked } = guest();
     expect(op(VCPUOP.set_periodic_timer, 0, MS - 1, 0)).toBe(-EINVAL);
-    expect(op(VCPUOP.set_periodic_timer, 0, 0, 0x4000_0001)).toBe(-EINVAL);
+    expect(op(VCPUOP.set_periodic_timer, 0, 0, 0x4000_0000)).toBe(-EINVAL);
     expect(op(VCPUOP.set_periodic_timer, 0, 2 * MS, 0)).toBe(0);
     g.vcpus[0]?.service();
     for (let i = 0; i < 5; i++) {

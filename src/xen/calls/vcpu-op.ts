@@ -21,8 +21,9 @@ import type { HypercallContext } from './hypercall-context.ts';
 
 const MILLISECOND = 1e6;
 /** Two bits less than a signed 64-bit time. */
-const STIME_DELTA_MAX = 2 ** 62;
+const STIME_DELTA_LIMIT = 2 ** 62;
 const TWO63 = 2 ** 63;
+const GFN_LIMIT = 2 ** 52;
 
 /** vcpu_op(cmd, vcpuid, arg). */
 export function vcpuOp(c: HypercallContext): number {
@@ -108,7 +109,7 @@ function setSingleshot(c: HypercallContext, target: VcpuState): number {
 function setPeriodic(c: HypercallContext, target: VcpuState): number {
   if (!c.buffer.copyIn(c.caller, c.args.pointer(2), SetPeriodicTimer.sizeof)) return -EFAULT;
   const period = SetPeriodicTimer.period_ns.get(c.buffer.view, 0);
-  if (period < MILLISECOND || period > STIME_DELTA_MAX) return -EINVAL;
+  if (period < MILLISECOND || period >= STIME_DELTA_LIMIT) return -EINVAL;
   changePeriod(c, target, period);
   return 0;
 }
@@ -143,7 +144,8 @@ function registerVcpuInfo(c: HypercallContext, target: VcpuState): number {
   if (!c.buffer.copyIn(c.caller, c.args.pointer(2), S.sizeof)) return -EFAULT;
   const mfn = S.mfn.get(c.buffer.view, 0);
   const offset = S.offset.get(c.buffer.view, 0);
-  if (offset >= PAGE_SIZE) return -EINVAL;
+  // The two must name one address: all ones is none, and a frame has 52 bits.
+  if (offset >= PAGE_SIZE || mfn >= GFN_LIMIT || (mfn === GFN_LIMIT - 1 && offset === PAGE_SIZE - 1)) return -EINVAL;
   if (target.infoRegistered) return -EBUSY;
   const host = areaAt(c, mfn, offset, VCPU_INFO.sizeof);
   if (host < 0) return host;

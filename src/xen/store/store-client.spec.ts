@@ -160,6 +160,17 @@ describe('a transaction', () => {
     expect(client.transaction((view) => (view.write('/a', 1), 'result'))).toBe('result');
     expect(client.read('/a')).toBe('1');
   });
+  it('costs nothing once it is over', () => {
+    client.write('/a', 'v');
+    const before = store.domain(0)?.memory;
+    client.transaction((view) => view.write('/a', 'w'));
+    expect(() =>
+      client.transaction(() => {
+        throw new Error('no');
+      }),
+    ).toThrow();
+    expect(store.domain(0)?.memory).toBe(before);
+  });
   it('is done again after a conflict', async () => {
     let attempts = 0;
     await client.transactionAsync(async (view) => {

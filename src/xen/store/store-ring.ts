@@ -143,7 +143,11 @@ export class XenStoreRing {
         break;
       }
     }
-    if (!this.#failed && this.#send()) moved = true;
+    if (!this.#failed && this.#send()) {
+      moved = true;
+      // The guest made room meanwhile: what kept requests back may be gone.
+      if (this.connection.ready) this.#later();
+    }
     this.#serving = false;
     if (moved) this.#channel?.notify();
   }

@@ -1,0 +1,33 @@
+// A row of the table of commands.
+
+export interface OptionRow {
+  readonly name: string;
+  /** One letter that does the same: -n for --number. */
+  readonly short?: string;
+  /** What the value is, for --help; an option without one is a switch. */
+  readonly value?: string;
+  /** May be given several times. */
+  readonly many?: boolean;
+  readonly help: string;
+}
+
+export interface CommandRow {
+  readonly name: string;
+  /**
+   * Positional arguments: those in brackets may be left out. The last one stands for any number of words if its name ends in
+   * dots, as in `path...` (at least one) and `[path...]`; words behind `--` are such words too, whatever they begin with.
+   */
+  readonly arguments: readonly string[];
+  readonly summary: string;
+  readonly options: readonly OptionRow[];
+  /** Whether `-- words` are the guest's command line. */
+  readonly guestCommandLine: boolean;
+  /** Paragraphs for `help <command>`. */
+  readonly notes: readonly string[];
+  /** What it works on: a domain that runs already, or its XenStore; default: neither. */
+  readonly on?: 'domain' | 'store';
+}
+
+/** An argument as --help writes it: `<path>`, `[path]`, `<path>...`. */
+export const argumentUsage = (name: string): string =>
+  name.startsWith('[') ? name : `<${name.replace(/\.\.\.$/, '')}>${name.endsWith('...') ? '...' : ''}`;

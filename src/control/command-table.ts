@@ -1,0 +1,13 @@
+// Every command of the monitor.
+import { DOMAIN_COMMANDS } from './commands/domain-commands.ts';
+import { MONITOR_COMMANDS } from './commands/monitor-commands.ts';
+import { STATE_COMMANDS } from './commands/state-commands.ts';
+import { STORE_COMMANDS } from './commands/store-commands.ts';
+import type { ControlCommand } from './control-command.ts';
+
+export const CONTROL_COMMANDS: readonly ControlCommand[] = [
+  ...MONITOR_COMMANDS,
+  ...DOMAIN_COMMANDS,
+  ...STATE_COMMANDS,
+  ...STORE_COMMANDS,
+];

@@ -1,0 +1,132 @@
+// A guest to exercise the platform with: Debian's cloud kernel, the demo's shell, the programs for XenStore and kexec, and
+// the modules that give programs event channels and grants.
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import { type CpioEntry, cpioDirectory, cpioFile, readCpio, writeCpio } from '../../src/image/cpio.ts';
+import type { Domain } from '../../src/machine/domain.ts';
+import type { CreateDomainConfig } from '../../src/node/create-domain.ts';
+import { demoInitramfs } from '../../src/node/demo-initramfs.ts';
+import { fetchBusybox, fetchKernel, type KernelFiles, readKernelModules } from '../../src/node/guest-parts.ts';
+import { PackageCache } from '../../src/node/package-cache.ts';
+import { debianFiles, XEN_TOOLS } from './debian-files.ts';
+import { complaints } from './kernel-log.ts';
+import { BOOT_TIME, dom1 } from './kernels.ts';
+
+const MODULES = ['xen-evtchn', 'xen-gntdev', 'xen-gntalloc', 'xenfs'];
+/** Loads what is in /modules in the order of its names: dependencies first. */
+const LOAD_MODULES = '#!/bin/sh\nfor module in /modules/*; do insmod "$module" || exit 1; done\n';
+
+export interface XenGuestParts extends KernelFiles {
+  /** What is beside busybox in the initramfs. */
+  readonly extra: readonly CpioEntry[];
+  readonly busybox: Uint8Array;
+}
+
+/** A line on stderr and undefined where the packages cannot be had. */
+export async function xenGuestParts(kernelPattern = 'linux-image-cloud-amd64'): Promise<XenGuestParts | undefined> {
+  try {
+    const kernel = await fetchKernel(kernelPattern);
+    const extra = [
+      ...(await debianFiles(XEN_TOOLS)),
+      ...(await modules(kernel)),
+      cpioFile('bin/load-modules', LOAD_MODULES, 0o755),
+    ];
+    return { ...kernel, extra, busybox: await readFile(await fetchBusybox()) };
+  } catch (error) {
+    process.stderr.write(`skipping guests with ${kernelPattern}: ${error instanceof Error ? error.message : String(error)}\n`);
+    return undefined;
+  }
+}
+
+/** Finding them in the kernel's package takes seconds, so they are kept beside it. */
+async function modules(kernel: KernelFiles): Promise<CpioEntry[]> {
+  const cache = new PackageCache();
+  const path = await cache.provide(
+    cache.path(`${kernel.packageName}+xen-modules`, kernel.version, '.cpio'),
+    async (directory) => {
+      const found = await readKernelModules(kernel, MODULES);
+      const files = found.map(({ name, data }, i) => cpioFile(`modules/${i}-${name}.ko`, data));
+      const file = join(directory, 'modules.cpio');
+      await writeFile(file, writeCpio([cpioDirectory('modules'), ...files]));
+      return file;
+    },
+  );
+  return readCpio(await readFile(path));
+}
+
+export interface ShellOptions {
+  /** What the command exits with. Default 0; 'any' takes every status. */
+  readonly status?: number | 'any';
+  /** Milliseconds. */
+  readonly timeout?: number;
+}
+
+export interface BootOptions extends Partial<CreateDomainConfig> {
+  /** Further files in the guest. */
+  readonly files?: readonly CpioEntry[];
+  /** After the console's and the log's. */
+  readonly commandLine?: string;
+}
+
+/** Without the kernel's tests of its ciphers; boot.spec.ts runs them. */
+const COMMAND_LINE = 'console=hvc0 loglevel=7 cryptomgr.notests';
+
+export class XenGuest implements AsyncDisposable {
+  readonly domain: Domain;
+
+  constructor(domain: Domain) {
+    this.domain = domain;
+  }
+
+  /** Boots to a shell. */
+  static async boot(parts: XenGuestParts, options: BootOptions = {}): Promise<XenGuest> {
+    const { files = [], commandLine = '', ...config } = options;
+    const domain = await dom1.createDomain({
+      kernel: parts.kernel,
+      initrd: demoInitramfs(parts.busybox, [...parts.extra, ...files]),
+      memory: '256MiB',
+      ...config,
+      commandLine: `${COMMAND_LINE} ${commandLine}`.trimEnd(),
+    });
+    const guest = new XenGuest(domain);
+    domain.run();
+    await guest.prompt();
+    return guest;
+  }
+
+  /** Waits for the shell to be ready for a command. */
+  prompt(): Promise<void> {
+    return this.domain.console.prompt({ timeout: BOOT_TIME });
+  }
+
+  /** Runs a command and gives what it printed, without the line end. */
+  async sh(command: string, options: ShellOptions = {}): Promise<string> {
+    const { status: wanted = 0, timeout = 30_000 } = options;
+    const { output, status } = await this.domain.console.sh(command, { timeout });
+    if (wanted !== 'any') expect({ command, output, status }).toMatchObject({ command, status: wanted });
+    return output.trimEnd();
+  }
+
+  /** The kernel's log since the last call that cleared it, with its complaints checked. */
+  async log(options: { readonly clear?: boolean } = {}): Promise<string> {
+    const log = await this.sh(options.clear === true ? 'dmesg -c' : 'dmesg');
+    expect(complaints(log)).toEqual([]);
+    return log;
+  }
+
+  /** Nanoseconds on the guest's monotonic clock. */
+  async monotonicNs(): Promise<number> {
+    const line = await this.sh("sed -n 's/^now at \\([0-9]*\\) nsecs$/\\1/p' /proc/timer_list");
+    return Number(line);
+  }
+
+  /** The guest's idea of Unix time in milliseconds: to a second. */
+  async unixMs(): Promise<number> {
+    return Number(await this.sh('date +%s')) * 1000;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.domain.destroy();
+  }
+}

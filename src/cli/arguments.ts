@@ -1,6 +1,6 @@
 // The command line: what was asked for, checked against the table of commands.
 import { parseArgs } from 'node:util';
-import { closest } from './closest.ts';
+import { closest } from '../util/closest.ts';
 import { argumentUsage, type CommandRow, type OptionRow } from './command-row.ts';
 import { COMMANDS, GLOBAL_OPTIONS } from './commands.ts';
 

@@ -2,7 +2,7 @@
 import { type ConnectOptions, connectControl } from '../node/connect-control.ts';
 import type { ControlClient } from '../node/control-client.ts';
 import { ControlConnectionError } from '../node/control-error.ts';
-import { closest } from './closest.ts';
+import { closest } from '../util/closest.ts';
 import type { CommandIo } from './command-io.ts';
 
 export const placeOf = ({ directory }: CommandIo): ConnectOptions => (directory === undefined ? {} : { directory });

@@ -3,14 +3,14 @@
 import { type StoreValueJson, storeValueBytes } from '../control/store-value.ts';
 import { type ControlClient, ControlCommandError } from '../node/control-client.ts';
 import { ControlConnectionError } from '../node/control-error.ts';
-import { quoteValue } from '../xen/store/format-store.ts';
+import { formatEntry, joinStorePath, quoteValue, type StoreEntry } from '../xen/store/format-store.ts';
 import { type Invocation, optionValue, UsageError } from './arguments.ts';
 import { type CommandIo, printJson } from './command-io.ts';
 import type { ControlImplementation } from './control-commands.ts';
 import { EXIT_CODE } from './exit-codes.ts';
 import { numberArgument } from './number-argument.ts';
 import { openDomain } from './open-domain.ts';
-import { joinStorePath, type StoreEntry, storeLines, unquoteValue } from './store-text.ts';
+import { unquoteValue } from './store-text.ts';
 
 /** Columns of a line where there is no terminal, and those that a terminal keeps free. */
 const DEFAULT_WIDTH = 80;
@@ -95,7 +95,8 @@ const ls = onStore(async ({ client, io, words, has }) => {
     }
     const entries = found.map((entry) => ({ ...entry, value: bytesOf(entry) }));
     const width = io.columns === undefined ? DEFAULT_WIDTH : io.columns - MARGIN;
-    const lines = storeLines(entries, { top, flat: has('flat'), permissions: has('permissions'), width });
+    const style = { top, flat: has('flat'), permissions: has('permissions'), width };
+    const lines = entries.map((entry) => formatEntry(entry, style));
     io.out(lines.map((line) => `${line}\n`).join(''));
   }
   if (has('json')) printJson(io, json);

@@ -1,9 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { quoteValue } from '../xen/store/format-store.ts';
-import { storeLines, unquoteValue } from './store-text.ts';
+import { formatEntry, type ListStyle, quoteValue, type StoreEntry } from '../xen/store/format-store.ts';
+import { unquoteValue } from './store-text.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+const storeLines = (entries: readonly StoreEntry[], style: ListStyle): string[] =>
+  entries.map((entry) => formatEntry(entry, style));
 
 describe('escapes', () => {
   it.each([

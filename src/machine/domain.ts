@@ -360,8 +360,9 @@ export class Domain implements AsyncDisposable {
     this.#threads.wake();
   }
 
-  /** Guest time goes on, and the wallclock with it: real time passed meanwhile. */
+  /** Guest time goes on unless something else holds the guest, and the wallclock with it: real time passed meanwhile. */
   #goOn(): void {
+    if (this.#paused || this.#state === 'suspended') return;
     if (this.#clock.start() > 0) this.#platform.setWallclock();
     this.#tellRunState(true);
   }

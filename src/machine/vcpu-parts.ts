@@ -104,7 +104,16 @@ export function buildVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => 
   const slots = plan.vcpus.map(({ apic }, id) => ({ page: new ApicPage(memory.buffer, apic), wake: () => kick(id) }));
   const apicBus = new ApicBus(slots);
   const ioapic = data.ioapic ? buildIoapic(data, memory, apicBus, trace) : undefined;
-  if (ioapic !== undefined) bus.registerMmio('ioapic', IOAPIC_RANGE, ioapic);
+  if (ioapic !== undefined) {
+    bus.registerMmio('ioapic', IOAPIC_RANGE, {
+      read: (offset, size) => ioapic.read(offset, size),
+      write: (offset, size, value) => {
+        // A pin that is unmasked must not find a callback line up that is about to fall.
+        vcpu.releaseCallbackLine();
+        ioapic.write(offset, size, value);
+      },
+    });
+  }
   const apicTrace = lapicTrace(trace.sink);
   enableTracepoints(apicTrace, 'lapic', data.trace);
   const lapic: LocalApic = new LocalApic(

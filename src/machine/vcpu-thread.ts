@@ -148,8 +148,8 @@ class VcpuLoop {
         bus.serve(engine.exit);
         return true;
       case EXIT.mmio:
-        // A register of the APIC may make an interrupt deliverable.
-        if (serveApicMmio(lapic, engine.exit)) return false;
+        // A write to a register of the APIC may make an interrupt deliverable.
+        if (serveApicMmio(lapic, engine.exit)) return !engine.exit.write;
         bus.serve(engine.exit);
         return true;
       case EXIT.msr: {

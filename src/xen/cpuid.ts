@@ -31,7 +31,7 @@ export function xenCpuid(vcpu: XenVcpu, leaf: number, subleaf: number, out: Cpui
   out.ebx = 0;
   out.ecx = 0;
   out.edx = 0;
-  const { memory, at, domid } = vcpu.domain;
+  const { memory, at } = vcpu.domain;
   const viridian = vcpu.domain.emulates(EMULATION.viridian);
   const base = CPUID_BASE + (viridian ? VIRIDIAN_SHIFT.cpuid : 0);
   if (leaf < base) {
@@ -59,7 +59,7 @@ export function xenCpuid(vcpu: XenVcpu, leaf: number, subleaf: number, out: Cpui
       if (subleaf !== 0) return;
       out.eax = CPUID_HVM.IOMMU_MAPPINGS | CPUID_HVM.VCPU_ID_PRESENT | CPUID_HVM.DOMID_PRESENT | CPUID_HVM.UPCALL_VECTOR;
       out.ebx = vcpu.id;
-      out.ecx = domid;
+      out.ecx = vcpu.domain.domid;
       return;
   }
 }

@@ -92,12 +92,14 @@ export class XenDomain {
   readonly kick: (vcpu: number) => void;
   readonly wakeBackends: () => void;
   readonly sharedInfoAt: HostAddress;
+  readonly #emulation: number;
 
   /** A view of a region that `XenDomain.create` has set up. */
   constructor(options: DomainView) {
     const { memory, region } = options;
     this.memory = memory;
     this.at = region.at;
+    this.#emulation = Header.emulation.get(memory.view, region.at);
     this.kick = options.kick;
     this.wakeBackends = options.wakeBackends;
     this.trace = xenTrace(options.trace ?? (() => {}));
@@ -184,7 +186,7 @@ export class XenDomain {
 
   /** Whether the domain has a part that a PVH domain lacks; `which` is of EMULATION. */
   emulates(which: number): boolean {
-    return (Header.emulation.get(this.memory.view, this.at) & which) !== 0;
+    return (this.#emulation & which) !== 0;
   }
 
   /** The domain that an argument names, or undefined: only this one and the backends' domain exist. */

@@ -28,6 +28,22 @@ export interface Undefined {
   readonly comparePointers?: boolean;
   /** Compare the upper halves of the YMM registers too. Default: false. */
   readonly compareYmm?: boolean;
+  /** Nothing at all is compared. */
+  readonly everything?: boolean;
+  /** How it ends, the fault and RIP. */
+  readonly control?: boolean;
+  /** RIP alone. */
+  readonly rip?: boolean;
+  /** Which exception it is, but not that there is one. */
+  readonly whichFault?: boolean;
+  /** Bits of general registers, by number. */
+  readonly gprBits?: ReadonlyMap<number, bigint>;
+  /** Bytes of the data window, by offset. */
+  readonly memory?: readonly number[];
+  /** The x87 registers, their tags and TOP. */
+  readonly x87?: boolean;
+  /** Lanes may have the error of RCPPS, or be different NaNs. */
+  readonly xmm?: 'approximate' | 'singleNaN' | 'doubleNaN';
 }
 
 export interface Difference {
@@ -40,21 +56,43 @@ export interface Difference {
 
 /** True when nothing differs but what is undefined. Takes about 2 µs. */
 export function agree(native: CpuResult, emulated: CpuResult, undefinedState: Undefined = {}): boolean {
+  if (undefinedState.everything === true) return true;
   const a = native.image,
     b = emulated.image;
-  if (native.outcome !== emulated.outcome || !sameFault(native, emulated)) return false;
-  if (a.rip !== b.rip || ((a.rflags ^ b.rflags) & COMPARED_FLAGS & ~(undefinedState.flags ?? 0)) !== 0) return false;
+  const control = undefinedState.control !== true;
+  if (control && (native.outcome !== emulated.outcome || !sameFault(native, emulated, undefinedState))) return false;
+  if (control && undefinedState.rip !== true && a.rip !== b.rip) return false;
+  if (((a.rflags ^ b.rflags) & COMPARED_FLAGS & ~(undefinedState.flags ?? 0)) !== 0) return false;
   const skip = undefinedState.gprs ?? 0;
-  for (let i = 0; i < 32; i++) if (a.gpr32[i] !== b.gpr32[i] && !(skip & (1 << (i >>> 1)))) return false;
-  if (a.fcw !== b.fcw || a.ftw !== b.ftw || a.mxcsr !== b.mxcsr || ((a.fsw ^ b.fsw) & ~(undefinedState.fsw ?? 0)) !== 0)
-    return false;
+  for (let i = 0; i < 32; i++)
+    if (a.gpr32[i] !== b.gpr32[i] && !(skip & (1 << (i >>> 1))) && !sameGpr(a, b, i >>> 1, undefinedState)) return false;
+  if (a.fcw !== b.fcw || a.mxcsr !== b.mxcsr || ((a.fsw ^ b.fsw) & comparedFsw(undefinedState)) !== 0) return false;
+  if (a.ftw !== b.ftw && undefinedState.x87 !== true) return false;
   for (let i = 0; i < 6; i++) if (selectorOf(a, i) !== selectorOf(b, i)) return false;
   if (a.mode === 64 && (a.fsBase !== b.fsBase || a.gsBase !== b.gsBase)) return false;
   for (let i = 0; i < 8; i++) if (!sameX87(a, b, i, undefinedState)) return false;
-  if (!sameBytes(a.fxsave, b.fxsave, FXSAVE.xmm, FXSAVE.end)) return false;
+  if (!sameBytes(a.fxsave, b.fxsave, FXSAVE.xmm, FXSAVE.end)) {
+    if (undefinedState.xmm === undefined) return false;
+    for (let i = 0; i < 16; i++) if (!sameXmm(a, b, i, undefinedState)) return false;
+  }
   if (undefinedState.comparePointers === true && !sameBytes(a.fxsave, b.fxsave, FXSAVE.fop, FXSAVE.mxcsr)) return false;
   if (undefinedState.compareYmm === true && !sameBytes(a.bytes, b.bytes, IMAGE.ymmHigh, IMAGE.data)) return false;
-  return Buffer.compare(a.data, b.data) === 0;
+  if (Buffer.compare(a.data, b.data) === 0) return true;
+  return (
+    undefinedState.memory !== undefined && differingBytes(native, emulated).every((at) => undefinedState.memory?.includes(at))
+  );
+}
+
+/** The offsets in the data window at which the two differ, ascending. */
+export function differingBytes({ image: a }: CpuResult, { image: b }: CpuResult): number[] {
+  const found: number[] = [];
+  for (let i = 0; i < a.data.length; i++) if (a.data[i] !== b.data[i]) found.push(i);
+  return found;
+}
+
+/** An exception has left everything as it was, so that the instruction could be started again. */
+export function stateUntouched(before: CpuImage, { fault, image }: CpuResult): boolean {
+  return fault !== undefined && agree({ outcome: 'done', image: before }, { outcome: 'done', image });
 }
 
 /** Everything that differs, in the order of the image; empty exactly when `agree` is true. */
@@ -68,16 +106,20 @@ export function differences(
   const note = (what: string, old: string, a: string, b: string) => {
     if (a !== b) found.push({ what, before: old, native: a, emulated: b });
   };
+  if (undefinedState.everything === true) return found;
   const a = native.image,
     b = emulated.image;
-  note('outcome', '', native.outcome, emulated.outcome);
-  if (!sameFault(native, emulated))
-    found.push({ what: 'fault', before: '', native: faultText(native), emulated: faultText(emulated) });
-  note('rip', hex(before.rip, 8), hex(a.rip, 8), hex(b.rip, 8));
+  if (undefinedState.control !== true) {
+    note('outcome', '', native.outcome, emulated.outcome);
+    if (!sameFault(native, emulated, undefinedState))
+      found.push({ what: 'fault', before: '', native: faultText(native), emulated: faultText(emulated) });
+    if (undefinedState.rip !== true) note('rip', hex(before.rip, 8), hex(a.rip, 8), hex(b.rip, 8));
+  }
   const flags = COMPARED_FLAGS & ~(undefinedState.flags ?? 0);
   note('rflags', flagsText(before.rflags & flags), flagsText(a.rflags & flags), flagsText(b.rflags & flags));
   GPR_NAMES.forEach((name, i) => {
-    if (!((undefinedState.gprs ?? 0) & (1 << i))) note(name, hex(before.gpr[i]!, 16), hex(a.gpr[i]!, 16), hex(b.gpr[i]!, 16));
+    if (!((undefinedState.gprs ?? 0) & (1 << i)) && !sameGpr(a, b, i, undefinedState))
+      note(name, hex(before.gpr[i]!, 16), hex(a.gpr[i]!, 16), hex(b.gpr[i]!, 16));
   });
   SEGMENT_NAMES.forEach((name, i) =>
     note(name, hex(before.selectors[i]!, 4), hex(selectorOf(a, i), 4), hex(selectorOf(b, i), 4)),
@@ -86,9 +128,9 @@ export function differences(
   if (a.mode === 64)
     for (const name of ['fsBase', 'gsBase'] as const) note(name, hex(before[name], 16), hex(a[name], 16), hex(b[name], 16));
   note('fcw', hex(before.fcw, 4), hex(a.fcw, 4), hex(b.fcw, 4));
-  const fsw = 0xffff & ~(undefinedState.fsw ?? 0);
+  const fsw = comparedFsw(undefinedState);
   note('fsw', hex(before.fsw & fsw, 4), hex(a.fsw & fsw, 4), hex(b.fsw & fsw, 4));
-  note('ftw', hex(before.ftw, 2), hex(a.ftw, 2), hex(b.ftw, 2));
+  if (undefinedState.x87 !== true) note('ftw', hex(before.ftw, 2), hex(a.ftw, 2), hex(b.ftw, 2));
   note('mxcsr', hex(before.mxcsr, 4), hex(a.mxcsr, 4), hex(b.mxcsr, 4));
   const part = (name: string, offset: number, size: number) =>
     note(
@@ -103,9 +145,10 @@ export function differences(
     part('fdp', IMAGE.fxsave + FXSAVE.fdp, 8);
   }
   for (let i = 0; i < 8; i++) if (!sameX87(a, b, i, undefinedState)) part(`st${i}`, IMAGE.fxsave + FXSAVE.st + 16 * i, 10);
-  for (let i = 0; i < 16; i++) part(`xmm${i}`, IMAGE.fxsave + FXSAVE.xmm + 16 * i, 16);
+  for (let i = 0; i < 16; i++) if (!sameXmm(a, b, i, undefinedState)) part(`xmm${i}`, IMAGE.fxsave + FXSAVE.xmm + 16 * i, 16);
   if (undefinedState.compareYmm === true) for (let i = 0; i < 16; i++) part(`ymm${i}[255:128]`, IMAGE.ymmHigh + 16 * i, 16);
-  for (let i = 0; i < a.data.length; i++) part(`[${hex(DATA_BASE + i, 8)}]`, IMAGE.data + i, 1);
+  for (const i of differingBytes(native, emulated))
+    if (undefinedState.memory?.includes(i) !== true) part(`[${hex(DATA_BASE + i, 8)}]`, IMAGE.data + i, 1);
   return found;
 }
 
@@ -164,7 +207,37 @@ export function describeImage(image: CpuImage): string[] {
   return lines;
 }
 
-function sameX87(a: CpuImage, b: CpuImage, i: number, { approximate }: Undefined): boolean {
+function sameGpr(a: CpuImage, b: CpuImage, i: number, { gprBits }: Undefined): boolean {
+  return ((a.gpr[i]! ^ b.gpr[i]!) & ~(gprBits?.get(i) ?? 0n)) === 0n;
+}
+
+const FSW_TOP = 0x3800;
+const comparedFsw = ({ fsw, x87 }: Undefined): number => 0xffff & ~(fsw ?? 0) & ~(x87 === true ? FSW_TOP : 0);
+
+/** SDM vol. 2, RCPPS: each of the two may be off by so much of the value. */
+const APPROXIMATION_ERROR = 1.5 * 2 ** -12;
+
+function sameXmm(a: CpuImage, b: CpuImage, i: number, { xmm }: Undefined): boolean {
+  const at = FXSAVE.xmm + 16 * i;
+  if (sameBytes(a.fxsave, b.fxsave, at, at + 16)) return true;
+  if (xmm === undefined) return false;
+  const size = xmm === 'doubleNaN' ? 8 : 4;
+  for (let lane = at; lane < at + 16; lane += size) {
+    if (sameBytes(a.fxsave, b.fxsave, lane, lane + size)) continue;
+    const [one, other] = [a, b].map(({ view }) =>
+      size === 8 ? view.getFloat64(IMAGE.fxsave + lane, true) : view.getFloat32(IMAGE.fxsave + lane, true),
+    ) as [number, number];
+    const alike =
+      xmm === 'approximate'
+        ? Math.abs(one - other) <= 2 * APPROXIMATION_ERROR * Math.min(Math.abs(one), Math.abs(other))
+        : Number.isNaN(one) && Number.isNaN(other);
+    if (!alike) return false;
+  }
+  return true;
+}
+
+function sameX87(a: CpuImage, b: CpuImage, i: number, { approximate, x87 }: Undefined): boolean {
+  if (x87 === true) return true;
   const at = FXSAVE.st + 16 * i;
   if (sameBytes(a.fxsave, b.fxsave, at, at + 10)) return true;
   if (approximate !== true) return false;
@@ -181,8 +254,9 @@ function selectorOf(image: CpuImage, which: number): number {
   return selector < 4 ? 0 : selector;
 }
 
-function sameFault({ fault: a }: CpuResult, { fault: b }: CpuResult): boolean {
+function sameFault({ fault: a }: CpuResult, { fault: b }: CpuResult, { whichFault }: Undefined = {}): boolean {
   if (a === undefined || b === undefined) return a === b;
+  if (whichFault === true) return true;
   if (a.vector !== b.vector || a.cr2 !== b.cr2) return false;
   // Something is mapped where the native process has its own code, too.
   const own = a.cr2 >= BigInt(STUB_BASE) && a.cr2 < BigInt(STUB_BASE + STUB_SIZE);

@@ -1,7 +1,7 @@
 // A slice of `npm run fuzz:cpu`: the rows of the instruction table on the engine and on the host's own CPU.
 import { afterAll, describe, expect, it } from 'vitest';
 import { ROWS } from '../../src/cpu/x86/table/rows.ts';
-import { CpuImage, type CpuMode, FLAG } from './cpu-image.ts';
+import { CpuImage, type CpuMode, type Emulator, FLAG } from './cpu-image.ts';
 import { EngineEmulator } from './engine-emulator.ts';
 import { compareCpus } from './fuzz-cpu.ts';
 import { NativeCpu } from './oracle.ts';
@@ -33,6 +33,20 @@ describe.skipIf(!(native instanceof NativeCpu))('the engine and the native CPU',
       expect.arrayContaining(['done', '#0', '#1', '#6', '#12', '#13', '#14', '#17', '#19']),
     );
   }, 60_000);
+
+  it('do not agree, whatever is not compared on this host, when the engine is wrong', () => {
+    const engine = new EngineEmulator();
+    const wrong: Emulator = {
+      run: (code, state) => {
+        const result = engine.run(code, state);
+        result.image.gpr[3] = (result.image.gpr[3] ?? 0n) ^ 1n;
+        return result;
+      },
+    };
+    const { next } = new RowFuzz(ROWS, [...cpu.modes]);
+    const { differing } = compareCpus({ native: cpu, emulator: wrong, seed: 20261, count: 2000, next, describePerName: 0 });
+    expect([...differing.values()].reduce((a, b) => a + b, 0)).toBeGreaterThan(1950);
+  });
 
   it('skip no row without a reason that still applies', () => {
     const mnemonics = new Set(ROWS.map(({ mnemonic }) => mnemonic));

@@ -3,11 +3,12 @@
 import type { Undefined } from './compare.ts';
 import { agree, describeDifference, differences } from './compare.ts';
 import type { CpuMode, CpuResult, Emulator } from './cpu-image.ts';
-import { CpuImage } from './cpu-image.ts';
+import { CpuImage, FLAG } from './cpu-image.ts';
 import type { NativeCase, NativeCpu } from './oracle.ts';
 import { Random } from './random.ts';
 import type { StateOptions } from './state.ts';
 import { StateGenerator } from './state.ts';
+import { type CaseSubject, excusesFor, type VendorDifference } from './vendor-differences.ts';
 
 /** What one random case is; the state is filled in afterwards. */
 export interface CaseRecipe {
@@ -21,6 +22,8 @@ export interface CaseRecipe {
   readonly adjust?: (state: CpuImage, random: Random) => void;
   /** What is undefined only because of the state or the result, e.g. OF of a shift by more than one. Instead of `undefinedState`. */
   readonly undefinedFor?: (before: CpuImage, native: CpuResult) => Undefined;
+  /** What the rules for a host of another vendor are asked about. Without it none applies. */
+  readonly subject?: CaseSubject;
 }
 
 export interface CpuFuzzOptions {
@@ -42,6 +45,8 @@ export interface CpuFuzzReport {
   /** Cases that differed, by name. */
   readonly differing: ReadonlyMap<string, number>;
   readonly descriptions: readonly string[];
+  /** Cases that agree but for what a rule for the host's vendor leaves out, by rule. */
+  readonly excused: ReadonlyMap<VendorDifference, number>;
 }
 
 const CASES_AT_ONCE = 256;
@@ -55,7 +60,8 @@ export function compareCpus(options: CpuFuzzOptions): CpuFuzzReport {
   const outcomes = new Map<string, number>();
   const differing = new Map<string, number>();
   const descriptions: string[] = [];
-  const tally = (map: Map<string, number>, key: string) => {
+  const excused = new Map<VendorDifference, number>();
+  const tally = <Key>(map: Map<Key, number>, key: Key) => {
     const times = map.get(key) ?? 0;
     map.set(key, times + 1);
     return times;
@@ -71,16 +77,31 @@ export function compareCpus(options: CpuFuzzOptions): CpuFuzzReport {
     });
     native.runBatch(cases, (i, result) => {
       const { code, state } = cases[i]!;
-      const { name, undefinedState, undefinedFor } = recipes[i]!;
+      const { name, undefinedState, undefinedFor, subject } = recipes[i]!;
       tally(outcomes, result.fault === undefined ? result.outcome : `#${result.fault.vector}`);
       if (result.outcome === 'syscall' || result.outcome === 'timeout') return;
-      const unknown = undefinedFor?.(state, result) ?? undefinedState ?? {};
-      const emulated = emulator.run(code, state);
+      let unknown = undefinedFor?.(state, result) ?? undefinedState ?? {};
+      let emulated = emulator.run(code, state);
       if (agree(result, emulated, unknown)) return;
+      if (subject !== undefined) {
+        emulated = { ...emulated, image: emulated.image.clone() };
+        const withoutAlignmentCheck = () => {
+          const unchecked = state.clone();
+          unchecked.rflags &= ~FLAG.ac;
+          return emulator.run(code, unchecked);
+        };
+        const differing = { ...subject, before: state, native: result, emulated, withoutAlignmentCheck };
+        const excuses = excusesFor(native.vendor, name, differing, unknown);
+        unknown = excuses.undefinedState;
+        if (agree(result, emulated, unknown)) {
+          for (const rule of excuses.rules) tally(excused, rule);
+          return;
+        }
+      }
       if (tally(differing, name) >= (options.describePerName ?? 1)) return;
       const title = `${name}, case ${first + i} of seed ${seed}`;
       descriptions.push(describeDifference(cases[i]!, differences(state, result, emulated, unknown), title));
     });
   }
-  return { seed, tested: count, outcomes, differing, descriptions };
+  return { seed, tested: count, outcomes, differing, descriptions, excused };
 }

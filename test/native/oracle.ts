@@ -11,6 +11,7 @@ import type { CpuFault, CpuMode, CpuResult } from './cpu-image.ts';
 import { CpuImage, FLAG, IMAGE } from './cpu-image.ts';
 import type { SharedMemory } from './host-memory.ts';
 import { HostMemory } from './host-memory.ts';
+import { type HostVendor, readCpuinfo, vendorOf } from './host-vendor.ts';
 import { assembleServer } from './server-program.ts';
 import { BATCH, CONTROL, RECORD, SHARED, SHARED_SIZE, SIGVTALRM } from './shared-file.ts';
 
@@ -77,6 +78,8 @@ export class NativeCpu {
   readonly #exit: number;
   readonly #server: ChildProcess;
   readonly #fsgsbase: boolean;
+  /** Whose CPU it is. */
+  readonly vendor: HostVendor;
   /** The modes code can run in: 64, and as a rule 32 and 16, but kernels can be built or started without these. */
   readonly modes: ReadonlySet<CpuMode> = new Set([64]);
 
@@ -98,7 +101,9 @@ export class NativeCpu {
   }
 
   private constructor(host: HostMemory) {
-    const flags = /^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1]?.split(' ') ?? [];
+    const cpuinfo = readCpuinfo();
+    this.vendor = vendorOf(cpuinfo);
+    const flags = /^flags\s*:(.*)$/m.exec(cpuinfo)?.[1]?.split(' ') ?? [];
     const program = assembleServer({ avx: flags.includes('avx') && flags.includes('xsave'), fsgsbase: host.fsgsbase });
     this.#exit = program.exit;
     this.#fsgsbase = host.fsgsbase;

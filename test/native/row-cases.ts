@@ -2,7 +2,16 @@
 // in which the instruction is likely to do something.
 import { sizeOf } from '../../src/cpu/x86/decoder.ts';
 import type { OperandSpec, Row } from '../../src/cpu/x86/row.ts';
-import { CODE_BASE, CODE_ENTRY, DATA_BASE, DATA_SIZE, SELECTOR, STACK16_ESP_HIGH } from './address-map.ts';
+import {
+  CODE_BASE,
+  CODE_ENTRY,
+  CONTROL_BASE,
+  CONTROL_SIZE,
+  DATA_BASE,
+  DATA_SIZE,
+  SELECTOR,
+  STACK16_ESP_HIGH,
+} from './address-map.ts';
 import { type CpuImage, type CpuMode, IMAGE } from './cpu-image.ts';
 import type { CaseRecipe } from './fuzz-cpu.ts';
 import type { Random } from './random.ts';
@@ -121,6 +130,17 @@ class CaseBuilder {
       ...(needsTrap && { end: 'trap' as const }),
       adjust: (state) => prepareState(this, code, state),
       undefinedFor: (before) => undefinedAfter({ row, code, width: this.#width, count: this.#count(before) }, this.strict),
+      subject: {
+        row,
+        mode,
+        code,
+        osize: this.osize,
+        asize: this.asize,
+        rex: this.rex,
+        memory: this.memory,
+        rm: this.rm,
+        count: (before) => this.#count(before),
+      },
     };
   }
 
@@ -415,6 +435,10 @@ function prepareTransfer(what: CaseBuilder, code: Uint8Array, state: CpuImage): 
     case 'callf':
     case 'jmpf': {
       const selector = random.oneIn(2) ? random.pick(CODE_SELECTORS) : random.pick(SELECTORS);
+      // A call to 64-bit code pushes with all of ESP, which a 16-bit stack has in the server's own memory: not into its variables.
+      const esp = state.gpr32[2 * RSP] as number;
+      if (row.mnemonic === 'callf' && esp > CONTROL_BASE && esp < CONTROL_BASE + CONTROL_SIZE + 64)
+        state.gpr32[2 * RSP] = esp ^ 0x4000;
       if (row.opcode !== 0xff) {
         code[code.length - 2] = selector & 0xff;
         code[code.length - 1] = selector >> 8;

@@ -3,6 +3,7 @@
 export const EPERM = 1;
 export const ENOENT = 2;
 export const ESRCH = 3;
+export const EIO = 5;
 export const ENXIO = 6;
 export const E2BIG = 7;
 export const ENOMEM = 12;

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
+import { closest } from '../util/closest.ts';
 // The program `dom1`.
 import { type Invocation, parseCommandLine, SEE_HELP, UsageError } from './arguments.ts';
-import { closest } from '../util/closest.ts';
 import { standardIo } from './command-io.ts';
 import { COMMANDS } from './commands.ts';
 import { CONTROL_IMPLEMENTATIONS } from './control-commands.ts';

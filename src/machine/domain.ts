@@ -195,6 +195,7 @@ export class Domain implements AsyncDisposable {
     this.#state = this.#paused ? 'paused' : 'running';
     this.#start();
     for (const listener of this.#stateListeners) listener(this.#state, 'reset');
+    this.#tellRunState(!this.#paused);
   }
 
   /** Asks the guest, through control/shutdown, to do something about its own end. It may take its time, or not listen. */

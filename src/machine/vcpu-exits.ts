@@ -5,6 +5,7 @@ import { CONTINUE } from '../xen/calls/hypercall-context.ts';
 import { isXenMsr, readXenMsr, writeXenMsr } from '../xen/calls/hypercall-page.ts';
 import type { Hypercalls } from '../xen/calls/hypercalls.ts';
 import type { XenVcpu } from '../xen/vcpu.ts';
+import { VIRIDIAN_CALL } from '../xen/viridian/viridian-call.ts';
 
 /** The registers of the calling convention: public/arch-x86/xen-x86_64.h and xen-x86_32.h. */
 const ARGUMENTS64 = [GPR.rdi, GPR.rsi, GPR.rdx, GPR.r10, GPR.r8, GPR.r9] as const;
@@ -18,8 +19,9 @@ export function serveHypercall(engine: WasmEngine, hypercalls: Hypercalls): void
     hypercalls.args.u32[i * 2] = cpu.gpr32(register);
     hypercalls.args.u32[i * 2 + 1] = longMode ? cpu.get32(register * 8 + 4) : 0;
   }
-  // A number beyond 32 bits is as unknown as any other.
-  const nr = longMode && cpu.get32(GPR.rax * 8 + 4) !== 0 ? -1 : cpu.gpr32(GPR.rax);
+  // A number beyond 32 bits is as unknown as any other, but bit 31 marks Microsoft's calls whatever is above it.
+  const low = cpu.gpr32(GPR.rax);
+  const nr = longMode && low < VIRIDIAN_CALL && cpu.get32(GPR.rax * 8 + 4) !== 0 ? -1 : low;
   const result = hypercalls.call(engine, nr);
   if (result === CONTINUE) {
     for (let i = 0; i < 6; i++) engine.setGpr(registers[i] as number, hypercalls.args.u64[i] as bigint);

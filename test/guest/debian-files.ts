@@ -16,6 +16,7 @@ const PROGRAM = /^(?:usr\/)?s?bin\/([^/]+)$/;
 /** The programs for XenStore, and kexec, which Debian links with Xen's libraries. */
 export const XEN_TOOLS: WantedFiles = [
   ['libc6', /\/(ld-linux-x86-64\.so\.2|libc\.so\.6)$/],
+  ['libgcc-s1', /\/libgcc_s\.so\.1$/], // the C library opens it to end a thread
   ['libxentoolcore1', /\/libxentoolcore\.so\.1/],
   ['libxenstore4', /\/libxenstore\.so\.4/],
   ['xenstore-utils', /\/bin\/xenstore/],

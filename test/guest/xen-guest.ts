@@ -23,8 +23,11 @@ export interface XenGuestParts extends KernelFiles {
   readonly busybox: Uint8Array;
 }
 
+/** The kernel that these guests run, unless the environment names another. */
+const KERNEL = process.env.DOM1_KERNEL ?? 'linux-image-cloud-amd64';
+
 /** A line on stderr and undefined where the packages cannot be had. */
-export async function xenGuestParts(kernelPattern = 'linux-image-cloud-amd64'): Promise<XenGuestParts | undefined> {
+export async function xenGuestParts(kernelPattern = KERNEL): Promise<XenGuestParts | undefined> {
   try {
     const kernel = await fetchKernel(kernelPattern);
     const extra = [
@@ -67,6 +70,13 @@ export interface BootOptions extends Partial<CreateDomainConfig> {
   readonly files?: readonly CpioEntry[];
   /** After the console's and the log's. */
   readonly commandLine?: string;
+}
+
+export interface GuestClocks {
+  /** Since the kernel began. */
+  readonly monotonicMs: number;
+  readonly unixMs: number;
+  readonly lagMs: { readonly monotonic: number; readonly unix: number };
 }
 
 /** Without the kernel's tests of its ciphers; boot.spec.ts runs them. */
@@ -115,15 +125,14 @@ export class XenGuest implements AsyncDisposable {
     return log;
   }
 
-  /** Nanoseconds on the guest's monotonic clock. */
-  async monotonicNs(): Promise<number> {
-    const line = await this.sh("sed -n 's/^now at \\([0-9]*\\) nsecs$/\\1/p' /proc/timer_list");
-    return Number(line);
-  }
-
-  /** The guest's idea of Unix time in milliseconds: to a second. */
-  async unixMs(): Promise<number> {
-    return Number(await this.sh('date +%s')) * 1000;
+  /** The guest's clocks, and how far they are behind the host's: by the time that it takes to ask, at least. */
+  async clocks(): Promise<GuestClocks> {
+    const text = await this.sh(
+      "sed -n 's/^now at \\([0-9]*\\) nsecs$/\\1/p; /^ clock 1:/,/offset/s/.*offset: *\\(-*[0-9]*\\) nsecs$/\\1/p' /proc/timer_list",
+    );
+    const [monotonicMs = Number.NaN, offsetMs = Number.NaN] = text.split('\n').map((ns) => Number(ns) / 1e6);
+    const unixMs = monotonicMs + offsetMs;
+    return { monotonicMs, unixMs, lagMs: { monotonic: performance.now() - monotonicMs, unix: Date.now() - unixMs } };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -58,7 +58,7 @@ describe.each(WIDTHS)('event channels of a %i-bit guest', (width) => {
   });
 
   it('a reset that was not begun cannot be continued', () => {
-    expect(events.op(14, guest.probe.make(2, [0, 2, DOMID.self]))).toBe(E.BUSY);
+    expect(events.op(EVTCHNOP.reset_cont, guest.probe.make(2, [0, 2, DOMID.self]))).toBe(E.BUSY);
   });
 
   it('status knows every state', () => {

@@ -25,7 +25,7 @@ const TOOLSTACK = {
   MCA_CAP: 38,
 } as const;
 const DEPRECATED = [4, 13, 20, 21, 22, 23, 24, 25, 26, 30] as const;
-const SHUTDOWN_ODD = 0xdead;
+const UNWRITTEN = 0xdead;
 
 describe.each(WIDTHS)('hvm_op of a %i-bit guest', (width) => {
   const guest = useProbe(width);
@@ -34,7 +34,7 @@ describe.each(WIDTHS)('hvm_op of a %i-bit guest', (width) => {
     op(HVMOP.set_param, guest.probe.make(16, [0, 2, dom], [4, 4, index], [8, 8, value]));
   const get = (index: number, dom: number = DOMID.self): number | bigint => {
     const { probe } = guest;
-    const at = probe.make(16, [0, 2, dom], [4, 4, index], [8, 8, SHUTDOWN_ODD]);
+    const at = probe.make(16, [0, 2, dom], [4, 4, index], [8, 8, UNWRITTEN]);
     const result = op(HVMOP.get_param, at);
     return result === 0 ? probe.get(at + 8, 8) : result;
   };
@@ -154,7 +154,7 @@ describe.each(WIDTHS)('hvm_op of a %i-bit guest', (width) => {
     expect(op(HVMOP.get_time, at)).toBe(0);
     const second = probe.get(at, 8);
     expect(second).toBeGreaterThan(first);
-    expect(second - first).toBeLessThan(1_000_000_000n);
+    expect(second - first).toBeLessThan(60_000_000_000n);
     expect(op(HVMOP.get_time, probe.hole())).toBe(E.FAULT);
   });
 

@@ -65,6 +65,8 @@ export const MAILBOX = {
   /** u32: interrupts are on between commands. */
   interrupts: 0x48,
   startInfo: 0x4c,
+  /** RCX of a 64-bit hypercall: not Xen's, but Microsoft's have an argument there. */
+  rcx: 0x50,
   /** RAX and arguments 1 to 6 of a hypercall, and a target; other commands take what they need from the front. */
   in: 0x80,
   target: 0xb8,

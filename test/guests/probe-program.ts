@@ -104,6 +104,7 @@ const ORDER32 = [R.b, R.c, R.d, R.si, R.di, R.bp] as const;
 
 function loadArguments(code: GuestCode, wide: boolean): void {
   code.load(R.a, R.b, arg(0));
+  if (wide) code.load(R.c, R.b, M.rcx);
   const order = wide ? ORDER64 : ORDER32;
   for (let i = 5; i >= 0; i--) code.load(order[i] as number, R.b, arg(i + 1));
 }

@@ -24,6 +24,7 @@ export class ProbeVcpu {
   hypercallPage = 0;
   readonly #ram: GuestRam;
   readonly #at: number;
+  #target: number | undefined;
 
   constructor(ram: GuestRam, id: number) {
     this.#ram = ram;
@@ -43,6 +44,20 @@ export class ProbeVcpu {
   }
   call(nr: number, ...args: readonly (number | bigint)[]): number {
     return this.callFrom('inline', nr, ...args);
+  }
+
+  /** Calls the code at a linear address with a hypercall's registers, RAX first, and returns them as they are afterwards. */
+  callAt(at: number, ...registers: readonly (number | bigint)[]): readonly bigint[] {
+    this.#target = at;
+    try {
+      return this.command(OP.callByPage, ...registers);
+    } finally {
+      this.#target = undefined;
+    }
+  }
+  /** RCX of the 64-bit calls to come. */
+  set rcx(value: number | bigint) {
+    this.#ram.put(this.#at, [MAILBOX.rcx, 8, value]);
   }
 
   /** Begins a hypercall that may wait; `end` gives its result. */
@@ -117,7 +132,8 @@ export class ProbeVcpu {
     ram.write(this.#at + MAILBOX.out, new Uint8Array(64));
     ram.put(this.#at, [MAILBOX.op, 4, op], [MAILBOX.fault, 4, 0], [MAILBOX.faultError, 8, 0]);
     ram.put(this.#at, ...values.map((value, i): Member => [MAILBOX.in + i * 8, 8, value]));
-    if (op === OP.callByPage) ram.put(this.#at, [MAILBOX.target, 8, this.hypercallPage + Number(values[0]) * 32]);
+    const target = this.#target ?? this.hypercallPage + Number(values[0]) * 32;
+    if (op === OP.callByPage) ram.put(this.#at, [MAILBOX.target, 8, target]);
     Atomics.add(ram.memory.i32, this.#index(MAILBOX.request), 1);
   }
 

@@ -18,7 +18,7 @@ const BOOT_PATIENCE = 20_000;
 
 export interface ProbeOptions {
   readonly vcpus?: number;
-  readonly emulation?: { readonly pirq?: boolean };
+  readonly emulation?: { readonly pirq?: boolean; readonly viridian?: boolean };
 }
 
 /** Calls and commands without a vCPU's name are vCPU 0's. */

@@ -1,7 +1,7 @@
 // Calls that exist for an HVM guest and refuse a domU, and the small ones: vm_assist, console_io, xsm_op, argo_op …
 import { describe, expect, it } from 'vitest';
 import { useProbe, WIDTHS } from './use-probe.ts';
-import { DOMID, E, HYPERVISOR } from './xen-numbers.ts';
+import { CONSOLEIO, DOMID, E, HYPERVISOR, VMASST } from './xen-numbers.ts';
 
 describe.each(WIDTHS)('calls for others, of a %i-bit guest', (width) => {
   const guest = useProbe(width);
@@ -43,10 +43,10 @@ describe.each(WIDTHS)('calls for others, of a %i-bit guest', (width) => {
   it('vm_assist has one type for an HVM guest', () => {
     const { probe } = guest;
     for (const type of [0, 1, 2, 3, 4, 6, 31, 32, 63, 64, 0xffff_ffff])
-      for (const cmd of [0, 1]) expect(probe.call(HYPERVISOR.vm_assist, cmd, type)).toBe(E.INVAL);
-    expect(probe.call(HYPERVISOR.vm_assist, 0, 5)).toBe(0);
-    expect(probe.call(HYPERVISOR.vm_assist, 1, 5)).toBe(0);
-    expect(probe.call(HYPERVISOR.vm_assist, 2, 5)).toBe(E.NOSYS);
+      for (const cmd of [VMASST.enable, VMASST.disable]) expect(probe.call(HYPERVISOR.vm_assist, cmd, type)).toBe(E.INVAL);
+    expect(probe.call(HYPERVISOR.vm_assist, VMASST.enable, VMASST.runstate_update_flag)).toBe(0);
+    expect(probe.call(HYPERVISOR.vm_assist, VMASST.disable, VMASST.runstate_update_flag)).toBe(0);
+    expect(probe.call(HYPERVISOR.vm_assist, 2, VMASST.runstate_update_flag)).toBe(E.NOSYS);
   });
 
   it("console_io writes to the host's log", async () => {
@@ -55,12 +55,12 @@ describe.each(WIDTHS)('calls for others, of a %i-bit guest', (width) => {
     const at = probe.scattered() + 0xffc;
     probe.write(at, new TextEncoder().encode(text));
     probe.log.length = 0;
-    expect(probe.call(HYPERVISOR.console_io, 0, text.length, at)).toBe(0);
+    expect(probe.call(HYPERVISOR.console_io, CONSOLEIO.write, text.length, at)).toBe(0);
     await probe.until('the text', () => probe.log.length >= text.length);
     expect(new TextDecoder().decode(Uint8Array.from(probe.log))).toBe(text);
-    expect(probe.call(HYPERVISOR.console_io, 0, 4, probe.hole())).toBe(E.FAULT);
+    expect(probe.call(HYPERVISOR.console_io, CONSOLEIO.write, 4, probe.hole())).toBe(E.FAULT);
     // Reading, and whatever else there may be, is for a domain that owns the console: xsm_console_io.
-    expect(probe.call(HYPERVISOR.console_io, 1, 4, at)).toBe(E.PERM);
+    expect(probe.call(HYPERVISOR.console_io, CONSOLEIO.read, 4, at)).toBe(E.PERM);
     expect(probe.call(HYPERVISOR.console_io, 2, 0, at)).toBe(E.PERM);
   });
 });

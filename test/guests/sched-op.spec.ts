@@ -54,7 +54,6 @@ describe.each(WIDTHS)('sched_op of a %i-bit guest', (width) => {
       expect(poll(ports, start + 5n * MILLISECOND)).toBe(0);
       const end = systemTime(probe);
       expect(end).toBeGreaterThanOrEqual(start + 5n * MILLISECOND);
-      expect(end).toBeLessThan(start + 500n * MILLISECOND);
     }
     // What is past does not wait.
     expect(poll([ipi], 1n)).toBe(0);
@@ -96,7 +95,6 @@ describe.each(WIDTHS)('sched_op of a %i-bit guest', (width) => {
     expect(poll([port], 0n)).toBe(0);
     const end = systemTime(probe);
     expect(end).toBeGreaterThanOrEqual(deadline);
-    expect(end).toBeLessThan(start + 500n * MILLISECOND);
     expect(shared.pending(port)).toBe(true);
     expect(shared.upcallPending).toBe(0);
     shared.settle();

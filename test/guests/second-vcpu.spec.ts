@@ -13,6 +13,7 @@ import { E, HYPERVISOR, SCHEDOP, VCPUOP } from './xen-numbers.ts';
 
 const CONTEXT_BYTES = 128;
 const MILLISECOND = 1_000_000n;
+const ROUNDS = 60;
 const UPCALL = 0x62;
 const NMI = 2;
 const CR0 = { PE: 1, ET: 0x10, WP: 0x1_0000, PG: 0x8000_0000 } as const;
@@ -229,6 +230,31 @@ describe.each(WIDTHS)('further vCPUs of a %i-bit guest', (width) => {
     shared.clearMask(ipi);
     events.close(ipi);
     shared.settle();
+  });
+
+  it.each(['poll', 'block'] as const)('no event is slept over: %s against send, again and again', (wait) => {
+    const { probe } = guest;
+    const { word } = probe;
+    const ipi = events.bindIpi(1);
+    const list = probe.make(4, [0, 4, ipi]);
+    const poll = probe.make(24, [0, word, list], [word, 4, 1]);
+    // The others would only take the host's time.
+    for (const id of [2, 3]) expect(op(VCPUOP.down, id)).toBe(0);
+    for (let i = 0; i < ROUNDS; i++) {
+      shared.clearPending(ipi);
+      probe.put(shared.info(1), [0, 1, 0], [word, word, 0]);
+      if (wait === 'poll') vcpu(1).begin(HYPERVISOR.sched_op, SCHEDOP.poll, poll);
+      else vcpu(1).begin(HYPERVISOR.sched_op, SCHEDOP.block);
+      // Before it waits, while it goes to sleep, and after.
+      for (let spin = (i % 20) * 500; spin > 0; spin--);
+      expect(events.send(ipi)).toBe(0);
+      expect(vcpu(1).end()).toBe(0);
+      expect(shared.pending(ipi)).toBe(true);
+    }
+    events.close(ipi);
+    shared.settle();
+    probe.put(shared.info(1), [0, 1, 0], [word, word, 0]);
+    for (const id of [2, 3]) expect(op(VCPUOP.up, id)).toBe(0);
   });
 
   it('vcpu_info of another vCPU may be registered; its clock goes along', async () => {

@@ -62,7 +62,6 @@ describe.each(WIDTHS)('timers of a %i-bit guest', (width) => {
     });
     const end = await fired();
     expect(end).toBeGreaterThanOrEqual(deadline);
-    expect(end).toBeLessThan(deadline + 500n * MILLISECOND);
     pass(4n * MILLISECOND);
     expect(shared.pending(port)).toBe(false);
   });
@@ -93,7 +92,6 @@ describe.each(WIDTHS)('timers of a %i-bit guest', (width) => {
       expect(setTimer(timeout)).toBe(0);
       const end = await fired();
       expect(end).toBeGreaterThanOrEqual(start + 100n * MILLISECOND);
-      expect(end).toBeLessThan(start + 1000n * MILLISECOND);
     }
   });
 

@@ -65,7 +65,33 @@ export const EVTCHNOP = {
   init_control: 11,
   expand_array: 12,
   set_priority: 13,
+  /** Not public: xen/include/xen/event.h. */
+  reset_cont: 14,
 } as const;
+
+/** public/version.h */
+export const XENVER = {
+  version: 0,
+  extraversion: 1,
+  compile_info: 2,
+  capabilities: 3,
+  changeset: 4,
+  platform_parameters: 5,
+  get_features: 6,
+  pagesize: 7,
+  guest_handle: 8,
+  commandline: 9,
+  build_id: 10,
+  extraversion2: 11,
+  capabilities2: 12,
+  changeset2: 13,
+  commandline2: 14,
+} as const;
+
+/** public/xen.h */
+export const CONSOLEIO = { write: 0, read: 1 } as const;
+/** public/xen.h: commands of vm_assist, and the one type for HVM guests. */
+export const VMASST = { enable: 0, disable: 1, runstate_update_flag: 5 } as const;
 
 /** public/memory.h */
 export const XENMEM = {
@@ -74,6 +100,7 @@ export const XENMEM = {
   maximum_ram_page: 2,
   current_reservation: 3,
   maximum_reservation: 4,
+  machphys_mfn_list: 5,
   populate_physmap: 6,
   add_to_physmap: 7,
   memory_map: 9,
@@ -83,7 +110,16 @@ export const XENMEM = {
   set_memory_map: 13,
   maximum_gpfn: 14,
   remove_from_physmap: 15,
+  set_pod_target: 16,
+  get_pod_target: 17,
+  get_sharing_freed_pages: 18,
+  get_sharing_shared_pages: 19,
+  paging_op: 20,
+  access_op: 21,
+  sharing_op: 22,
   add_to_physmap_batch: 23,
+  claim_pages: 24,
+  machphys_compat_mfn_list: 25,
   get_vnumainfo: 26,
   reserved_device_memory_map: 27,
   acquire_resource: 28,
@@ -100,10 +136,13 @@ export const HVMOP = {
   xentrace: 11,
   get_mem_type: 15,
   set_evtchn_upcall_vector: 23,
+  guest_request_vm_event: 24,
   altp2m: 25,
 } as const;
-/** public/hvm/params.h: CALLBACK_IRQ by vector. */
+/** public/hvm/params.h: CALLBACK_IRQ by vector, by GSI, and by a PCI device's pin. */
 export const callbackVector = (vector: number): bigint => (2n << 56n) | BigInt(vector);
+export const callbackGsi = (gsi: number): bigint => BigInt(gsi);
+export const callbackIntx = (device: number, pin: number): bigint => (1n << 56n) | BigInt((device << 11) | pin);
 
 /** public/vcpu.h */
 export const VCPUOP = {

@@ -1,14 +1,23 @@
 // xen_version and the identity in CPUID: public/version.h, xen/common/kernel.c, docs of the CPUID leaves in arch-x86/cpuid.h.
 import { describe, expect, it } from 'vitest';
 import { useProbe, WIDTHS } from './use-probe.ts';
-import { E, HYPERVISOR } from './xen-numbers.ts';
+import { E, HYPERVISOR, XENVER } from './xen-numbers.ts';
 
-const VERSION = { version: 0, extraversion: 1, compile_info: 2, capabilities: 3, changeset: 4, platform_parameters: 5 } as const;
-const LATER = { get_features: 6, pagesize: 7, guest_handle: 8, commandline: 9, build_id: 10 } as const;
-const VARIABLE = { extraversion2: 11, capabilities2: 12, changeset2: 13, commandline2: 14 } as const;
-const XENVER = { ...VERSION, ...LATER, ...VARIABLE } as const;
-/** Bytes that the operation writes. */
-const STRINGS = { extraversion: 16, compile_info: 144, capabilities: 1024, changeset: 64, commandline: 1024 } as const;
+/** The operations that fill a structure of so many bytes with text. */
+const STRINGS = [
+  ['extraversion', XENVER.extraversion, 16],
+  ['compile_info', XENVER.compile_info, 144],
+  ['capabilities', XENVER.capabilities, 1024],
+  ['changeset', XENVER.changeset, 64],
+  ['commandline', XENVER.commandline, 1024],
+] as const;
+/** Those of 4.18, for text of any length, and the older ones. */
+const VARIABLE = [
+  ['extraversion2', XENVER.extraversion2, XENVER.extraversion],
+  ['capabilities2', XENVER.capabilities2, XENVER.capabilities],
+  ['changeset2', XENVER.changeset2, XENVER.changeset],
+  ['commandline2', XENVER.commandline2, XENVER.commandline],
+] as const;
 
 describe.each(WIDTHS)('xen_version of a %i-bit guest', (width) => {
   const guest = useProbe(width);
@@ -18,11 +27,11 @@ describe.each(WIDTHS)('xen_version of a %i-bit guest', (width) => {
     expect(version(XENVER.version)).toBe(0x0004_0014);
   });
 
-  it.each(Object.entries(STRINGS))('%s fills its whole structure with terminated text, and no more', (name, size) => {
+  it.each(STRINGS)('%s fills its whole structure with terminated text, and no more', (_, op, size) => {
     const { probe } = guest;
     const at = probe.alloc(size + 8);
     probe.write(at, new Uint8Array(size + 8).fill(0xaa));
-    expect(version(XENVER[name as keyof typeof STRINGS], at)).toBe(0);
+    expect(version(op, at)).toBe(0);
     expect(probe.u8(at + size - 1)).toBe(0);
     expect(probe.get(at + size, 8)).toBe(0xaaaa_aaaa_aaaa_aaaan);
   });
@@ -36,15 +45,16 @@ describe.each(WIDTHS)('xen_version of a %i-bit guest', (width) => {
     expect(probe.text(at, 9)).toBe('<denied>\0');
   });
 
-  it.each([...Object.keys(STRINGS), 'platform_parameters', 'get_features', 'guest_handle'])(
-    '%s needs a pointer that works',
-    (name) => {
-      const { probe } = guest;
-      const op = XENVER[name as keyof typeof XENVER];
-      expect(version(op, probe.hole())).toBe(E.FAULT);
-      expect(version(op, probe.readOnly(probe.pages()))).toBe(E.FAULT);
-    },
-  );
+  it.each([
+    ...STRINGS.map(([name, op]) => [name, op] as const),
+    ['platform_parameters', XENVER.platform_parameters],
+    ['get_features', XENVER.get_features],
+    ['guest_handle', XENVER.guest_handle],
+  ] as const)('%s needs a pointer that works', (_, op) => {
+    const { probe } = guest;
+    expect(version(op, probe.hole())).toBe(E.FAULT);
+    expect(version(op, probe.readOnly(probe.pages()))).toBe(E.FAULT);
+  });
 
   it('platform_parameters is 0, in a pointer of the caller', () => {
     const { probe } = guest;
@@ -91,12 +101,12 @@ describe.each(WIDTHS)('xen_version of a %i-bit guest', (width) => {
     expect(version(XENVER.build_id, guest.probe.alloc(64))).toBe(E.PERM);
   });
 
-  it.each(Object.entries(VARIABLE))('%s: length first, then text without a terminator', (name, op) => {
+  it.each(VARIABLE)('%s: length first, then text without a terminator', (_, op, older) => {
     const { probe } = guest;
     const length = version(op);
     expect(length).toBeGreaterThan(0);
     const fixed = probe.alloc(1024);
-    version(XENVER[name.slice(0, -1) as keyof typeof STRINGS], fixed);
+    version(older, fixed);
     const at = probe.put(probe.alloc(1032), [0, 4, length], [4 + length, 1, 0x55]);
     expect(version(op, at)).toBe(length);
     expect(probe.text(at + 4, length)).toBe(probe.text(fixed, length));

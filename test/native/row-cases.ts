@@ -23,7 +23,7 @@ export const NOT_COMPARABLE: ReadonlyMap<string, string> = new Map([
   ...['rdtsc', 'rdtscp', 'rdrand'].map((name) => [name, 'answers anew each time'] as const),
   ...['sgdt', 'sidt', 'sldt', 'str', 'smsw'].map((name) => [name, 'emulated by the kernel below, with UMIP'] as const),
   ...['syscall', 'sysenter'].map((name) => [name, 'enters the kernel below'] as const),
-  ...['vmcall', 'vmmcall'].map((name) => [name, 'enters the hypervisor below'] as const),
+  ['vmcall', 'enters the hypervisor below'],
   ...['xsave', 'xsaveopt', 'xrstor'].map((name) => [name, "has the host's state components"] as const),
 ]);
 

@@ -1,18 +1,30 @@
 // dom1 as a library, on Node.
 
 export type { MonitorTarget } from './control/monitor-target.ts';
+export { type ConfigWarning, XlConfigError } from './control/xl-config/config-error.ts';
+export type { DomainSpec, ShutdownAction } from './control/xl-config/domain-spec.ts';
+export { type ConfiguredDomain, readDomainSpec } from './control/xl-config/read-domain-spec.ts';
 export { ImageError, type ImageErrorCode } from './image/image-error.ts';
+export type { BlockStore } from './io/block-store.ts';
+export { BlockStoreError } from './io/block-store-error.ts';
+export type { FrameReceiver, FrameSink } from './io/frame-sink.ts';
+export { RamStore } from './io/ram-store.ts';
 export { type Domain, DomainStateError } from './machine/domain.ts';
 export type { BuildOptions, BuildProgress, DomainEnd, DomainState } from './machine/domain-config.ts';
 export { type CommandOptions, type CommandResult, ConsoleError, type GuestConsole } from './machine/guest-console.ts';
 export { MachineError, type MachineErrorCode } from './machine/pvh/machine-error.ts';
 export type { TraceLine } from './machine/trace-batch.ts';
 export { TracepointError, tracepointNames } from './machine/tracepoints.ts';
+export { Switch } from './net/switch.ts';
+export { NetworkOptionError } from './net/user/network-plan.ts';
 export { connectControl } from './node/connect-control.ts';
-
 export { type ControlClient, ControlCommandError } from './node/control-client.ts';
 export { ControlConnectionError } from './node/control-error.ts';
 export { type CreateDomainConfig, createDomain, DEFAULT_MEMORY } from './node/create-domain.ts';
+export { checkDisk, commitDisk, convertDisk, createDisk, diskInfo, resizeDisk } from './node/disk-images.ts';
 export { claimDomain, listDomains } from './node/domain-registry.ts';
 export { GuestFileError } from './node/guest-file.ts';
+export type { DiskConfig, VifConfig } from './node/open-devices.ts';
+export { openDisk } from './node/open-disk.ts';
 export { type ServedControl, serveControl } from './node/serve-control.ts';
+export { specConfig, UnsupportedDomainError } from './node/spec-config.ts';

@@ -7,7 +7,7 @@ import { dirname, join, normalize } from 'node:path/posix';
 export const LAYERS = [
   ['abi', 'util'],
   ['trace', 'time', 'memory', 'vcpu', 'io'],
-  ['wasm', 'image'],
+  ['wasm', 'image', 'net'],
   ['cpu', 'kvm', 'devices', 'host'],
   ['xen'],
   ['backends'],

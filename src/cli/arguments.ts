@@ -33,7 +33,13 @@ export function parseCommandLine(
   const end = words.indexOf('--');
   const own = end < 0 ? words : words.slice(0, end);
   const first = own.findIndex((word) => !word.startsWith('-'));
-  const named = first < 0 ? undefined : COMMANDS.find(({ name }) => name === own[first]);
+  // A name may have two words.
+  const named =
+    first < 0
+      ? undefined
+      : (COMMANDS.find(({ name }) => name === own[first]) ??
+        COMMANDS.find(({ name }) => name === `${own[first]} ${own[first + 1]}`));
+  const nameWords = named?.name.split(' ').length ?? 0;
   // "-h" and "--help" of the words that are not an option's value.
   const known = [...(named?.options ?? []), ...GLOBAL_OPTIONS];
   const { tokens } = parseArgs({
@@ -56,6 +62,8 @@ export function parseCommandLine(
 
   if (first < 0)
     throw new UsageError(own[0] === undefined ? `no command is given; ${SEE_HELP}` : unknownOption(own[0], GLOBAL_OPTIONS));
+  if (named === undefined && COMMANDS.some(({ name }) => name.startsWith(`${own[first]} `)))
+    throw new UsageError(incompleteName(own[first] as string, own[first + 1]));
   if (named === undefined)
     throw new UsageError(
       `there is no command '${own[first]}'; ${didYouMean(
@@ -67,7 +75,7 @@ export function parseCommandLine(
   const options = new Map<string, string[]>();
   const positionals: string[] = [];
   for (const token of tokens) {
-    if (token.kind === 'positional' && token.index > 0) positionals.push(token.value);
+    if (token.kind === 'positional' && token.index >= nameWords) positionals.push(token.value);
     if (token.kind !== 'option') continue;
     const row = named.options.find(({ name }) => name === token.name);
     if (row === undefined) throw new UsageError(unknownOption(token.rawName, known));
@@ -96,6 +104,15 @@ const didYouMean = (word: string, candidates: readonly string[]): string => {
   const near = closest(word, candidates);
   return near === undefined ? SEE_HELP : `did you mean ${near}?`;
 };
+
+/** `dom1 image`, or `dom1 image chek`. */
+function incompleteName(first: string, second: string | undefined): string {
+  const names = COMMANDS.filter(({ name }) => name.startsWith(`${first} `)).map(({ name }) => name);
+  const all = `it is one of ${names.map((name) => `\`dom1 ${name}\``).join(', ')}`;
+  if (second === undefined || second.startsWith('-')) return `dom1 ${first} is no command of its own; ${all}`;
+  const near = closest(`${first} ${second}`, names);
+  return `there is no command '${first} ${second}'; ${near === undefined ? all : `did you mean ${near}?`}`;
+}
 
 const unknownOption = (raw: string, known: readonly OptionRow[]): string =>
   `there is no option ${raw}; ${didYouMean(

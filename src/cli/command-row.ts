@@ -12,6 +12,7 @@ export interface OptionRow {
 }
 
 export interface CommandRow {
+  /** One word, or two: `image create`. */
   readonly name: string;
   /**
    * Positional arguments: those in brackets may be left out. The last one stands for any number of words if its name ends in
@@ -24,8 +25,8 @@ export interface CommandRow {
   readonly guestCommandLine: boolean;
   /** Paragraphs for `help <command>`. */
   readonly notes: readonly string[];
-  /** What it works on: a domain that runs already, or its XenStore; default: neither. */
-  readonly on?: 'domain' | 'store';
+  /** What it works on: the host's domains, one of them that runs already, its XenStore, or disk images; default: none of these. */
+  readonly on?: 'host' | 'domain' | 'store' | 'image';
 }
 
 /** An argument as --help writes it: `<path>`, `[path]`, `<path>...`. */

@@ -2,7 +2,9 @@
 
 import type { CommandRow, OptionRow } from './command-row.ts';
 import { CONTROL_ROWS } from './control-rows.ts';
+import { IMAGE_ROWS } from './image-rows.ts';
 import { STORE_ROWS } from './store-rows.ts';
+import { TOOLSTACK_ROWS } from './toolstack-rows.ts';
 
 export const GLOBAL_OPTIONS: readonly OptionRow[] = [
   { name: 'help', help: 'show this help' },
@@ -67,11 +69,13 @@ export const COMMANDS: readonly CommandRow[] = [
       'Otherwise what the guest prints goes to stdout and stdin is typed into it; --exec waits for a prompt on the console and prints the output of the command alone.',
     ],
   },
+  ...TOOLSTACK_ROWS,
   ...CONTROL_ROWS,
   ...STORE_ROWS,
+  ...IMAGE_ROWS,
   {
     name: 'help',
-    arguments: ['[command]'],
+    arguments: ['[command...]'],
     summary: 'explain a command',
     options: [],
     guestCommandLine: false,

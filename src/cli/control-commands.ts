@@ -11,6 +11,7 @@ import { listCommand } from './list-command.ts';
 import { monitorCommand } from './monitor-command.ts';
 import { numberArgument } from './number-argument.ts';
 import { openDomain } from './open-domain.ts';
+import { TOOLSTACK_IMPLEMENTATIONS } from './toolstack-commands.ts';
 
 export type ControlImplementation = (invocation: Invocation, io: CommandIo) => Promise<number>;
 
@@ -52,8 +53,12 @@ const shutdown: ControlImplementation = (invocation, io) => {
   const { options } = invocation;
   if (options.has('reboot') && options.has('suspend'))
     throw new UsageError('a guest cannot reboot and suspend itself; give --reboot or --suspend');
-  const kind = options.has('reboot') ? 'reboot' : options.has('suspend') ? 'suspend' : 'poweroff';
-  return onDomain(async (client) => {
+  return askShutdown(options.has('reboot') ? 'reboot' : options.has('suspend') ? 'suspend' : 'poweroff')(invocation, io);
+};
+
+/** Asks the guest, and waits for it with --wait. */
+const askShutdown = (kind: 'poweroff' | 'reboot' | 'suspend'): ControlImplementation =>
+  onDomain(async (client, { options }) => {
     const done = new Promise<void>((resolve) => {
       client.onEvent(({ event }) => {
         // Whatever becomes of it, a guest that has ended will not do it any more.
@@ -65,8 +70,7 @@ const shutdown: ControlImplementation = (invocation, io) => {
     if (!options.has('wait')) return void (await asked);
     await unlessEnded(asked);
     await Promise.race([done, client.closed]);
-  })(invocation, io);
-};
+  });
 
 const eventInject: ControlImplementation = (invocation, io) => {
   const port = numberArgument(invocation.positionals[1] as string, 'port');
@@ -106,6 +110,7 @@ const inspect = onDomain(async (client, { positionals, options }, io) => {
 });
 
 export const CONTROL_IMPLEMENTATIONS: Readonly<Record<string, ControlImplementation>> = {
+  ...TOOLSTACK_IMPLEMENTATIONS,
   list: listCommand,
   pause: plain('stop'),
   unpause: plain('cont'),
@@ -114,6 +119,7 @@ export const CONTROL_IMPLEMENTATIONS: Readonly<Record<string, ControlImplementat
   }),
   reset: plain('system_reset'),
   shutdown,
+  reboot: askShutdown('reboot'),
   destroy: onDomain(async (client) => {
     await unlessEnded(client.execute('quit'));
     await client.closed;

@@ -9,9 +9,9 @@ export const CONTROL_ROWS: readonly CommandRow[] = [
   {
     ...ROW,
     name: 'list',
-    arguments: [],
-    summary: 'list the domains that run',
-    options: [JSON_OPTION],
+    arguments: ['[domain...]'],
+    summary: 'list the domains that run, or some of them',
+    options: [{ name: 'long', short: 'l', help: 'what each domain was made of, as JSON' }, JSON_OPTION],
     notes: [
       'A domain is called by its name or its id. Domains are found in $XDG_RUNTIME_DIR/dom1, or else in dom1-<uid> in the directory for temporary files; only their own user sees them.',
     ],
@@ -42,6 +42,14 @@ export const CONTROL_ROWS: readonly CommandRow[] = [
     notes: [
       'The guest is asked through control/shutdown in XenStore. It takes its time, and a guest that does not watch that node does nothing.',
     ],
+  },
+  {
+    ...ROW,
+    name: 'reboot',
+    arguments: ['domain'],
+    summary: 'ask a guest to reboot',
+    options: [{ name: 'wait', short: 'w', help: 'wait until it has done so' }],
+    notes: ['Like dom1 shutdown --reboot. What follows is up to on_reboot in the configuration.'],
   },
   { ...ROW, name: 'destroy', arguments: ['domain'], summary: 'end a domain at once, without asking the guest' },
   {

@@ -4,6 +4,9 @@ export const EXIT_CODE = {
   ok: 0,
   /** A running domain would not do what it was asked, or a XenStore node is not there. */
   refused: 1,
+  /** Of `image check`: the image has errors, or only clusters that are counted and not used. */
+  imageErrors: 2,
+  imageLeaks: 3,
   usage: 64,
   input: 65,
   monitor: 70,
@@ -40,5 +43,15 @@ export const CONTROL_EXIT_CODE_HELP: readonly (readonly [string, string])[] = [
   [`${EXIT_CODE.refused}`, 'the domain refused: no such XenStore node, port or path, or not in this state'],
   [`${EXIT_CODE.usage}`, 'the command line is wrong'],
   [`${EXIT_CODE.input}`, 'there is no such domain, it ended meanwhile, or it does not answer'],
+  [`${EXIT_CODE.monitor}`, 'dom1 itself failed: a bug'],
+];
+
+/** For `--help`: of the commands on disk images. */
+export const IMAGE_EXIT_CODE_HELP: readonly (readonly [string, string])[] = [
+  ['0', 'done'],
+  [`${EXIT_CODE.imageErrors}`, 'check: the image has errors'],
+  [`${EXIT_CODE.imageLeaks}`, 'check: the image is sound, but has clusters that nobody uses'],
+  [`${EXIT_CODE.usage}`, 'the command line is wrong'],
+  [`${EXIT_CODE.input}`, 'the image is not there, is in use, is damaged, or will not do'],
   [`${EXIT_CODE.monitor}`, 'dom1 itself failed: a bug'],
 ];

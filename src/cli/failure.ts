@@ -1,11 +1,16 @@
 // Errors as a person sees them: one line and an exit code.
+import { XlConfigError } from '../control/xl-config/config-error.ts';
 import { ImageError } from '../image/image-error.ts';
+import { BlockStoreError } from '../io/block-store-error.ts';
 import { MachineError } from '../machine/pvh/machine-error.ts';
 import { TracepointError } from '../machine/tracepoints.ts';
+import { NetworkOptionError } from '../net/user/network-plan.ts';
 import { ControlCommandError } from '../node/control-client.ts';
 import { ControlConnectionError } from '../node/control-error.ts';
 import { GuestFileError } from '../node/guest-file.ts';
 import { GuestPartsError } from '../node/guest-parts-error.ts';
+import { BackgroundFailure } from '../node/spawn-background.ts';
+import { UnsupportedDomainError } from '../node/spec-config.ts';
 import { UsageError } from './arguments.ts';
 import { EXIT_CODE } from './exit-codes.ts';
 import { OutputClosed, SignalReceived } from './signals.ts';
@@ -19,6 +24,9 @@ export class InputError extends Error {
 export function describeFailure(error: unknown): { readonly line: string; readonly code: number } {
   if (error instanceof SignalReceived) return { line: `dom1: ended the guest on ${error.signal}\n`, code: error.exitCode };
   if (error instanceof OutputClosed) return { line: '', code: error.exitCode };
+  // It has been described where it happened.
+  if (error instanceof BackgroundFailure)
+    return { line: error.message.startsWith('dom1: ') ? error.message : `dom1: ${error.message}\n`, code: error.code };
   const message = oneLine(error instanceof Error ? error.message : String(error));
   if (error instanceof ControlCommandError) return { line: `dom1: ${message}\n`, code: EXIT_CODE.refused };
   const wrongUsage =
@@ -27,9 +35,18 @@ export function describeFailure(error: unknown): { readonly line: string; readon
     error instanceof TracepointError ||
     (error instanceof MachineError && error.code === 'memory-size');
   if (wrongUsage) return { line: `dom1: ${message}\n`, code: EXIT_CODE.usage };
-  const wrongInput = [InputError, GuestFileError, ImageError, MachineError, GuestPartsError, ControlConnectionError].some(
-    (kind) => error instanceof kind,
-  );
+  const wrongInput = [
+    InputError,
+    GuestFileError,
+    ImageError,
+    BlockStoreError,
+    MachineError,
+    GuestPartsError,
+    ControlConnectionError,
+    XlConfigError,
+    UnsupportedDomainError,
+    NetworkOptionError,
+  ].some((kind) => error instanceof kind);
   if (wrongInput) return { line: `dom1: ${message}\n`, code: EXIT_CODE.input };
   return {
     line: `dom1: dom1 itself failed: ${message}; please report it, with what it prints when DOM1_DEBUG=1 is set\n`,

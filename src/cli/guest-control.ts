@@ -1,4 +1,5 @@
 // Makes the guest of `run` and `demo` a domain that other commands can find, for as long as it runs.
+import type { ByteHistory } from '../control/console/byte-history.ts';
 import type { MonitorTarget } from '../control/monitor-target.ts';
 import { ControlConnectionError } from '../node/control-error.ts';
 import { claimDomain, type DomainClaim } from '../node/domain-registry.ts';
@@ -34,9 +35,10 @@ export class GuestControl implements AsyncDisposable {
     return this.#claim === undefined ? {} : { id: this.#claim.record.id, name: this.#claim.record.name };
   }
 
-  /** Lets others connect to the domain. */
-  async serve(target: MonitorTarget): Promise<void> {
-    if (this.#claim !== undefined) this.#served = await serveControl(target, { claim: this.#claim, version: version() });
+  /** Lets others connect to the domain. `log`: the hypervisor's. */
+  async serve(target: MonitorTarget, log: ByteHistory): Promise<void> {
+    if (this.#claim === undefined) return;
+    this.#served = await serveControl(target, { claim: this.#claim, version: version(), host: { log } });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,5 +1,6 @@
 // One guest from building to its end: what `run` and `demo` have in common.
 
+import { ByteHistory } from '../control/console/byte-history.ts';
 import { ImageError } from '../image/image-error.ts';
 import type { Domain } from '../machine/domain.ts';
 import type { DomainEnd } from '../machine/domain-config.ts';
@@ -35,6 +36,7 @@ export async function runSession(options: SessionOptions): Promise<number> {
   const seconds = timeoutOf(invocation) ?? options.defaultTimeout;
   const notes = new LineWriter(process.stderr, options.raw && process.stderr.isTTY === true);
   await using control = await GuestControl.claim(optionValue(invocation, 'name'), (line) => notes.line(line));
+  const log = new ByteHistory();
   const memory = optionValue(invocation, 'memory');
   const config: CreateDomainConfig = {
     ...options.config,
@@ -42,7 +44,10 @@ export async function runSession(options: SessionOptions): Promise<number> {
     ...control.identity,
     trace: invocation.options.get('trace') ?? [],
     onTrace: ({ atNs, name, text }) => notes.line(`[${(atNs / 1e9).toFixed(6).padStart(12)}] ${name} ${text}`),
-    onLog: (bytes) => notes.bytes(bytes),
+    onLog: (bytes) => {
+      log.append(bytes);
+      notes.bytes(bytes);
+    },
   };
   let domain: Domain;
   try {
@@ -56,7 +61,7 @@ export async function runSession(options: SessionOptions): Promise<number> {
   using _ = domain.onStateChange((state) => {
     if (state === 'suspended') notes.line(`dom1: the guest suspended itself; let it go on with: dom1 resume ${domain.name}`);
   });
-  await control.serve(domain);
+  await control.serve(domain, log);
   domain.run();
   const serving = options.serve(domain);
   try {

@@ -1,7 +1,7 @@
 // What --help prints, made from the table of commands.
 import { argumentUsage, type CommandRow, type OptionRow } from './command-row.ts';
 import { COMMANDS, GLOBAL_OPTIONS } from './commands.ts';
-import { CONTROL_EXIT_CODE_HELP, EXIT_CODE_HELP } from './exit-codes.ts';
+import { CONTROL_EXIT_CODE_HELP, EXIT_CODE_HELP, IMAGE_EXIT_CODE_HELP } from './exit-codes.ts';
 
 const WIDTH = 100;
 
@@ -17,11 +17,17 @@ function general(): string {
     'Commands:',
     ...columns(commandsOn(undefined)),
     '',
-    'On a domain that runs (dom1 run --name <domain>):',
+    'Domains in the background:',
+    ...columns(commandsOn('host')),
+    '',
+    'On a domain that runs (dom1 create, or dom1 run --name <domain>):',
     ...columns(commandsOn('domain')),
     '',
     'On its XenStore:',
     ...columns(commandsOn('store')),
+    '',
+    'On disk images:',
+    ...columns(commandsOn('image')),
     '',
     'Options of run and demo:',
     ...columns(
@@ -61,7 +67,7 @@ function ofCommand(row: CommandRow): string {
 }
 
 const exitCodes = ({ on }: CommandRow): readonly (readonly [string, string])[] =>
-  on === undefined ? EXIT_CODE_HELP : CONTROL_EXIT_CODE_HELP;
+  on === undefined ? EXIT_CODE_HELP : on === 'image' ? IMAGE_EXIT_CODE_HELP : CONTROL_EXIT_CODE_HELP;
 
 function usage(row: CommandRow, full: boolean): string {
   return [

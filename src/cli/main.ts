@@ -8,6 +8,7 @@ import { CONTROL_IMPLEMENTATIONS } from './control-commands.ts';
 import { EXIT_CODE } from './exit-codes.ts';
 import { describeFailure } from './failure.ts';
 import { help } from './help.ts';
+import { IMAGE_IMPLEMENTATIONS } from './image-commands.ts';
 import { ProgressLine } from './progress-line.ts';
 import { abortOnSignals, OutputClosed } from './signals.ts';
 import { STORE_IMPLEMENTATIONS } from './store-commands.ts';
@@ -19,7 +20,7 @@ const IMPLEMENTATIONS: Readonly<Record<string, (invocation: Invocation) => Promi
     interruptible(async (signal, progress) => (await import('./demo-command.ts')).demoCommand(invocation, signal, progress)),
   run: (invocation) =>
     interruptible(async (signal, progress) => (await import('./run-command.ts')).runCommand(invocation, signal, progress)),
-  help: ({ positionals }) => print(helpFor(positionals[0])),
+  help: ({ positionals }) => print(helpFor(positionals.length === 0 ? undefined : positionals.join(' '))),
 };
 
 /** Whatever fails after a signal came, fails for that. */
@@ -63,6 +64,8 @@ async function main(words: readonly string[]): Promise<number> {
     exitWhenNobodyReads();
     return onRunning(asked, standardIo());
   }
+  const onImage = IMAGE_IMPLEMENTATIONS[asked.command.name];
+  if (onImage !== undefined) return interruptible((signal, progress) => onImage(asked, { io: standardIo(), progress, signal }));
   const implementation = IMPLEMENTATIONS[asked.command.name];
   if (implementation === undefined) throw new Error(`the command ${asked.command.name} is in the table but not in the program`);
   return implementation(asked);

@@ -53,6 +53,13 @@ export class ProgressLine {
     this.#show(stage, { read: 'reading the kernel', unpack: 'unpacking the kernel', load: "filling the guest's memory" }[stage]);
   }
 
+  /** Work of which a part is done: shown on a terminal only. */
+  share(what: string, done: number, total: number): void {
+    if (this.#stream.isTTY !== true) return;
+    const percent = total === 0 ? 100 : Math.floor((done / total) * 100);
+    this.#show(what, `${what}  ${percent} %`, `${what}  ${percent} %`, done === total);
+  }
+
   /** Takes the line away. */
   clear(): void {
     if (this.#shown !== '') this.#stream.write('\r\x1b[K');

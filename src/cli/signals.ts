@@ -24,6 +24,26 @@ export class OutputClosed extends Error {
   readonly exitCode: number = EXIT_CODE.signal + constants.signals.SIGPIPE;
 }
 
+/** Aborts when a signal comes, until it is disposed of; a second one ends the process at once. */
+export function catchSignals(): Disposable & { readonly signal: AbortSignal } {
+  const controller = new AbortController();
+  const handlers = SIGNALS.map((name) => {
+    const onSignal = (): void => {
+      const received = new SignalReceived(name);
+      if (controller.signal.aborted) process.exit(received.exitCode);
+      controller.abort(received);
+    };
+    process.on(name, onSignal);
+    return (): void => void process.off(name, onSignal);
+  });
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]() {
+      for (const forget of handlers) forget();
+    },
+  };
+}
+
 /** Aborts when a signal comes, or when stdout is closed. */
 export function abortOnSignals(): AbortSignal {
   const controller = new AbortController();

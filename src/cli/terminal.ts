@@ -19,6 +19,24 @@ export function terminalParameters(): string {
   ].join(' ');
 }
 
+/** The terminal hands keys over one by one until this is disposed of. `last`: the last byte that was printed. */
+export function rawTerminal(last: () => number | undefined): Disposable {
+  const { stdin, stdout } = process;
+  const restore = (): void => {
+    stdin.setRawMode(false);
+    stdout.write((last() ?? LINE_FEED) === LINE_FEED ? RESET : `${RESET}\n`);
+  };
+  // Whatever ends the process, an exception included.
+  process.once('exit', restore);
+  stdin.setRawMode(true);
+  return {
+    [Symbol.dispose]() {
+      process.off('exit', restore);
+      restore();
+    },
+  };
+}
+
 /** Connects terminal and console. `left` resolves at Ctrl-]; disposing gives the terminal back. */
 export function attachTerminal(console: GuestConsole): Disposable & { readonly left: Promise<void> } {
   const { stdin, stdout } = process;

@@ -1,8 +1,10 @@
 // Every command of the monitor.
+import { CONSOLE_COMMANDS } from './commands/console-commands.ts';
 import { DOMAIN_COMMANDS } from './commands/domain-commands.ts';
 import { MONITOR_COMMANDS } from './commands/monitor-commands.ts';
 import { STATE_COMMANDS } from './commands/state-commands.ts';
 import { STORE_COMMANDS } from './commands/store-commands.ts';
+import { TOOLSTACK_COMMANDS } from './commands/toolstack-commands.ts';
 import type { ControlCommand } from './control-command.ts';
 
 export const CONTROL_COMMANDS: readonly ControlCommand[] = [
@@ -10,4 +12,6 @@ export const CONTROL_COMMANDS: readonly ControlCommand[] = [
   ...DOMAIN_COMMANDS,
   ...STATE_COMMANDS,
   ...STORE_COMMANDS,
+  ...CONSOLE_COMMANDS,
+  ...TOOLSTACK_COMMANDS,
 ];

@@ -1,11 +1,16 @@
 // A command of the monitor: a row of its table.
 import type { ArgumentSpecs, ArgumentsOf } from './argument-spec.ts';
+import type { SessionConsole } from './console/session-console.ts';
+import type { MonitorHost } from './monitor-host.ts';
 import type { MonitorTarget } from './monitor-target.ts';
 import type { SessionWatches } from './session-watches.ts';
 
 /** What a handler works on. */
 export interface CommandContext {
   readonly target: MonitorTarget;
+  readonly host: MonitorHost;
+  /** The guest's console on the connection that asks. */
+  readonly console: SessionConsole;
   /** dom1's version, such as "0.1.0". */
   readonly version: string;
   /** XenStore watches of the connection that asks. */

@@ -1,7 +1,16 @@
 // What clients are told when the domain changes its state, under QEMU's names.
 import type { DomainEnd, DomainState } from '../machine/domain-config.ts';
 
-export type ControlEventName = 'STOP' | 'RESUME' | 'RESET' | 'SUSPEND' | 'SHUTDOWN' | 'GUEST_PANICKED' | 'XENSTORE_WATCH';
+export type ControlEventName =
+  | 'STOP'
+  | 'RESUME'
+  | 'RESET'
+  | 'SUSPEND'
+  | 'SHUTDOWN'
+  | 'GUEST_PANICKED'
+  | 'XENSTORE_WATCH'
+  | 'CONSOLE_OUTPUT'
+  | 'CONSOLE_RESIZE';
 
 export interface ControlEvent {
   readonly event: ControlEventName;
@@ -26,13 +35,16 @@ export function stateEvent(before: DomainState, state: DomainState, cause?: 'res
 
 const PANICS: readonly DomainEnd['reason'][] = ['crash', 'watchdog', 'triple-fault'];
 
-/** The events of the domain's end, in order; without an end the monitor itself failed. */
-export function endEvents(end: DomainEnd | undefined): readonly ControlEvent[] {
+/**
+ * The events of the domain's end, in order; without an end the monitor itself failed.
+ * @param action what is done about it, when the domain is not simply gone
+ */
+export function endEvents(end: DomainEnd | undefined, action?: string): readonly ControlEvent[] {
   const reason = end?.reason ?? 'monitor-failure';
   const panicked = PANICS.some((one) => one === reason);
   const guest = end !== undefined && reason !== 'destroyed';
   return [
     ...(panicked ? [{ event: 'GUEST_PANICKED', data: { reason } } as const] : []),
-    { event: 'SHUTDOWN', data: { guest, reason } },
+    { event: 'SHUTDOWN', data: { guest, reason, ...(action !== undefined && { action }) } },
   ];
 }

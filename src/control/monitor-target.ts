@@ -5,6 +5,7 @@ import type { InspectTree } from '../util/inspect/inspect-node.ts';
 import type { EventChannelInfo } from '../xen/events/inspect-events.ts';
 import type { GrantListing } from '../xen/grants/inspect-grants.ts';
 import type { StoreClient } from '../xen/store/store-client.ts';
+import type { ConsolePort } from './console/console-hub.ts';
 
 /** A domain in one of these states does not run again. */
 export const ENDED_STATES: readonly DomainState[] = ['shutdown', 'crashed', 'destroyed'];
@@ -44,8 +45,12 @@ export interface MonitorTarget {
   /** XenStore as domain 0 sees it. */
   readonly xenstore: StoreClient;
   inspect(): InspectTree;
+  /** The guest's console, if there is one. */
+  readonly console?: ConsolePort;
   /** Resolves when the domain has ended. Rejects on a failure of the monitor itself. */
   readonly ended: Promise<DomainEnd>;
   /** Calls the listener with each new state, and with the state after a reset, whose cause is 'reset'. */
   onStateChange(listener: (state: DomainState, cause?: 'reset') => void): Disposable;
+  /** Calls the listener when a guest ends and the domain does not: it is restarted, or kept. */
+  onGuestEnd?(listener: (end: DomainEnd, action: string) => void): Disposable;
 }

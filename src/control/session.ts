@@ -4,10 +4,12 @@ import type { DomainEnd, DomainState } from '../machine/domain-config.ts';
 import { checkArguments } from './argument-spec.ts';
 import { CONTROL_COMMANDS } from './command-table.ts';
 import { versionJson } from './commands/monitor-commands.ts';
+import { SessionConsole } from './console/session-console.ts';
 import type { CommandContext } from './control-command.ts';
 import { asControlError, ControlError } from './control-error.ts';
 import { type ControlEvent, endEvents, stateEvent } from './lifecycle-events.ts';
 import { LineSplitter, MAX_LINE_BYTES } from './line-splitter.ts';
+import type { MonitorHost } from './monitor-host.ts';
 import type { MonitorTarget } from './monitor-target.ts';
 import { BadRequest, parseRequest, type RequestId } from './request.ts';
 import { SessionWatches } from './session-watches.ts';
@@ -18,6 +20,8 @@ export interface SessionPeer {
   send(line: string): void;
   /** Asks to hold `receive` back, because requests wait, or to go on. */
   hold?(on: boolean): void;
+  /** Whether it has read enough of what was sent for more of the console; default: always. `drained` is called when it has again. */
+  ready?(): boolean;
 }
 
 export interface SessionOptions {
@@ -29,6 +33,7 @@ export interface SessionOptions {
   readonly nowMs: () => number;
   /** The domain's number on this host; default: its domid. */
   readonly hostId?: number;
+  readonly host?: MonitorHost;
 }
 
 /** Requests that may wait for those before them until the peer is asked to hold back. */
@@ -44,23 +49,30 @@ export class ControlSession implements Disposable {
   readonly #context: CommandContext;
   readonly #splitter: LineSplitter;
   readonly #states: Disposable;
+  readonly #guestEnds: Disposable | undefined;
   /** Replies come in the order of the requests. */
   #last: Promise<void> = Promise.resolve();
   #waiting = 0;
   #state: DomainState;
   #closed = false;
 
-  constructor({ target, version, peer, nowMs, hostId }: SessionOptions) {
+  constructor({ target, version, peer, nowMs, hostId, host = {} }: SessionOptions) {
     this.#peer = peer;
     this.#nowMs = nowMs;
     this.#state = target.state;
     const watches = new SessionWatches(target, (data) => this.#event({ event: 'XENSTORE_WATCH', data }));
-    this.#context = { target, version, watches, commands: CONTROL_COMMANDS };
+    const console = new SessionConsole({
+      hub: host.console,
+      send: (event) => this.#event(event),
+      ready: () => peer.ready?.() ?? true,
+    });
+    this.#context = { target, host, console, version, watches, commands: CONTROL_COMMANDS };
     this.#splitter = new LineSplitter(
       (line) => this.#line(line),
       () => this.#queue(() => this.#fail(new BadRequest(`a request has ${MAX_LINE_BYTES} bytes at most`))),
     );
-    const { id, name, uuid } = target;
+    const { id, uuid } = target;
+    const name = host.name?.() ?? target.name;
     this.#send({
       dom1: {
         version: { ...versionJson(version), package: version },
@@ -71,15 +83,28 @@ export class ControlSession implements Disposable {
     this.#states = target.onStateChange((state, cause) => {
       const event = stateEvent(this.#state, state, cause);
       this.#state = state;
+      if (cause === 'reset') watches.renew();
       if (event !== undefined) this.#event(event);
     });
-    const tellEnd = (end?: DomainEnd): void => endEvents(end).forEach((event) => this.#event(event));
+    this.#guestEnds = target.onGuestEnd?.((end, action) => {
+      console.pump();
+      for (const event of endEvents(end, action)) this.#event(event);
+    });
+    const tellEnd = (end?: DomainEnd): void => {
+      console.pump(true);
+      for (const event of endEvents(end)) this.#event(event);
+    };
     this.ended = target.ended.then(tellEnd, () => tellEnd());
   }
 
   /** Bytes from the peer, in any pieces. */
   receive(chunk: Uint8Array): void {
     if (!this.#closed) this.#splitter.push(chunk);
+  }
+
+  /** The peer has read what was sent, and may be sent more. */
+  drained(): void {
+    if (!this.#closed) this.#context.console.pump();
   }
 
   /** Resolves when every request that was received has its reply. */
@@ -91,6 +116,8 @@ export class ControlSession implements Disposable {
   [Symbol.dispose](): void {
     this.#closed = true;
     this.#states[Symbol.dispose]();
+    this.#guestEnds?.[Symbol.dispose]();
+    this.#context.console[Symbol.dispose]();
     this.#context.watches[Symbol.dispose]();
   }
 

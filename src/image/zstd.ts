@@ -45,6 +45,28 @@ export function* unpackZstd(bytes: Uint8Array, what: string, limits: ZstdLimits)
   }
 }
 
+/**
+ * Unpacks the frame that the bytes begin with to exactly `size` bytes; what follows it is ignored. Throws ImageError, or what
+ * fzstd throws.
+ */
+export function unpackZstdPrefix(bytes: Uint8Array, what: string, size: number): Uint8Array {
+  const frame = readFrame(new BoundedReader(bytes, what), 0);
+  if (!startsWith(bytes, ZSTD_MAGIC)) throw corrupt(what, 'it is no zstd frame');
+  if (frame.contentSize !== undefined) {
+    if (frame.contentSize !== size || size > frame.atMost) throw corrupt(what, `its zstd frame does not hold ${size} bytes`);
+    return decompress(frame.bytes, new Uint8Array(size));
+  }
+  const out = new Uint8Array(size);
+  let length = 0;
+  for (const chunk of unpackStreaming(frame.bytes)) {
+    if (length + chunk.length > size) throw corrupt(what, `its zstd frame holds more than ${size} bytes`);
+    out.set(chunk, length);
+    length += chunk.length;
+  }
+  if (length < size) throw corrupt(what, `its zstd frame holds ${length} bytes instead of ${size}`);
+  return out;
+}
+
 /** Input is fed in pieces of this size, so that the output comes in pieces too. */
 const PIECE = 1 << 18;
 

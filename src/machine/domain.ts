@@ -11,6 +11,7 @@ import { formatUuid, requestShutdown, type ShutdownRequest } from '../xen/store/
 import {
   type BuildOptions,
   type DomainConfig,
+  type DomainDisk,
   type DomainEnd,
   type DomainState,
   END_REASON,
@@ -51,6 +52,8 @@ export class DomainStateError extends Error {
   override readonly name = 'DomainStateError';
 }
 
+const closeDisk = async ({ close, store }: DomainDisk): Promise<void> => close?.() ?? store?.close();
+
 export class Domain implements AsyncDisposable {
   readonly console: GuestConsole;
   /** Resolves when the domain has ended, however it did. Rejects on a failure of the monitor itself. */
@@ -64,11 +67,15 @@ export class Domain implements AsyncDisposable {
   readonly #threads: VcpuThreads;
   readonly #stateListeners = new Set<StateListener>();
   readonly #runListeners = new Set<(running: boolean) => void>();
+  /** Those of the start, and those attached since; their stores are closed in the end. */
+  readonly #disks = new Map<string, DomainDisk>();
   #entry: PvhEntry;
   #platform: PlatformSide;
   #state: DomainState = 'built';
   /** Whether `pause` holds the vCPUs. */
   #paused = false;
+  #resuming = false;
+  #resetting: Promise<void> | undefined;
   #resolve: (end: DomainEnd) => void = () => {};
   #reject: (error: Error) => void = () => {};
 
@@ -81,6 +88,7 @@ export class Domain implements AsyncDisposable {
     });
     // A domain that nobody waits for must not end the process.
     this.ended.catch(() => {});
+    for (const disk of image.config.disks ?? []) this.#disks.set(disk.vdev, disk);
     this.#entry = image.load();
     this.#clock = new GuestClock(this.#origin, image.memory.buffer, image.plan.clock);
     this.console = new GuestConsole((bytes) => this.#type(bytes));
@@ -166,12 +174,11 @@ export class Domain implements AsyncDisposable {
   /** Stops the vCPUs and guest time. Resolves when no vCPU is in the guest any more. */
   async pause(): Promise<void> {
     this.#expectAlive('pause');
-    if (this.#paused) return;
+    if (this.#paused) return this.#threads.held();
     this.#paused = true;
     if (this.#state === 'running') this.#setState('paused');
     await this.#threads.hold();
-    this.#clock.stop();
-    this.#tellRunState(false);
+    this.#standStill();
   }
 
   /** Lets the vCPUs go on. Nothing happens unless the domain is paused. */
@@ -184,13 +191,21 @@ export class Domain implements AsyncDisposable {
   }
 
   /** Resets the machine: as if it were built anew, with its RAM, its time and its kernel as at the start. */
-  async reset(): Promise<void> {
+  reset(): Promise<void> {
     this.#expectAlive('reset');
+    this.#resetting ??= this.#reset().finally(() => {
+      this.#resetting = undefined;
+    });
+    return this.#resetting;
+  }
+
+  async #reset(): Promise<void> {
     await this.#threads.end();
-    this.#platform.close();
+    await this.#platform.close();
     this.#image.clear();
     this.#entry = this.#image.load();
     this.#clock.reset();
+    if (this.#paused) this.#clock.stop();
     this.#platform = this.#connect();
     this.#state = this.#paused ? 'paused' : 'running';
     this.#start();
@@ -210,11 +225,49 @@ export class Domain implements AsyncDisposable {
    */
   async resume(options: { readonly cancelled?: boolean } = {}): Promise<void> {
     if (this.#state !== 'suspended') throw new DomainStateError(`the domain is ${this.#state}, not suspended`);
-    await this.#threads.settled();
-    this.#platform.resume(options.cancelled === true);
+    if (this.#resuming) throw new DomainStateError('the domain is about to go on already');
+    this.#resuming = true;
+    try {
+      await this.#threads.settled();
+      await this.#platform.resume(options.cancelled === true);
+    } finally {
+      this.#resuming = false;
+    }
+    if (this.#state !== 'suspended') return;
     this.#setState(this.#paused ? 'paused' : 'running');
     this.#goOn();
     this.#threads.wake();
+  }
+
+  /** The disks that the guest has, or is offered, by their names. */
+  get disks(): ReadonlyMap<string, DomainDisk> {
+    return this.#disks;
+  }
+
+  /**
+   * Gives the guest a disk while it runs; resolves when the guest uses it. The domain closes its store in the end.
+   * @param options `timeout` in milliseconds; a guest without a driver never uses it
+   * @throws RangeError when `vdev` names no disk, Error when there is one of that name, an Error named TimeoutError
+   */
+  async attachDisk(disk: DomainDisk, options: { readonly timeout?: number } = {}): Promise<void> {
+    this.#expectAlive('attach a disk to');
+    const { device } = this.#platform.attachDisk(disk);
+    this.#disks.set(disk.vdev, disk);
+    await this.#platform.backends.connected(device, options);
+  }
+
+  /**
+   * Takes a disk away and closes its store. False when the guest did not let go within `timeout` (10 s) and `force` is not
+   * set: it may do so later.
+   * @throws RangeError when there is no such disk
+   */
+  async detachDisk(vdev: string, options: { readonly timeout?: number; readonly force?: boolean } = {}): Promise<boolean> {
+    const disk = this.#disks.get(vdev);
+    if (disk === undefined) throw new RangeError(`the domain has no disk ${vdev}`);
+    if (!(await this.#platform.detachDisk(vdev, { force: false, ...options }))) return false;
+    this.#disks.delete(vdev);
+    await closeDisk(disk);
+    return true;
   }
 
   /** Sends an NMI to a vCPU. */
@@ -262,6 +315,8 @@ export class Domain implements AsyncDisposable {
 
   /** Ends the domain at once, without asking the guest. */
   async destroy(): Promise<void> {
+    // It would start the threads again.
+    await this.#resetting?.catch(() => {});
     if (ALIVE.has(this.#state)) {
       this.#threads.stop();
       await this.ended.catch(() => {});
@@ -295,6 +350,9 @@ export class Domain implements AsyncDisposable {
       name: this.name,
       nowNs: this.#clock.nowNs,
       onOutput: (bytes) => this.console.receive(bytes),
+      disks: [...this.#disks.values()],
+      vifs: config.vifs ?? [],
+      onBackendEvent: (event) => config.onBackendEvent?.(event),
       ...(config.onTrace !== undefined && { onTrace: config.onTrace }),
     });
   }
@@ -333,13 +391,12 @@ export class Domain implements AsyncDisposable {
   /** The guest has shut itself down; each vCPU tells. */
   #shutdown(code: number, report: string): void {
     if (this.#state === 'suspended' || !ALIVE.has(this.#state)) return;
+    // Another vCPU has told, and the domain has gone on since.
+    if (this.#platform.xen.shutdownReason !== code) return;
     if (code === SHUTDOWN.suspend) {
       this.#setState('suspended');
       this.#platform.toldShutdown();
-      void this.#threads.settled().then(() => {
-        this.#clock.stop();
-        this.#tellRunState(false);
-      });
+      void this.#threads.settled().then(() => this.#standStill());
       return;
     }
     if (code === SHUTDOWN.soft_reset) {
@@ -354,11 +411,26 @@ export class Domain implements AsyncDisposable {
 
   /** The guest is about to run another kernel (kexec): memory and registers stay, the platform is new. */
   async #softReset(): Promise<void> {
-    await this.#threads.settled();
-    if (this.#platform.xen.shutdownReason !== SHUTDOWN.soft_reset || !ALIVE.has(this.#state)) return;
-    this.#platform.renew();
+    // Each vCPU tells; the first one's word is enough.
+    if (this.#resuming) return;
+    this.#resuming = true;
+    try {
+      await this.#threads.settled();
+      if (this.#platform.xen.shutdownReason !== SHUTDOWN.soft_reset || !ALIVE.has(this.#state)) return;
+      await this.#platform.renew();
+    } finally {
+      this.#resuming = false;
+    }
+    if (!ALIVE.has(this.#state)) return;
     this.#platform.xen.resume();
     this.#threads.wake();
+  }
+
+  /** All vCPUs are parked: guest time stops, unless the guest was let go on in the meantime. */
+  #standStill(): void {
+    if (!this.#threads.parked || !(this.#paused || this.#state === 'suspended')) return;
+    this.#clock.stop();
+    this.#tellRunState(false);
   }
 
   /** Guest time goes on unless something else holds the guest, and the wallclock with it: real time passed meanwhile. */
@@ -375,8 +447,20 @@ export class Domain implements AsyncDisposable {
     this.#setState(state);
     this.console.close();
     this.#tellRunState(false);
-    this.#resolve(end);
-    void this.#threads.end();
+    void this.#letGo().then(() => this.#resolve(end));
+  }
+
+  /** Nothing of the domain is at work any more afterwards, and what its disks were kept in is closed. */
+  async #letGo(): Promise<void> {
+    const { onProblem, vifs = [] } = this.#image.config;
+    await this.#threads.end();
+    await this.#platform.backends.close();
+    for (const disk of this.#disks.values()) {
+      await closeDisk(disk).catch((error: unknown) => {
+        onProblem?.(new Error(`${disk.vdev}: what was written last may be lost: ${String(error)}`, { cause: error }));
+      });
+    }
+    for (const { close, sink } of vifs) await (close?.() ?? sink.close());
   }
 
   #fail(error: Error): void {

@@ -51,6 +51,7 @@ function inspectVcpus(xen: XenDomain): InspectTree {
         up: (vcpu.waiting & VCPU_WAIT.down) === 0,
         blocked: (vcpu.waiting & VCPU_WAIT.blocked) !== 0,
         runstate: RUNSTATES[Vcpu.runstate.get(view, vcpu.at)] ?? '?',
+        runstate_entry_ns: Vcpu.runstate_entry_ns.get(view, vcpu.at),
         time_running: Vcpu.time_running.get(view, vcpu.at),
         time_runnable: Vcpu.time_runnable.get(view, vcpu.at),
         time_blocked: Vcpu.time_blocked.get(view, vcpu.at),

@@ -14,12 +14,24 @@ export interface VcpuThreadsOptions {
   readonly onFailure: (error: Error) => void;
 }
 
+/** How long a thread may take to leave of its own accord, in milliseconds; then it is ended wherever it is. */
+const LEAVE_MS = 2000;
+
+interface VcpuThread {
+  readonly handle: VcpuThreadHandle;
+  /** Resolves when it has left its loop, and so holds no lock of the domain's. */
+  readonly left: Promise<void>;
+}
+
 export class VcpuThreads {
   readonly #options: VcpuThreadsOptions;
-  #threads: VcpuThreadHandle[] = [];
+  #threads: VcpuThread[] = [];
   #holders = 0;
+  /** Who waits for all vCPUs to be parked; and who does, but only as long as they are held. */
   #waiting: (() => void)[] = [];
+  #holding: (() => void)[] = [];
   #ending = false;
+  #end: Promise<void> = Promise.resolve();
 
   constructor(options: VcpuThreadsOptions) {
     this.#options = options;
@@ -31,13 +43,24 @@ export class VcpuThreads {
     memory.u8.fill(0, plan.control.at, plan.control.at + CONTROL.sizeof);
     if (this.#holders > 0) this.#set(CONTROL.pause, 1);
     this.#ending = false;
-    this.#threads = plan.vcpus.map((_, vcpuId) =>
-      host.start(
+    this.#threads = plan.vcpus.map((_, vcpuId) => {
+      let leave = (): void => {};
+      const left = new Promise<void>((resolve) => {
+        leave = resolve;
+      });
+      const handle = host.start(
         { ...data, vcpuId },
-        (message) => this.#receive(message, vcpuId),
-        (error) => this.#options.onFailure(error),
-      ),
-    );
+        (message) => {
+          if (message.type === 'stopped' || message.type === 'crash') leave();
+          this.#receive(message, vcpuId);
+        },
+        (error) => {
+          leave();
+          this.#options.onFailure(error);
+        },
+      );
+      return { handle, left };
+    });
   }
 
   /** Whether all vCPUs are out of the guest and stay there. */
@@ -45,19 +68,29 @@ export class VcpuThreads {
     return this.#threads.length === 0 || this.#get(CONTROL.parked) === this.#threads.length;
   }
 
-  /** Keeps all vCPUs out of the guest until as many calls of `release`; resolves when they are. */
-  async hold(): Promise<void> {
+  /** Keeps all vCPUs out of the guest until as many calls of `release`; resolves when they are, as `held` does. */
+  hold(): Promise<void> {
     const { memory, plan } = this.#options;
     this.#holders++;
     this.#set(CONTROL.pause, 1);
     kickAll(memory, plan);
-    await this.settled();
+    return this.held();
+  }
+
+  /** Resolves when all vCPUs are parked, or gone, or when nobody holds them any more. */
+  held(): Promise<void> {
+    return this.#parking(this.#holding);
   }
 
   /** Resolves when all vCPUs are parked, or gone. */
   settled(): Promise<void> {
-    if (this.parked) return Promise.resolve();
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    return this.#parking(this.#waiting);
+  }
+
+  #parking(waiting: (() => void)[]): Promise<void> {
+    // Who waits since before is first: what one finds settled is no news that comes later to another.
+    if (this.parked) this.#settle();
+    return this.parked ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve));
   }
 
   release(): void {
@@ -66,6 +99,7 @@ export class VcpuThreads {
     if (--this.#holders > 0) return;
     this.#set(CONTROL.pause, 0);
     kickAll(memory, plan);
+    for (const resolve of this.#holding.splice(0)) resolve();
   }
 
   /** Has parked vCPUs look whether they may go on. */
@@ -79,12 +113,25 @@ export class VcpuThreads {
     stopVcpus(this.#options.memory, this.#options.plan);
   }
 
-  /** Ends the threads. What they post from now on is not passed on. */
-  async end(): Promise<void> {
+  /** Ends the threads. What they post from now on is not passed on. Resolves when they are gone, for a second caller too. */
+  end(): Promise<void> {
     this.stop();
     const threads = this.#threads;
     this.#threads = [];
-    await Promise.all(threads.map((thread) => thread.end()));
+    if (threads.length > 0) this.#end = this.#endAll(threads);
+    return this.#end;
+  }
+
+  /** A thread that is ended in the middle of something may leave a lock of the domain's held for ever. */
+  async #endAll(threads: readonly VcpuThread[]): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, LEAVE_MS);
+      void Promise.all(threads.map(({ left }) => left)).then(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+    await Promise.all(threads.map(({ handle }) => handle.end()));
     this.#settle();
   }
 
@@ -94,7 +141,7 @@ export class VcpuThreads {
   }
 
   #settle(): void {
-    for (const resolve of this.#waiting.splice(0)) resolve();
+    for (const resolve of [...this.#waiting.splice(0), ...this.#holding.splice(0)]) resolve();
   }
 
   #get(word: number): number {

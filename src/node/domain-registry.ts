@@ -23,12 +23,12 @@ const MAX_PAUSE = 30;
 /** An id and a name that nobody else has while this lasts. */
 export class DomainClaim implements AsyncDisposable {
   readonly directory: string;
-  readonly record: DomainRecord;
+  #record: DomainRecord;
   readonly #onExit: () => void;
 
   constructor(directory: string, record: DomainRecord) {
     this.directory = directory;
-    this.record = record;
+    this.#record = record;
     // The last chance of a process that ends without disposing.
     this.#onExit = () => {
       for (const path of [socketPath(directory, record.id), recordPath(directory, record.id)]) {
@@ -40,6 +40,34 @@ export class DomainClaim implements AsyncDisposable {
       }
     };
     process.once('exit', this.#onExit);
+  }
+
+  get record(): DomainRecord {
+    return this.#record;
+  }
+
+  /** Takes another name. @throws ControlConnectionError when it is no name, or somebody else has it */
+  async rename(name: string): Promise<void> {
+    checkDomainName(name);
+    const before = this.#record;
+    if (name === before.name) return;
+    const other = async (): Promise<DomainRecord | undefined> =>
+      (await runningIn(this.directory)).find((one) => one.name === name && one.key !== before.key);
+    const taken = await other();
+    if (taken !== undefined) throw nameTaken(taken);
+    await this.#write({ ...before, name });
+    // As with a claim: whoever sees another of its name gives way.
+    const twin = await other();
+    if (twin === undefined) return;
+    await this.#write(before);
+    throw nameTaken(twin);
+  }
+
+  async #write(record: DomainRecord): Promise<void> {
+    const temporary = join(this.directory, `.new-${process.pid}-${randomBytes(8).toString('hex')}`);
+    await writeFile(temporary, `${JSON.stringify(record)}\n`, { mode: 0o600 });
+    await rename(temporary, recordPath(this.directory, record.id));
+    this.#record = record;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,6 +1,8 @@
 // The monitor of one domain on a Unix socket, so that other processes can control it.
 import { chmod, unlink } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
+import { ConsoleHub } from '../control/console/console-hub.ts';
+import type { MonitorHost } from '../control/monitor-host.ts';
 import type { MonitorTarget } from '../control/monitor-target.ts';
 import { ControlSession } from '../control/session.ts';
 import { ControlConnectionError, nodeErrorCode } from './control-error.ts';
@@ -12,6 +14,8 @@ export interface ServeOptions extends RegistryOptions {
   readonly version: string;
   /** The id and the name that were claimed before the domain was built; default: claims them under the target's name. */
   readonly claim?: DomainClaim;
+  /** What else its clients may ask for; default: the target's console. */
+  readonly host?: Omit<MonitorHost, 'name' | 'rename'>;
 }
 
 /** A domain that others can find. Disposing ends all connections and takes it out of the runtime directory. */
@@ -36,11 +40,12 @@ const LINGER = 1000;
  */
 export async function serveControl(target: MonitorTarget, options: ServeOptions): Promise<ServedControl> {
   const claim = options.claim ?? (await claimDomain({ ...options, name: target.name }));
+  const host = monitorHost(target, claim, options.host);
   const socket = socketPath(claim.directory, claim.record.id);
   const connections: Connections = new Map();
   // Half open: a client that has said all it wants to say still hears the replies.
   const server = createServer({ allowHalfOpen: true }, (connection) =>
-    serveConnection(connection, connections, target, claim, options.version),
+    serveConnection(connection, connections, { target, claim, host, version: options.version }),
   );
   try {
     await listen(server, socket);
@@ -58,7 +63,9 @@ export async function serveControl(target: MonitorTarget, options: ServeOptions)
   server.unref();
   return {
     id: claim.record.id,
-    name: claim.record.name,
+    get name() {
+      return claim.record.name;
+    },
     socket,
     async [Symbol.asyncDispose]() {
       server.ref();
@@ -77,13 +84,28 @@ export async function serveControl(target: MonitorTarget, options: ServeOptions)
 /** What ends each connection after its last replies. */
 type Connections = Map<Socket, () => void>;
 
-function serveConnection(
-  connection: Socket,
-  connections: Connections,
-  target: MonitorTarget,
-  claim: DomainClaim,
-  version: string,
-): void {
+function monitorHost(target: MonitorTarget, claim: DomainClaim, given: ServeOptions['host'] = {}): MonitorHost {
+  const hub = given.console ?? (target.console === undefined ? undefined : new ConsoleHub(target.console));
+  return {
+    startedMs: Date.parse(claim.record.started),
+    ...given,
+    ...(hub !== undefined && { console: hub }),
+    name: () => claim.record.name,
+    rename: (name) => claim.rename(name),
+  };
+}
+
+interface Served {
+  readonly target: MonitorTarget;
+  readonly claim: DomainClaim;
+  readonly host: MonitorHost;
+  readonly version: string;
+}
+
+/** Bytes that may wait for a client before it is sent no more of the console. */
+const CONSOLE_BACKLOG = 256 * 1024;
+
+function serveConnection(connection: Socket, connections: Connections, { target, claim, host, version }: Served): void {
   connection.on('error', () => connection.destroy()); // the client has gone; 'close' follows
   connection.unref();
   if (connections.size >= MAX_CONNECTIONS) {
@@ -95,6 +117,7 @@ function serveConnection(
     target,
     version,
     hostId: claim.record.id,
+    host,
     nowMs: () => performance.timeOrigin + performance.now(),
     peer: {
       send(line) {
@@ -102,10 +125,12 @@ function serveConnection(
         connection.write(`${line}\n`);
         if (connection.writableLength > MAX_UNREAD) connection.destroy();
       },
+      ready: () => connection.writableLength < CONSOLE_BACKLOG,
       hold: (on) => void (on ? connection.pause() : connection.resume()),
     },
   });
   connection.on('data', (chunk) => session.receive(chunk));
+  connection.on('drain', () => session.drained());
   connection.on('close', () => {
     connections.delete(connection);
     session[Symbol.dispose]();

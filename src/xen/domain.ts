@@ -268,10 +268,12 @@ export class XenDomain {
 
   /** A vCPU goes down until it is brought up again: it asked for that, or halted with interrupts off. With the last one the domain powers off. */
   takeDown(vcpuId: number): void {
-    const others = this.vcpus.some((vcpu) => vcpu.id !== vcpuId && (vcpu.waiting & VCPU_WAIT.down) === 0);
-    if (!others) return this.shutdown(SHUTDOWN.poweroff);
-    this.vcpus[vcpuId]?.setWait(VCPU_WAIT.down);
-    this.kick(vcpuId);
+    const own = this.vcpus[vcpuId];
+    // Down first: of two vCPUs that go down at once, one sees that it is the last.
+    own?.setWait(VCPU_WAIT.down);
+    if (this.vcpus.some((vcpu) => (vcpu.waiting & VCPU_WAIT.down) === 0)) return this.kick(vcpuId);
+    own?.clearWait(VCPU_WAIT.down);
+    this.shutdown(SHUTDOWN.poweroff);
   }
 
   /** INIT: a vCPU is down until it is started again. False when it was never started: then there is nothing to reset. */

@@ -35,7 +35,7 @@ export const REFUSED: Readonly<Record<string, string>> = {
   sysctl: 'EPERM',
   domctl: 'EPERM',
   argo_op: 'EOPNOTSUPP',
-  xenpmu_op: 'EINVAL',
+  xenpmu_op: 'EOPNOTSUPP',
   dm_op: 'EPERM',
   hypfs_op: 'EPERM',
   arch_1: 'EPERM',

@@ -31,7 +31,7 @@ describe.each(WIDTHS)('calls for others, of a %i-bit guest', (width) => {
   });
 
   it('xenpmu_op is off', () => {
-    expect(guest.probe.call(HYPERVISOR.xenpmu_op, 0, guest.probe.alloc(64))).toBe(E.INVAL);
+    expect(guest.probe.call(HYPERVISOR.xenpmu_op, 0, guest.probe.alloc(64))).toBe(E.OPNOTSUPP);
   });
 
   it("hypfs_op and the continuation of a domctl are the control domain's", () => {

@@ -23,7 +23,7 @@ export const DOMAIN_COMMANDS = [
     name: 'query-name',
     help: "the domain's name",
     arguments: {},
-    run: ({ target }) => ({ name: target.name }),
+    run: ({ target, host }) => ({ name: host.name?.() ?? target.name }),
   }),
   controlCommand({
     name: 'query-uuid',
@@ -35,9 +35,9 @@ export const DOMAIN_COMMANDS = [
     name: 'query-domain',
     help: 'domid, name, state, virtual CPUs and memory in one answer',
     arguments: {},
-    run: ({ target: { id, name, uuid, state, vcpus, memoryBytes } }) => ({
+    run: ({ target: { id, name, uuid, state, vcpus, memoryBytes }, host }) => ({
       domid: id,
-      name,
+      name: host.name?.() ?? name,
       uuid,
       state,
       vcpus,
@@ -114,7 +114,8 @@ export const DOMAIN_COMMANDS = [
     help: 'destroy the domain at once, without asking the guest',
     arguments: {},
     async run({ target }) {
-      if (!ENDED_STATES.includes(target.state)) await target.destroy();
+      // A guest that has ended may be kept, or about to be started again.
+      if (!ENDED_STATES.includes(target.state) || target.onGuestEnd !== undefined) await target.destroy();
     },
   }),
 ];

@@ -48,7 +48,8 @@ const TABLE: readonly Hypercall[] = (() => {
   table[HYPERVISOR.domctl] = privileged;
   // Off by default in Xen as well.
   table[HYPERVISOR.argo_op] = () => -EOPNOTSUPP;
-  table[HYPERVISOR.xenpmu_op] = () => -EINVAL;
+  // For PV domains: one with local APICs has the counters' own registers (arch/x86/cpu/vpmu.c).
+  table[HYPERVISOR.xenpmu_op] = () => -EOPNOTSUPP;
   table[HYPERVISOR.dm_op] = privileged;
   table[HYPERVISOR.hypfs_op] = privileged;
   // paging_domctl_cont.

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EFAULT, EINVAL, ENOSYS, EPERM } from '../../abi/xen/errno.ts';
+import { GNTTABOP } from '../../abi/xen/grant-table.ts';
 import { HYPERVISOR } from '../../abi/xen/hypercall.ts';
 import { SCHEDOP, SHUTDOWN } from '../../abi/xen/sched.ts';
 import { TestGuest } from '../fixtures/test-guest.ts';
@@ -93,6 +94,21 @@ for (const narrow of [false, true]) {
       g.domain.events.wake(g.domain.vcpus[0] as never);
       expect(calls.call(caller, HYPERVISOR.multicall)).toBe(0);
       expect(results(3)).toEqual([0x0004_0014, 0, 0x0004_0014]);
+    });
+
+    it('leaves within an entry that has much to do, and goes on there', () => {
+      const { g, call, results } = guest(narrow);
+      const copies = 1200; // of no bytes; the grant table does 512 at a time
+      const at = 0x1_0000;
+      for (let i = 0; i < copies * 10; i++) g.poke(at + i * 4, 0);
+      expect(call([VERSION, [HYPERVISOR.grant_table_op, GNTTABOP.copy, at, copies], VERSION])).toBe(0);
+      expect(g.continuations).toBe(2);
+      expect(results(3)).toEqual([0x0004_0014, 0, 0x0004_0014]);
+      // Its arguments said what was left.
+      const word = narrow ? 4 : 8;
+      const entry = LIST + (narrow ? 32 : 64);
+      expect(g.peek(entry + 4 * word)).toBe(copies - 1024);
+      expect(g.domain.hypercallCounts(HYPERVISOR.xen_version).calls).toBe(2);
     });
 
     it('goes no further once the domain shuts down', () => {

@@ -8,8 +8,9 @@ export const MULTICALL_SLICE = 256;
 
 /**
  * multicall(list, count). Each entry gets its result; the call itself fails where the list cannot be read or written. Not
- * all may be done in one go: then the two registers say what is left. That happens every MULTICALL_SLICE entries, and after
- * one that made the vCPU wait or ended the domain, so that the next ones come after the wait.
+ * all may be done in one go: then the two registers say what is left. That happens every MULTICALL_SLICE entries, after one
+ * that made the vCPU wait or ended the domain, so that the next ones come after the wait, and within one that is not over: its
+ * arguments in the list then say what is left of it, as in Xen.
  */
 export function multicall(c: HypercallContext): number {
   if (c.inMulticall) return -EINVAL;
@@ -25,7 +26,7 @@ export function multicall(c: HypercallContext): number {
     if (done > 0 && mustLeave(c, done)) result = CONTINUE;
     else {
       result = one(c, at);
-      at += size;
+      if (result !== CONTINUE) at += size;
     }
     if (result === CONTINUE) break;
   }
@@ -41,7 +42,7 @@ function mustLeave(c: HypercallContext, done: number): boolean {
   return done >= MULTICALL_SLICE || c.vcpu.state.waiting !== 0 || c.domain.shutdownReason >= 0;
 }
 
-/** Serves the entry at `at`. */
+/** Serves the entry at `at`. CONTINUE when it is not over. */
 function one(c: HypercallContext, at: bigint): number {
   const { args, buffer, caller } = c;
   const { longMode } = caller;
@@ -55,9 +56,14 @@ function one(c: HypercallContext, at: bigint): number {
   }
   const known = !longMode || view.getUint32(4, true) === 0;
   const nr = known ? view.getUint32(0, true) : -1;
-  let result = c.dispatch(nr);
-  // What one entry left undone is done at once: it has made progress, and the slice counts entries.
-  while (result === CONTINUE) result = c.dispatch(nr);
+  const result = c.dispatch(nr);
+  if (result === CONTINUE) {
+    for (let i = 0; i < 6; i++) {
+      view.setUint32(i * (longMode ? 8 : 4), args.u32[i * 2] as number, true);
+      if (longMode) view.setUint32(i * 8 + 4, args.u32[i * 2 + 1] as number, true);
+    }
+    return buffer.copyOut(caller, at + BigInt(first), longMode ? 48 : 24) ? CONTINUE : -EFAULT;
+  }
   view.setInt32(0, result, true);
   if (longMode) view.setInt32(4, result < 0 ? -1 : Math.floor(result / 2 ** 32), true);
   return buffer.copyOut(caller, at + BigInt(S.result.offset), longMode ? 8 : 4) ? 0 : -EFAULT;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENOSYS, ENXIO } from '../../abi/xen/errno.ts';
 import { VIRQ } from '../../abi/xen/event-channel.ts';
+import { SHUTDOWN } from '../../abi/xen/sched.ts';
 import { RUNSTATE } from '../../abi/xen/shared-info.ts';
 import { VCPUOP } from '../../abi/xen/vcpu.ts';
 import { TestGuest } from '../fixtures/test-guest.ts';
@@ -291,6 +292,24 @@ describe('the rest', () => {
     expect(g.domain.shutdownReason).toBe(-1);
     expect(op(VCPUOP.down, 0)).toBe(0);
     expect(g.domain.shutdownReason).toBe(0);
+  });
+
+  it('powers the domain off when its last two vCPUs go down at once', () => {
+    for (const otherIsFirst of [true, false]) {
+      const { g } = guest(2);
+      g.domain.bringUp(1);
+      const first = g.domain.vcpus[0];
+      if (first === undefined) throw new Error('no vCPU 0');
+      const setWait = first.setWait.bind(first);
+      // In the middle of vCPU 0's going down, vCPU 1's thread does the same.
+      first.setWait = (bits) => {
+        if (otherIsFirst) g.domain.takeDown(1);
+        setWait(bits);
+        if (!otherIsFirst) g.domain.takeDown(1);
+      };
+      g.domain.takeDown(0);
+      expect(g.domain.shutdownReason).toBe(SHUTDOWN.poweroff);
+    }
   });
 
   it('delivers an NMI once, and only for a null argument', () => {

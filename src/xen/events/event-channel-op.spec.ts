@@ -174,6 +174,12 @@ describe('2-level delivery', () => {
   });
 });
 
+it('marks no event at port 0, which a sender finds at the other end of a channel that is just being closed', () => {
+  const { g, shared } = guest();
+  g.domain.events.setPending(0);
+  expect([g.peek(shared) & 0xff, g.peek(shared + 8), pending(g, shared, 0)]).toEqual([0, 0, 0]);
+});
+
 describe('every operation', () => {
   it('fails with -EFAULT when its argument cannot be read', () => {
     const { g } = guest();

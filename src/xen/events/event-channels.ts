@@ -220,8 +220,9 @@ export class EventChannels {
     if (port !== 0) this.setPending(port);
   }
 
-  /** Marks a port pending and delivers it. From any thread. */
+  /** Marks a port pending and delivers it. From any thread. Port 0 stands for the other end of a channel just closed. */
   setPending(port: number): void {
+    if (port === 0) return;
     if (!this.usesFifo) {
       this.twoLevel.setPending(port);
       // The switch to FIFO collects pending bits; it may have passed this one by.

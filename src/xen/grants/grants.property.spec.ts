@@ -19,6 +19,9 @@ interface Slot {
   writers: number;
   /** The page in use. */
   page: number;
+  /** Bytes that a version 2 entry for part of a page says; and how many the use in progress may reach. */
+  length: number;
+  reach: number;
 }
 
 type Step =
@@ -44,7 +47,15 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 class Model {
   version: 1 | 2 = 1;
-  readonly slots: Slot[] = Array.from({ length: REFS }, () => ({ flags: 0, frame: 0, readers: 0, writers: 0, page: 0 }));
+  readonly slots: Slot[] = Array.from({ length: REFS }, () => ({
+    flags: 0,
+    frame: 0,
+    readers: 0,
+    writers: 0,
+    page: 0,
+    length: 0,
+    reach: 0,
+  }));
   readonly held: { refs: number[]; readonly: boolean; mapping: GrantMapping }[] = [];
 
   /** Whether a use may begin; the slot counts it then. */
@@ -57,7 +68,10 @@ class Model {
     }
     if (!readonly && slot.writers === 0 && slot.flags & GTF.readonly) return GNTST.general_error;
     if (!used && slot.frame === 0x4000) return GNTST.bad_page;
-    if (!used) slot.page = slot.frame;
+    if (!used) {
+      slot.page = slot.frame;
+      slot.reach = this.version === 2 && slot.flags & GTF.sub_page ? slot.length : 4096;
+    }
     if (readonly) slot.readers++;
     else slot.writers++;
     return GNTST.okay;
@@ -80,6 +94,7 @@ function run(g: GrantGuest, model: Model, step: Step): void {
       g.grant(FIRST + step.ref, { flags, frame: GFN + step.frame, middle: 4096 << 16 });
       slot.flags = step.flags;
       slot.frame = step.frame;
+      slot.length = 4096;
       return;
     }
     case 'map': {
@@ -114,6 +129,7 @@ function run(g: GrantGuest, model: Model, step: Step): void {
       if (wanted === GNTST.okay) {
         model.end(step.ref, false);
         if (step.offset >= 4096) wanted = GNTST.bad_copy_arg;
+        else if (step.offset >= (model.slots[step.ref] as Slot).reach) wanted = GNTST.general_error;
       }
       expect(g.backend.copyTo(FIRST + step.ref, step.offset, Uint8Array.of(step.value))).toBe(wanted);
       if (wanted === GNTST.okay) expect((g.peek(at & ~3) >>> ((at & 3) * 8)) & 0xff).toBe(step.value);
@@ -125,6 +141,8 @@ function run(g: GrantGuest, model: Model, step: Step): void {
       expect(g.setVersion(step.version)).toBe(change && busy ? -EBUSY : 0);
       if (!change || busy) return;
       model.version = step.version;
+      // An entry that lives on keeps its flags and its frame only.
+      for (const slot of model.slots) slot.length = 0;
       for (const slot of model.slots.slice(2)) Object.assign(slot, { flags: 0, frame: 0 });
       for (const slot of model.slots.slice(0, 2)) if ((slot.flags & 3) === 0) Object.assign(slot, { flags: 0 });
     }

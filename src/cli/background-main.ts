@@ -1,0 +1,130 @@
+// The process in which a domain runs that `dom1 create` has made. It is told what to run over the channel that Node gives a
+// child process, and is on its own once the domain runs.
+import { ByteHistory } from '../control/console/byte-history.ts';
+import { ImageError } from '../image/image-error.ts';
+import type { DomainEnd } from '../machine/domain-config.ts';
+import type { BackgroundMessage, BackgroundOrder } from '../node/background-protocol.ts';
+import { createDomain } from '../node/create-domain.ts';
+import { DomainKeeper } from '../node/domain-keeper.ts';
+import { claimDomain, type DomainClaim } from '../node/domain-registry.ts';
+import { RotatingFile } from '../node/rotating-file.ts';
+import { specConfig } from '../node/spec-config.ts';
+import { EXIT_CODE } from './exit-codes.ts';
+import { describeFailure, InputError } from './failure.ts';
+import { LineWriter } from './line-writer.ts';
+import { version } from './version.ts';
+
+/** The other side may have gone; then nobody wants to know. */
+const tell = (message: BackgroundMessage): Promise<void> =>
+  new Promise((resolve) => {
+    if (process.send === undefined || !process.connected) resolve();
+    else process.send(message, undefined, undefined, () => resolve());
+  });
+
+/** How long the end may take, in milliseconds. */
+const GRACE = 3000;
+
+const abort = new AbortController();
+let running = false;
+
+/** Claims the name before it writes to logs that may be another domain's. */
+async function run(order: BackgroundOrder): Promise<number> {
+  try {
+    await using claim = await claimDomain({ directory: order.directory, name: order.spec.name });
+    using file = new RotatingFile(order.log);
+    const notes = new LineWriter(file, false);
+    try {
+      await keep(order, claim, notes);
+    } catch (error) {
+      note(
+        notes,
+        process.env['DOM1_DEBUG'] === undefined ? describeFailure(error).line.trimEnd() : String((error as Error).stack),
+      );
+      throw error;
+    } finally {
+      notes.end();
+    }
+    return EXIT_CODE.ok;
+  } catch (error) {
+    const { line, code } = describeFailure(error);
+    await tell({ type: 'failed', line, code });
+    return code;
+  }
+}
+
+function note(notes: LineWriter, text: string): void {
+  for (const line of text.split('\n')) notes.line(`${new Date().toISOString()} ${line}`);
+}
+
+/** Runs the domain to its end. */
+async function keep(
+  { spec, trace, paused, consoleLog }: BackgroundOrder,
+  claim: DomainClaim,
+  notes: LineWriter,
+): Promise<DomainEnd> {
+  const config = specConfig(spec);
+  using consoleFile = new RotatingFile(consoleLog);
+  const { id, name } = claim.record;
+  note(notes, `dom1 ${version()} runs ${name} (id ${id}) in process ${process.pid}`);
+  const hypervisorLog = new ByteHistory();
+  const keeper = new DomainKeeper({
+    claim,
+    actions: spec.actions,
+    version: version(),
+    host: { log: hypervisorLog, config: spec },
+    paused,
+    signal: abort.signal,
+    log: (text) => note(notes, text),
+    onOutput: (bytes) => consoleFile.write(bytes),
+    async build(signal) {
+      try {
+        return await createDomain(
+          {
+            ...config,
+            name: claim.record.name,
+            id,
+            trace,
+            onTrace: ({ atNs, name: point, text }) => notes.line(`[${(atNs / 1e9).toFixed(6).padStart(12)}] ${point} ${text}`),
+            onLog(bytes) {
+              hypervisorLog.append(bytes);
+              notes.bytes(bytes);
+            },
+          },
+          { signal, onProgress: (progress) => void (running || tell({ type: 'progress', progress })) },
+        );
+      } catch (error) {
+        throw error instanceof ImageError ? new InputError(`${config.kernel}: ${error.message}`, { cause: error }) : error;
+      }
+    },
+  });
+  const end = await keeper.run((target) => {
+    running = true;
+    const domain = { id, name, uuid: target.uuid, domid: target.id, pid: process.pid };
+    void tell({ type: 'running', domain }).then(() => process.disconnect?.());
+  });
+  note(notes, `the domain has ended: ${end.reason}`);
+  return end;
+}
+
+/** Ends the domain, or the building of it; a file that never comes to its end does not hold that up. */
+function giveUp(reason: string): void {
+  if (abort.signal.aborted) return;
+  abort.abort(new Error(reason));
+  setTimeout(() => {
+    // What others see is cleaned up on exit; a thread that hangs in the file system would hold the exit itself up.
+    process.once('exit', () => process.kill(process.pid, 'SIGKILL'));
+    process.exit(EXIT_CODE.monitor);
+  }, GRACE).unref();
+}
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => giveUp(`got ${signal}`));
+// Whoever closes a terminal means what runs on it.
+process.on('SIGHUP', () => {});
+// Whoever asked for the domain is gone before there is one.
+process.on('disconnect', () => {
+  if (!running) giveUp('whoever asked for the domain has gone');
+});
+process.once('message', (order) => {
+  void run(order as BackgroundOrder).then((code) => process.exit(code));
+});
+await tell({ type: 'ready' });

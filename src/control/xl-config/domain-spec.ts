@@ -1,0 +1,42 @@
+// What a configuration says of a domain. Plain data: it goes to other processes as JSON.
+import type { ChannelSpec, P9Spec, VfbSpec, VkbSpec } from './device-specs.ts';
+import type { DiskSpec } from './disk-spec.ts';
+import type { GUEST_TYPES, SHUTDOWN_ACTIONS } from './key-table.ts';
+import type { VifSpec } from './vif-spec.ts';
+
+export type GuestType = (typeof GUEST_TYPES)[number];
+export type ShutdownAction = (typeof SHUTDOWN_ACTIONS)[number];
+
+/** By the kind of the guest's end. */
+export interface ShutdownActions {
+  readonly poweroff: ShutdownAction;
+  readonly reboot: ShutdownAction;
+  readonly watchdog: ShutdownAction;
+  readonly crash: ShutdownAction;
+  readonly soft_reset: ShutdownAction;
+}
+
+export interface DomainSpec {
+  readonly type: GuestType;
+  readonly name: string;
+  /** 8-4-4-4-12 hexadecimal digits, lower case; undefined: random. */
+  readonly uuid?: string;
+  readonly memoryMiB: number;
+  readonly maxmemMiB: number;
+  readonly vcpus: number;
+  readonly maxvcpus: number;
+  /** Paths, as they are written. */
+  readonly kernel?: string;
+  readonly ramdisk?: string;
+  readonly commandLine: string;
+  readonly actions: ShutdownActions;
+  readonly disks: readonly DiskSpec[];
+  readonly vifs: readonly VifSpec[];
+  readonly p9: readonly P9Spec[];
+  readonly channels: readonly ChannelSpec[];
+  readonly vfbs: readonly VfbSpec[];
+  readonly vkbs: readonly VkbSpec[];
+  /** Groups of viridian enlightenments that are on. */
+  readonly viridian: readonly string[];
+  readonly hvmPirq: boolean;
+}

@@ -1,0 +1,168 @@
+// From settings to a domain's specification.
+import { type ConfigWarning, XlConfigError } from './config-error.ts';
+import { parseChannelSpec, parseP9Spec, parseVfbSpec, parseVkbSpec } from './device-specs.ts';
+import { type DiskSpec, parseDiskSpec } from './disk-spec.ts';
+import type { DomainSpec, GuestType, ShutdownAction } from './domain-spec.ts';
+import { overrideSetting } from './override.ts';
+import { parseXlConfig } from './parse.ts';
+import { SettingReader } from './setting-reader.ts';
+import { parseVifSpec, type VifSpec } from './vif-spec.ts';
+import { defaultViridianGroups, viridianGroups } from './viridian-groups.ts';
+
+const DEFAULT_MEMORY_MIB = 256;
+
+export interface ConfiguredDomain {
+  readonly spec: DomainSpec;
+  readonly warnings: readonly ConfigWarning[];
+}
+
+/**
+ * Reads a configuration.
+ * @param file its name in errors
+ * @param overrides words of the command line, key=value, over what the file says
+ * @throws XlConfigError
+ */
+export function readDomainSpec(text: string, file: string, overrides: readonly string[] = []): ConfiguredDomain {
+  let settings = parseXlConfig(text, file);
+  overrides.forEach((word, index) => {
+    settings = overrideSetting(word, index, settings);
+  });
+  const reader = new SettingReader(settings, file);
+  const name = reader.string('name');
+  if (name === undefined) throw new XlConfigError(reader.end, 'the domain has no name', 'add name = "…"');
+  const memoryMiB = reader.integer('memory') ?? reader.integer('maxmem') ?? DEFAULT_MEMORY_MIB;
+  const maxmemMiB = reader.integer('maxmem') ?? memoryMiB;
+  if (maxmemMiB < memoryMiB)
+    throw new XlConfigError(
+      reader.position('maxmem'),
+      `maxmem (${maxmemMiB}) is less than memory (${memoryMiB})`,
+      'give it as much, or leave it out',
+    );
+  const vcpus = reader.integer('vcpus') ?? reader.integer('maxvcpus') ?? 1;
+  const maxvcpus = reader.integer('maxvcpus') ?? vcpus;
+  if (maxvcpus < vcpus)
+    throw new XlConfigError(
+      reader.position('maxvcpus'),
+      `maxvcpus (${maxvcpus}) is less than vcpus (${vcpus})`,
+      'give as many, or leave it out',
+    );
+  const [uuid, kernel, ramdisk] = [uuidOf(reader), reader.string('kernel'), reader.string('ramdisk')];
+  const spec: DomainSpec = {
+    type: typeOf(reader),
+    name,
+    ...(uuid !== undefined && { uuid }),
+    memoryMiB,
+    maxmemMiB,
+    vcpus,
+    maxvcpus,
+    ...(kernel !== undefined && kernel !== '' && { kernel }),
+    ...(ramdisk !== undefined && ramdisk !== '' && { ramdisk }),
+    commandLine: commandLineOf(reader),
+    actions: {
+      poweroff: actionOf(reader, 'on_poweroff', 'destroy'),
+      reboot: actionOf(reader, 'on_reboot', 'restart'),
+      watchdog: actionOf(reader, 'on_watchdog', 'destroy'),
+      crash: actionOf(reader, 'on_crash', 'destroy'),
+      soft_reset: softResetOf(reader),
+    },
+    disks: disksOf(reader),
+    vifs: vifsOf(reader),
+    p9: reader.strings('p9').map(parseP9Spec),
+    channels: reader.strings('channel').map(parseChannelSpec),
+    vfbs: reader.strings('vfb').map(parseVfbSpec),
+    vkbs: reader.strings('vkb').map(parseVkbSpec),
+    viridian: viridianOf(reader),
+    hvmPirq: reader.boolean('hvm_pirq') ?? false,
+  };
+  return { spec, warnings: reader.warnings };
+}
+
+/** xl's default is a PV guest; what dom1 runs without being told is PVH. */
+function typeOf(reader: SettingReader): GuestType {
+  return (reader.string('type') as GuestType | undefined) ?? (reader.string('builder') === 'hvm' ? 'hvm' : 'pvh');
+}
+
+function uuidOf(reader: SettingReader): string | undefined {
+  const text = reader.string('uuid');
+  if (text === undefined || text === '') return undefined;
+  // libxl_uuid_from_string takes dashes anywhere.
+  const digits = text.replaceAll('-', '').toLowerCase();
+  if (!/^[0-9a-f]{32}$/.test(digits))
+    throw new XlConfigError(
+      reader.position('uuid'),
+      `'${text}' is no UUID`,
+      'write 32 hexadecimal digits as 8-4-4-4-12, or leave it out',
+    );
+  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
+
+/** As xl puts it together: cmdline alone, or root= and extra. */
+function commandLineOf(reader: SettingReader): string {
+  const cmdline = reader.string('cmdline');
+  const [root, extra] = [reader.string('root'), reader.string('extra')];
+  if (cmdline !== undefined && cmdline !== '') {
+    for (const key of ['root', 'extra'])
+      if (reader.has(key))
+        reader.warn('deprecated', key, reader.position(key), `${key} is ignored beside cmdline; put it into cmdline`);
+    return cmdline;
+  }
+  return [...(root === undefined ? [] : [`root=${root}`]), ...(extra === undefined ? [] : [extra])].join(' ');
+}
+
+function actionOf(reader: SettingReader, key: string, otherwise: ShutdownAction): ShutdownAction {
+  const action = (reader.string(key) as ShutdownAction | undefined) ?? otherwise;
+  if (action.startsWith('coredump-'))
+    reader.warn(
+      'not-supported',
+      key,
+      reader.position(key),
+      `${key}: core dumps are not supported yet; the domain is ${action === 'coredump-restart' ? 'restarted' : 'destroyed'} without one`,
+    );
+  return action;
+}
+
+/** The machine does it by itself. */
+function softResetOf(reader: SettingReader): ShutdownAction {
+  const action = actionOf(reader, 'on_soft_reset', 'soft-reset');
+  if (action !== 'soft-reset' && !action.startsWith('coredump-'))
+    reader.warn(
+      'not-supported',
+      'on_soft_reset',
+      reader.position('on_soft_reset'),
+      `on_soft_reset: ${action} is not supported yet; the guest goes on`,
+    );
+  return action;
+}
+
+function disksOf(reader: SettingReader): readonly DiskSpec[] {
+  const disks = reader.strings('disk').map(parseDiskSpec);
+  const seen = new Map<number, DiskSpec>();
+  for (const disk of disks) {
+    const other = seen.get(disk.vdevNumber);
+    if (other !== undefined)
+      throw new XlConfigError(
+        disk.position,
+        `two disks are ${disk.vdev}`,
+        `give this one another vdev; the other one is on line ${other.position.line}`,
+      );
+    seen.set(disk.vdevNumber, disk);
+  }
+  return disks;
+}
+
+function vifsOf(reader: SettingReader): readonly VifSpec[] {
+  const vifs = reader.strings('vif').map(parseVifSpec);
+  vifs.forEach((vif, index) => {
+    const other = vifs.slice(0, index).find(({ devid, mac }) => devid === vif.devid || (mac !== undefined && mac === vif.mac));
+    if (other === undefined) return;
+    const what = other.devid === vif.devid ? `devid ${vif.devid}` : `the MAC address ${vif.mac}`;
+    throw new XlConfigError(vif.position, `two vifs have ${what}`, 'give this one another');
+  });
+  return vifs;
+}
+
+function viridianOf(reader: SettingReader): readonly string[] {
+  const value = reader.settings.get('viridian')?.value;
+  if (value?.kind === 'list') return viridianGroups(reader.strings('viridian'));
+  return reader.boolean('viridian') === true ? defaultViridianGroups() : [];
+}

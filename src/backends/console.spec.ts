@@ -99,6 +99,16 @@ describe('input', () => {
     expect(c.console.pendingInput).toBe(0);
   });
 
+  it('that has not reached the ring can be taken back, for the next console', () => {
+    const c = setup();
+    const text = `${'x'.repeat(1024)}the rest`;
+    c.console.write(new TextEncoder().encode(text));
+    const taken = c.console.takeInput();
+    expect(new TextDecoder().decode(Uint8Array.from(taken.flatMap((bytes) => [...bytes])))).toBe('the rest');
+    expect(c.console.pendingInput).toBe(0);
+    expect(c.read()).toBe('x'.repeat(1024));
+  });
+
   it('is bounded when the guest never reads', () => {
     const c = setup(100);
     c.console.write(new Uint8Array(1024)); // 100 taken, into the ring

@@ -48,6 +48,14 @@ export class XenConsole {
     return taken;
   }
 
+  /** Takes back the input that has not reached the ring yet. */
+  takeInput(): readonly Uint8Array[] {
+    const queue = this.#queue;
+    this.#queue = [];
+    this.#queued = 0;
+    return queue;
+  }
+
   /** Input that waits for room in the ring. */
   get pendingInput(): number {
     return this.#queued;

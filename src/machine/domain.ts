@@ -74,7 +74,8 @@ export class Domain implements AsyncDisposable {
   #state: DomainState = 'built';
   /** Whether `pause` holds the vCPUs. */
   #paused = false;
-  #resuming = false;
+  /** The platform is being made ready for a guest that goes on: one at a time, and a reset waits for it. */
+  #renewal: Promise<void> | undefined;
   #resetting: Promise<void> | undefined;
   #resolve: (end: DomainEnd) => void = () => {};
   #reject: (error: Error) => void = () => {};
@@ -200,6 +201,7 @@ export class Domain implements AsyncDisposable {
   }
 
   async #reset(): Promise<void> {
+    await this.#renewal?.catch(() => {});
     await this.#threads.end();
     await this.#platform.close();
     this.#image.clear();
@@ -225,14 +227,11 @@ export class Domain implements AsyncDisposable {
    */
   async resume(options: { readonly cancelled?: boolean } = {}): Promise<void> {
     if (this.#state !== 'suspended') throw new DomainStateError(`the domain is ${this.#state}, not suspended`);
-    if (this.#resuming) throw new DomainStateError('the domain is about to go on already');
-    this.#resuming = true;
-    try {
+    if (this.#renewal !== undefined) throw new DomainStateError('the domain is about to go on already');
+    await this.#renew(async () => {
       await this.#threads.settled();
       await this.#platform.resume(options.cancelled === true);
-    } finally {
-      this.#resuming = false;
-    }
+    });
     if (this.#state !== 'suspended') return;
     this.#setState(this.#paused ? 'paused' : 'running');
     this.#goOn();
@@ -400,7 +399,7 @@ export class Domain implements AsyncDisposable {
       return;
     }
     if (code === SHUTDOWN.soft_reset) {
-      void this.#softReset();
+      this.#softReset().catch((error: unknown) => this.#fail(error as Error));
       return;
     }
     const reason = END_REASON[code] ?? 'crash';
@@ -412,18 +411,23 @@ export class Domain implements AsyncDisposable {
   /** The guest is about to run another kernel (kexec): memory and registers stay, the platform is new. */
   async #softReset(): Promise<void> {
     // Each vCPU tells; the first one's word is enough.
-    if (this.#resuming) return;
-    this.#resuming = true;
-    try {
+    if (this.#renewal !== undefined) return;
+    await this.#renew(async () => {
       await this.#threads.settled();
       if (this.#platform.xen.shutdownReason !== SHUTDOWN.soft_reset || !ALIVE.has(this.#state)) return;
       await this.#platform.renew();
-    } finally {
-      this.#resuming = false;
-    }
-    if (!ALIVE.has(this.#state)) return;
-    this.#platform.xen.resume();
+      if (ALIVE.has(this.#state)) this.#platform.xen.resume();
+    });
     this.#threads.wake();
+  }
+
+  async #renew(work: () => Promise<void>): Promise<void> {
+    this.#renewal = work();
+    try {
+      await this.#renewal;
+    } finally {
+      this.#renewal = undefined;
+    }
   }
 
   /** All vCPUs are parked: guest time stops, unless the guest was let go on in the meantime. */
@@ -447,7 +451,10 @@ export class Domain implements AsyncDisposable {
     this.#setState(state);
     this.console.close();
     this.#tellRunState(false);
-    void this.#letGo().then(() => this.#resolve(end));
+    const { onProblem } = this.#image.config;
+    void this.#letGo()
+      .catch((error: unknown) => onProblem?.(error as Error))
+      .then(() => this.#resolve(end));
   }
 
   /** Nothing of the domain is at work any more afterwards, and what its disks were kept in is closed. */
@@ -463,11 +470,13 @@ export class Domain implements AsyncDisposable {
     for (const { close, sink } of vifs) await (close?.() ?? sink.close());
   }
 
+  /** The monitor itself has failed. What is left of the domain is ended, as well as it can be. */
   #fail(error: Error): void {
-    this.#platform.console.drain();
+    if (this.#state !== 'built' && !ALIVE.has(this.#state)) return;
     this.#setState('crashed');
     this.console.close();
-    this.#reject(error);
+    const reject = (): void => this.#reject(error);
+    void this.#letGo().then(reject, reject);
   }
 
   #setState(state: DomainState): void {

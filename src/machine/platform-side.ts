@@ -109,12 +109,14 @@ export class PlatformSide {
   async renew(): Promise<void> {
     await this.backends.reset();
     this.#console.drain();
+    const typed = this.#console.takeInput();
     this.#console.close();
     softReset(this.xen);
     this.#offerRings();
     this.#publishPorts();
     this.#storeRing.reset();
     this.#console = this.#connectConsole();
+    for (const bytes of typed) this.#console.write(bytes);
   }
 
   /** The domain has shut down: those who watch for it in XenStore are told. It may go on, after a suspend. */

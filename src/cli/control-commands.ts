@@ -1,6 +1,7 @@
 // The commands on a domain that runs already: what they ask of its monitor, and how they print the answer.
 import type { ControlClient } from '../node/control-client.ts';
 import { ControlConnectionError } from '../node/control-error.ts';
+import { listDomains } from '../node/domain-registry.ts';
 import type { InspectJson } from '../util/inspect/inspect-json.ts';
 import { inspectText } from '../util/inspect/inspect-text.ts';
 import { textColumns } from '../util/text-columns.ts';
@@ -10,7 +11,7 @@ import { EXIT_CODE } from './exit-codes.ts';
 import { listCommand } from './list-command.ts';
 import { monitorCommand } from './monitor-command.ts';
 import { numberArgument } from './number-argument.ts';
-import { openDomain } from './open-domain.ts';
+import { openDomain, placeOf } from './open-domain.ts';
 import { TOOLSTACK_IMPLEMENTATIONS } from './toolstack-commands.ts';
 
 export type ControlImplementation = (invocation: Invocation, io: CommandIo) => Promise<number>;
@@ -33,6 +34,17 @@ async function unlessEnded(work: Promise<unknown>): Promise<void> {
     await work;
   } catch (error) {
     if (!(error instanceof ControlConnectionError) || error.code !== 'ended') throw error;
+  }
+}
+
+/** How long a domain's process may take to let go of its name after its last reply, in milliseconds, and how often to look. */
+const LETTING_GO = { most: 5000, step: 20 } as const;
+
+/** Whoever destroys a domain can use its name at once. */
+async function nameIsFree(id: number, io: CommandIo): Promise<void> {
+  for (let waited = 0; waited < LETTING_GO.most; waited += LETTING_GO.step) {
+    if (!(await listDomains(placeOf(io))).some((domain) => domain.id === id)) return;
+    await new Promise((resolve) => setTimeout(resolve, LETTING_GO.step));
   }
 }
 
@@ -120,9 +132,11 @@ export const CONTROL_IMPLEMENTATIONS: Readonly<Record<string, ControlImplementat
   reset: plain('system_reset'),
   shutdown,
   reboot: askShutdown('reboot'),
-  destroy: onDomain(async (client) => {
+  destroy: onDomain(async (client, _, io) => {
+    const { domain } = await client.greeting;
     await unlessEnded(client.execute('quit'));
     await client.closed;
+    await nameIsFree(domain.id, io);
   }),
   trigger,
   'event-list': table(

@@ -29,7 +29,7 @@ beforeAll(() => {
 afterEach(async () => {
   for (const { name } of await list()) await dom1(`destroy ${name}`);
   // Nothing is left but logs.
-  expect(runtime()).toEqual([]);
+  await expect.poll(runtime, POLL).toEqual([]);
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 

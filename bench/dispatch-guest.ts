@@ -1,15 +1,11 @@
 // Guests for the cost of an exit: a loop of one instruction that the platform serves, between two marks on the hypervisor's log.
 // 32-bit protected mode without paging, as the PVH entry leaves it.
 import { buildElf, concat, le, pvhNote } from '../src/image/fixtures/build-elf.ts';
+import { bytes, hypercall } from '../test/guest-program.ts';
 
 const LOAD = 0x10_0000;
 const DATA = LOAD + 0x1000;
 const HYPERCALL = { xen_version: 17, console_io: 18, sched_op: 29, event_channel_op: 32 } as const;
-
-const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
-/** mov eax, nr; mov ebx, a; mov ecx, b; mov edx, c; vmcall. */
-const hypercall = (nr: number, a: number, b: number, c = 0): Uint8Array =>
-  concat(bytes(0xb8), le(nr, 4), bytes(0xbb), le(a, 4), bytes(0xb9), le(b, 4), bytes(0xba), le(c, 4), bytes(0x0f, 0x01, 0xc1));
 
 /** What a turn of the loop does; EDI and ESI are the loop's own. */
 export const EXITS: Readonly<Record<string, Uint8Array>> = {

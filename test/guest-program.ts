@@ -14,10 +14,10 @@ const EVTCHNOP_SEND = 4;
 const CONSOLE_PAGE = 0xfeff_f000;
 const CONSOLE_PORT = 2;
 
-const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
+export const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
 
 /** mov eax, nr; mov ebx, a; mov ecx, b; mov edx, c; vmcall. */
-const hypercall = (nr: number, a: number, b: number, c = 0): Uint8Array =>
+export const hypercall = (nr: number, a: number, b: number, c = 0): Uint8Array =>
   concat(bytes(0xb8), le(nr, 4), bytes(0xbb), le(a, 4), bytes(0xb9), le(b, 4), bytes(0xba), le(c, 4), bytes(0x0f, 0x01, 0xc1));
 
 /** Writes text to the hypervisor's log. */

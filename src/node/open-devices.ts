@@ -66,8 +66,7 @@ export async function openDevices(disks: readonly DiskConfig[], vifs: readonly V
   return { ...opened, close };
 }
 
-/** Opens one disk. */
-export async function openConfiguredDisk(config: DiskConfig): Promise<DomainDisk> {
+async function openConfiguredDisk(config: DiskConfig): Promise<DomainDisk> {
   const { vdev, path, store, format, readOnly = false, cdrom = false, snapshot = false, discard } = config;
   const common = { vdev, readOnly, cdrom, ...(discard !== undefined && { discard }) };
   if (path === undefined) return { ...common, store };

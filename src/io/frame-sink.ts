@@ -113,6 +113,12 @@ export interface FrameSink {
   resume(): void;
   /** A hint, see FrameFilter. */
   setFilter(filter: FrameFilter): void;
+  /**
+   * The card is another machine's from here on: ends the connections of the guest that is gone (with a reset, on the host's side)
+   * and forgets its addresses and leases. What the owner asked for stays: ports of the host that lead to the guest, links. Left out
+   * by networks that keep nothing of a guest.
+   */
+  forgetGuest?(): void;
   /** Unplugs the card and frees what the network holds on the host (sockets, files). Frames sent afterwards are dropped. */
   close(): Promise<void>;
 }

@@ -1,15 +1,9 @@
 // What a domain is built from, and how it ends.
 import { SHUTDOWN } from '../abi/xen/sched.ts';
-import type { DiskOptions } from '../backends/block/attach-disk.ts';
-import type { VifOptions } from '../backends/net/attach-vif.ts';
+import type { PvDevice } from '../backends/pv-device.ts';
 import type { BackendEvent } from '../backends/xenbus/backend-event.ts';
 import type { TraceLine } from './trace-batch.ts';
 import type { VcpuMessage, VcpuThreadData } from './vcpu-parts.ts';
-
-/** A disk, and how what it is kept in is closed. Default: its store is. */
-export type DomainDisk = DiskOptions & { readonly close?: () => Promise<void> };
-/** A network card, and how its network is closed. Default: its sink is. */
-export type DomainVif = VifOptions & { readonly close?: () => Promise<void> };
 
 /** What starts threads; each host has its own. */
 export interface VcpuHost {
@@ -43,10 +37,8 @@ export interface DomainConfig {
   readonly vcpus?: number;
   /** What an HVM domain has beyond a PVH domain; all off by default. See the platform's `DomainConfig.emulation`. */
   readonly emulation?: { readonly pirq?: boolean; readonly viridian?: boolean };
-  /** Disks; the domain closes what they are kept in when it has ended. */
-  readonly disks?: readonly DomainDisk[];
-  /** Network cards; the domain unplugs them when it has ended, and closes what they were plugged into. */
-  readonly vifs?: readonly DomainVif[];
+  /** PV devices of the start; the domain closes them when it has ended. */
+  readonly devices?: readonly PvDevice[];
   /** A PV device was connected, refused or failed. */
   readonly onBackendEvent?: (event: BackendEvent) => void;
   /** Something of the host's went wrong that does not end the domain. */

@@ -11,12 +11,12 @@ import { formatUuid, requestShutdown, type ShutdownRequest } from '../xen/store/
 import {
   type BuildOptions,
   type DomainConfig,
-  type DomainDisk,
   type DomainEnd,
   type DomainState,
   END_REASON,
   type VcpuHost,
 } from './domain-config.ts';
+import { DomainDevices } from './domain-devices.ts';
 import { GuestClock, timeOrigin } from './guest-clock.ts';
 import { GuestConsole } from './guest-console.ts';
 import { inspectDomain } from './inspect-domain.ts';
@@ -52,8 +52,6 @@ export class DomainStateError extends Error {
   override readonly name = 'DomainStateError';
 }
 
-const closeDisk = async ({ close, store }: DomainDisk): Promise<void> => close?.() ?? store?.close();
-
 export class Domain implements AsyncDisposable {
   readonly console: GuestConsole;
   /** Resolves when the domain has ended, however it did. Rejects on a failure of the monitor itself. */
@@ -61,14 +59,14 @@ export class Domain implements AsyncDisposable {
   readonly #image: MachineImage;
   /** XenStore, as domain 0 sees it. */
   readonly xenstore: StoreClient;
+  /** Disks, network cards, consoles, shares and displays. */
+  readonly devices: DomainDevices;
   readonly #origin = timeOrigin();
   readonly #store = new XenStore();
   readonly #clock: GuestClock;
   readonly #threads: VcpuThreads;
   readonly #stateListeners = new Set<StateListener>();
   readonly #runListeners = new Set<(running: boolean) => void>();
-  /** Those of the start, and those attached since; their stores are closed in the end. */
-  readonly #disks = new Map<string, DomainDisk>();
   #entry: PvhEntry;
   #platform: PlatformSide;
   #state: DomainState = 'built';
@@ -89,11 +87,11 @@ export class Domain implements AsyncDisposable {
     });
     // A domain that nobody waits for must not end the process.
     this.ended.catch(() => {});
-    for (const disk of image.config.disks ?? []) this.#disks.set(disk.vdev, disk);
     this.#entry = image.load();
     this.#clock = new GuestClock(this.#origin, image.memory.buffer, image.plan.clock);
     this.console = new GuestConsole((bytes) => this.#type(bytes));
     this.xenstore = new StoreClient(this.#store);
+    this.devices = new DomainDevices(image.config.devices ?? [], this.xenstore, (action) => this.#expectAlive(action));
     this.#platform = this.#connect();
     this.#threads = new VcpuThreads({
       host,
@@ -202,6 +200,7 @@ export class Domain implements AsyncDisposable {
 
   async #reset(): Promise<void> {
     await this.#renewal?.catch(() => {});
+    this.devices.withdraw();
     await this.#threads.end();
     await this.#platform.close();
     this.#image.clear();
@@ -236,37 +235,6 @@ export class Domain implements AsyncDisposable {
     this.#setState(this.#paused ? 'paused' : 'running');
     this.#goOn();
     this.#threads.wake();
-  }
-
-  /** The disks that the guest has, or is offered, by their names. */
-  get disks(): ReadonlyMap<string, DomainDisk> {
-    return this.#disks;
-  }
-
-  /**
-   * Gives the guest a disk while it runs; resolves when the guest uses it. The domain closes its store in the end.
-   * @param options `timeout` in milliseconds; a guest without a driver never uses it
-   * @throws RangeError when `vdev` names no disk, Error when there is one of that name, an Error named TimeoutError
-   */
-  async attachDisk(disk: DomainDisk, options: { readonly timeout?: number } = {}): Promise<void> {
-    this.#expectAlive('attach a disk to');
-    const { device } = this.#platform.attachDisk(disk);
-    this.#disks.set(disk.vdev, disk);
-    await this.#platform.backends.connected(device, options);
-  }
-
-  /**
-   * Takes a disk away and closes its store. False when the guest did not let go within `timeout` (10 s) and `force` is not
-   * set: it may do so later.
-   * @throws RangeError when there is no such disk
-   */
-  async detachDisk(vdev: string, options: { readonly timeout?: number; readonly force?: boolean } = {}): Promise<boolean> {
-    const disk = this.#disks.get(vdev);
-    if (disk === undefined) throw new RangeError(`the domain has no disk ${vdev}`);
-    if (!(await this.#platform.detachDisk(vdev, { force: false, ...options }))) return false;
-    this.#disks.delete(vdev);
-    await closeDisk(disk);
-    return true;
   }
 
   /** Sends an NMI to a vCPU. */
@@ -309,7 +277,7 @@ export class Domain implements AsyncDisposable {
 
   /** Everything there is to see of the domain, as a tree. */
   inspect(): InspectTree {
-    return inspectDomain(this, this.#platform.xen, this.#store, this.#clock.nowNs());
+    return inspectDomain(this, this.#platform, this.#store, this.#clock.nowNs());
   }
 
   /** Ends the domain at once, without asking the guest. */
@@ -343,17 +311,17 @@ export class Domain implements AsyncDisposable {
 
   #connect(): PlatformSide {
     const { config } = this.#image;
-    return new PlatformSide({
+    const platform = new PlatformSide({
       image: this.#image,
       store: this.#store,
       name: this.name,
       nowNs: this.#clock.nowNs,
       onOutput: (bytes) => this.console.receive(bytes),
-      disks: [...this.#disks.values()],
-      vifs: config.vifs ?? [],
       onBackendEvent: (event) => config.onBackendEvent?.(event),
       ...(config.onTrace !== undefined && { onTrace: config.onTrace }),
     });
+    this.devices.offer(platform.backends);
+    return platform;
   }
 
   /** Types into the ring; some of what the guest has not read yet is kept. Returns how many bytes were taken. */
@@ -459,15 +427,11 @@ export class Domain implements AsyncDisposable {
 
   /** Nothing of the domain is at work any more afterwards, and what its disks were kept in is closed. */
   async #letGo(): Promise<void> {
-    const { onProblem, vifs = [] } = this.#image.config;
+    const { onProblem } = this.#image.config;
+    this.devices.withdraw();
     await this.#threads.end();
     await this.#platform.backends.close();
-    for (const disk of this.#disks.values()) {
-      await closeDisk(disk).catch((error: unknown) => {
-        onProblem?.(new Error(`${disk.vdev}: what was written last may be lost: ${String(error)}`, { cause: error }));
-      });
-    }
-    for (const { close, sink } of vifs) await (close?.() ?? sink.close());
+    await this.devices.close((error) => onProblem?.(error));
   }
 
   /** The monitor itself has failed. What is left of the domain is ended, as well as it can be. */

@@ -2,6 +2,7 @@
 import { HVM_PARAM } from '../abi/xen/hvm.ts';
 import { HYPERVISOR } from '../abi/xen/hypercall.ts';
 import { RUNSTATE } from '../abi/xen/shared-info.ts';
+import { inspectBackends } from '../backends/xenbus/inspect-backends.ts';
 import type { InspectTree } from '../util/inspect/inspect-node.ts';
 import type { XenDomain } from '../xen/domain.ts';
 import { DomainHeader, NOT_MAPPED, OVERLAY, VCPU_WAIT, VcpuStateLayout as Vcpu } from '../xen/domain-layout.ts';
@@ -10,8 +11,10 @@ import { inspectGrants } from '../xen/grants/inspect-grants.ts';
 import { inspectStore } from '../xen/store/inspect-store.ts';
 import type { XenStore } from '../xen/store/store.ts';
 import type { Domain } from './domain.ts';
+import type { PlatformSide } from './platform-side.ts';
 
-export function inspectDomain(domain: Domain, xen: XenDomain, store: XenStore, nowNs: number): InspectTree {
+export function inspectDomain(domain: Domain, platform: PlatformSide, store: XenStore, nowNs: number): InspectTree {
+  const { xen, backends } = platform;
   return {
     id: domain.id,
     name: domain.name,
@@ -19,6 +22,7 @@ export function inspectDomain(domain: Domain, xen: XenDomain, store: XenStore, n
     state: domain.state,
     memory: () => inspectMemory(domain, xen),
     vcpu: () => inspectVcpus(xen),
+    devices: () => inspectBackends(backends),
     time: { system_ns: Math.floor(nowNs), retired: domain.retired },
     xen: {
       evtchn: () => inspectEvents(xen) as unknown as InspectTree,

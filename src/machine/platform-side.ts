@@ -1,9 +1,7 @@
 // The platform of a domain as the I/O side sees it: Xen's shared state, and what lives in domain 0: XenStore and the backends.
 import { HVM_PARAM, SPECIAL_PAGES } from '../abi/xen/hvm.ts';
-import { type AttachedDisk, attachDisk, type DiskOptions, detachDisk } from '../backends/block/attach-disk.ts';
 import { XenConsole } from '../backends/console.ts';
-import { attachVif, type VifOptions } from '../backends/net/attach-vif.ts';
-import { BackendBus, type DetachOptions } from '../backends/xenbus/backend-bus.ts';
+import { BackendBus } from '../backends/xenbus/backend-bus.ts';
 import type { BackendEvent } from '../backends/xenbus/backend-event.ts';
 import { render, type Sink } from '../trace/points.ts';
 import { XenDomain } from '../xen/domain.ts';
@@ -31,10 +29,6 @@ export interface PlatformSideOptions {
   /** What the guest prints on its console. */
   readonly onOutput: (bytes: Uint8Array) => void;
   readonly onTrace?: (line: TraceLine) => void;
-  /** Disks of the start. */
-  readonly disks: readonly DiskOptions[];
-  /** Network cards of the start. */
-  readonly vifs: readonly VifOptions[];
   /** Something happened to a PV device. */
   readonly onBackendEvent?: (event: BackendEvent) => void;
 }
@@ -47,7 +41,6 @@ export class PlatformSide {
   /** PV devices. */
   readonly backends: BackendBus;
   readonly #options: PlatformSideOptions;
-  readonly #disks = new Map<string, AttachedDisk>();
   readonly #storeRing: XenStoreRing;
   #console: XenConsole;
 
@@ -77,32 +70,10 @@ export class PlatformSide {
       channels: this.channels,
       ...(onBackendEvent !== undefined && { onEvent: onBackendEvent }),
     });
-    for (const disk of options.disks) this.attachDisk(disk);
-    for (const vif of options.vifs) attachVif(this.backends, vif);
   }
 
   get console(): XenConsole {
     return this.#console;
-  }
-
-  /** Offers the guest a disk. @throws RangeError when `vdev` names no disk, Error when the guest has it */
-  attachDisk(disk: DiskOptions): AttachedDisk {
-    const attached = attachDisk(this.backends, disk);
-    this.#disks.set(disk.vdev, attached);
-    return attached;
-  }
-
-  disk(vdev: string): AttachedDisk | undefined {
-    return this.#disks.get(vdev);
-  }
-
-  /** Takes a disk away; false when the guest does not let go of it in time and is not forced to. */
-  async detachDisk(vdev: string, options: DetachOptions): Promise<boolean> {
-    const attached = this.#disks.get(vdev);
-    if (attached === undefined) return true;
-    const gone = await detachDisk(this.backends, attached, options);
-    if (gone) this.#disks.delete(vdev);
-    return gone;
   }
 
   /** After a soft reset or a restore: the platform's state as for a new guest in the same memory. No vCPU runs. */
@@ -137,7 +108,7 @@ export class PlatformSide {
     this.xen.setWallclock(Math.floor(startMs / 1000), Math.round((startMs % 1000) * 1e6) % 1e9);
   }
 
-  /** Lets go of the guest's memory; what disks are kept in is their owner's to close. */
+  /** Lets go of the guest's memory; what devices have on the host is their owner's to close. */
   async close(): Promise<void> {
     await this.backends.close();
     this.#console.close();

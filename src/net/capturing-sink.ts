@@ -50,6 +50,10 @@ export class CapturingSink implements FrameSink {
     this.#inner.setFilter(filter);
   }
 
+  forgetGuest(): void {
+    this.#inner.forgetGuest?.();
+  }
+
   close(): Promise<void> {
     return this.#inner.close();
   }

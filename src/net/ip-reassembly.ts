@@ -24,6 +24,10 @@ export class IpReassembly {
     return this.#partials.size;
   }
 
+  clear(): void {
+    this.#partials.clear();
+  }
+
   /** Takes a fragment; answers the whole packet when it was the last that was missing. */
   add(packet: IpPacket, nowNs: number): IpPacket | undefined {
     const { fragment } = packet;

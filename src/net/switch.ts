@@ -117,6 +117,11 @@ class CardPort extends Port implements FrameSink {
     this.#filter = filter;
   }
 
+  forgetGuest(): void {
+    this.#switch.forget(this);
+    this.empty();
+  }
+
   async close(): Promise<void> {
     if (!this.linkUp) return;
     this.linkUp = false;
@@ -228,8 +233,14 @@ export class Switch {
     this.#where.set(key, port);
   }
 
+  /** The addresses behind a port are not there any more. */
+  forget(port: Port): void {
+    for (const key of port.addresses) this.#where.delete(key);
+    port.addresses.clear();
+  }
+
   #remove(port: Port): void {
     this.#ports.delete(port);
-    for (const key of port.addresses) this.#where.delete(key);
+    this.forget(port);
   }
 }

@@ -4,19 +4,15 @@ import type { BuildOptions, DomainConfig } from '../machine/domain-config.ts';
 import { parseMemorySize } from '../machine/memory-size.ts';
 import { readGuestFile } from './guest-file.ts';
 import { nodeHost } from './node-host.ts';
-import { type DiskConfig, openDevices, type VifConfig } from './open-devices.ts';
+import { closeDevices, type DeviceConfigs, openDevices } from './open-devices.ts';
 
-export interface CreateDomainConfig extends Omit<DomainConfig, 'kernel' | 'initrd' | 'memoryBytes' | 'disks' | 'vifs'> {
+export interface CreateDomainConfig extends Omit<DomainConfig, 'kernel' | 'initrd' | 'memoryBytes'>, DeviceConfigs {
   /** ELF or bzImage with a PVH entry: its path, or its bytes. */
   readonly kernel: string | Uint8Array;
   /** Path or bytes. */
   readonly initrd?: string | Uint8Array;
   /** Such as "256MiB" or "1GiB", or a number of bytes: a multiple of 4 KiB. Default 256 MiB. */
   readonly memory?: string | number;
-  /** Disks, by path or with a store of one's own. */
-  readonly disks?: readonly DiskConfig[];
-  /** Network cards; each is plugged into a network in user mode of its own unless it says otherwise. */
-  readonly vifs?: readonly VifConfig[];
 }
 
 export const DEFAULT_MEMORY = '256MiB';
@@ -27,7 +23,7 @@ export const DEFAULT_MEMORY = '256MiB';
  * @throws GuestFileError, ImageError, BlockStoreError, NetworkOptionError, MachineError, TracepointError, and the signal's reason.
  */
 export async function createDomain(config: CreateDomainConfig, options: BuildOptions = {}): Promise<Domain> {
-  const { kernel, initrd, memory = DEFAULT_MEMORY, disks = [], vifs = [], ...rest } = config;
+  const { kernel, initrd, memory = DEFAULT_MEMORY, disks = [], vifs = [], devices = [], ...rest } = config;
   const { signal } = options;
   const memoryBytes = typeof memory === 'string' ? parseMemorySize(memory) : memory;
   signal?.throwIfAborted();
@@ -37,11 +33,11 @@ export async function createDomain(config: CreateDomainConfig, options: BuildOpt
   const kernelBytes = await read(kernel, 'kernel');
   const initrdBytes = initrd === undefined ? undefined : await read(initrd, 'initrd');
   options.onProgress?.({ stage: 'read', done: 1, total: 1 });
-  const devices = await openDevices(disks, vifs);
+  const opened = await openDevices({ disks, vifs });
   const parts = { kernel: kernelBytes, ...(initrdBytes !== undefined && { initrd: initrdBytes }), memoryBytes };
-  const opened = { disks: devices.disks, vifs: devices.vifs };
-  const domain = await buildDomain({ ...rest, ...parts, ...opened }, nodeHost, options).catch(async (error: unknown) => {
-    await devices.close();
+  const all = { devices: [...opened, ...devices] };
+  const domain = await buildDomain({ ...rest, ...parts, ...all }, nodeHost, options).catch(async (error: unknown) => {
+    await closeDevices(opened);
     throw error;
   });
   if (signal !== undefined) {

@@ -1,10 +1,13 @@
 // PV devices as a person writes them, opened on this host: disks by their paths, networks by their kind.
 import { randomBytes } from 'node:crypto';
+import { DiskDevice } from '../backends/block/disk-device.ts';
+import { vdevNumber } from '../backends/block/vdev.ts';
+import { VifDevice } from '../backends/net/vif-device.ts';
+import type { PvDevice } from '../backends/pv-device.ts';
 import { ImageError } from '../image/image-error.ts';
 import type { BlockStore } from '../io/block-store.ts';
 import { BlockStoreError } from '../io/block-store-error.ts';
 import type { FrameSink } from '../io/frame-sink.ts';
-import type { DomainDisk, DomainVif } from '../machine/domain-config.ts';
 import { CapturingSink } from '../net/capturing-sink.ts';
 import type { UserNetworkOptions } from '../net/user/network-plan.ts';
 import { UserNetwork } from '../net/user/user-network.ts';
@@ -41,45 +44,51 @@ export interface VifConfig extends Omit<UserNetworkOptions, 'mac' | 'mtu'> {
   readonly pcap?: string;
 }
 
-export interface OpenDevices {
-  readonly disks: readonly DomainDisk[];
-  readonly vifs: readonly DomainVif[];
-  close(): Promise<void>;
+export interface DeviceConfigs {
+  /** Disks, by path or with a store of one's own. */
+  readonly disks?: readonly DiskConfig[];
+  /** Network cards; each is plugged into a network in user mode of its own unless it says otherwise. */
+  readonly vifs?: readonly VifConfig[];
 }
 
 /**
  * Opens everything, or nothing. What is opened is closed by the domain that is given it.
  * @throws BlockStoreError, ImageError, NetworkOptionError, and the host's errors for ports that cannot be had
  */
-export async function openDevices(disks: readonly DiskConfig[], vifs: readonly VifConfig[]): Promise<OpenDevices> {
-  const opened = { disks: [] as DomainDisk[], vifs: [] as DomainVif[] };
-  const close = async (): Promise<void> => {
-    for (const device of [...opened.disks, ...opened.vifs]) await device.close?.();
-  };
+export async function openDevices({ disks = [], vifs = [] }: DeviceConfigs): Promise<readonly PvDevice[]> {
+  const opened: PvDevice[] = [];
   try {
-    for (const disk of disks) opened.disks.push(await openConfiguredDisk(disk));
-    for (const vif of vifs) opened.vifs.push(await openVif(vif));
+    for (const disk of disks) opened.push(await openDiskDevice(disk));
+    for (const vif of vifs) opened.push(await openVifDevice(vif));
   } catch (error) {
-    await close();
+    await closeDevices(opened);
     throw error;
   }
-  return { ...opened, close };
+  return opened;
 }
 
-async function openConfiguredDisk(config: DiskConfig): Promise<DomainDisk> {
+/** For devices that no domain has been given. */
+export async function closeDevices(devices: readonly PvDevice[]): Promise<void> {
+  for (const device of devices) await device.close();
+}
+
+/** @throws BlockStoreError, ImageError, RangeError when `vdev` names no disk */
+export async function openDiskDevice(config: DiskConfig): Promise<DiskDevice> {
   const { vdev, path, store, format, readOnly = false, cdrom = false, snapshot = false, discard } = config;
   const common = { vdev, readOnly, cdrom, ...(discard !== undefined && { discard }) };
-  if (path === undefined) return { ...common, store };
+  if (path === undefined) return new DiskDevice({ ...common, store });
+  if (vdevNumber(vdev) === undefined) throw new RangeError(`${vdev} names no disk`);
   const how = { path, readOnly: readOnly || cdrom, overlay: snapshot, ...(format !== undefined && { format }) };
   const disk = await openDisk(how).catch((error: unknown) => {
     throw error instanceof ImageError
       ? new BlockStoreError('not-a-disk', `${path}: ${error.message}`, 'see `dom1 image check`', { cause: error })
       : error;
   });
-  return { ...common, params: path, store: disk.store, close: () => disk.close() };
+  return new DiskDevice({ ...common, params: path, store: disk.store, close: () => disk.close() });
 }
 
-async function openVif(config: VifConfig): Promise<DomainVif> {
+/** @throws NetworkOptionError, and the host's errors for ports that cannot be had */
+export async function openVifDevice(config: VifConfig): Promise<VifDevice> {
   const { id, mac, mtu, sink, pcap, ...options } = config;
   const card = { ...(id !== undefined && { id }), ...(mac !== undefined && { mac }), ...(mtu !== undefined && { mtu }) };
   const clock = new EventLoopClock();
@@ -92,5 +101,5 @@ async function openVif(config: VifConfig): Promise<DomainVif> {
     clock.close();
     await capture?.close();
   };
-  return { ...card, sink: capture === undefined ? link : new CapturingSink(link, capture.write), close };
+  return new VifDevice({ ...card, sink: capture === undefined ? link : new CapturingSink(link, capture.write), close });
 }

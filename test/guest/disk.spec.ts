@@ -1,6 +1,7 @@
 // PV disks under Linux's own driver: data, sizes, hot plug, reconnects.
 import { createHash, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DiskDevice } from '../../src/backends/block/disk-device.ts';
 import { cpioDirectory, cpioFile } from '../../src/image/cpio.ts';
 import { RamStore } from '../../src/io/ram-store.ts';
 import { readKernelModules } from '../../src/node/guest-parts.ts';
@@ -72,13 +73,13 @@ describe.skipIf(parts === undefined)('a guest with PV disks', { timeout: BOOT_TI
   it('gets and loses one while it runs', async () => {
     const { domain } = guest;
     for (let time = 0; time < 3; time++) {
-      await domain.attachDisk({ vdev: 'xvdc', store: new RamStore(MIB) }, { timeout: 20_000 });
+      await domain.devices.attach(new DiskDevice({ vdev: 'xvdc', store: new RamStore(MIB) }), { timeout: 20_000 });
       await sh('while ! [ -b /dev/xvdc ]; do sleep 0.1; done; echo hot | dd of=/dev/xvdc conv=sync,fsync 2>/dev/null');
       expect(await sh('head -c 4 /dev/xvdc')).toBe('hot');
-      expect(await domain.detachDisk('xvdc')).toBe(true);
+      expect(await domain.devices.detach('vbd', 'xvdc')).toBe(true);
       await sh('while [ -b /dev/xvdc ]; do sleep 0.1; done');
     }
-    expect([...domain.disks.keys()]).toEqual(['xvda', 'xvdb']);
+    expect(domain.devices.list().map(({ name }) => name)).toEqual(['xvda', 'xvdb']);
   });
 
   it('keeps them over a suspend as if restored, and over driver reloads', async () => {

@@ -1,5 +1,5 @@
 // Gives a guest a disk, with the nodes that libxl writes for one (libxl__device_disk_add).
-import type { BackendBus, DetachOptions } from '../xenbus/backend-bus.ts';
+import type { BackendBus } from '../xenbus/backend-bus.ts';
 import type { BackendDevice } from '../xenbus/backend-device.ts';
 import { BlockBackend, type BlockBackendOptions } from './block-backend.ts';
 import { vdevNumber } from './vdev.ts';
@@ -39,14 +39,4 @@ export function attachDisk(bus: BackendBus, options: DiskOptions): AttachedDisk 
     },
   });
   return { device, backend };
-}
-
-/**
- * Takes the disk away as `BackendBus.detach` does; false when the guest did not let go. Afterwards nothing uses the store, and
- * its owner closes it.
- */
-export async function detachDisk(bus: BackendBus, disk: AttachedDisk, options?: DetachOptions): Promise<boolean> {
-  const gone = await bus.detach(disk.device, options);
-  if (gone) disk.backend.dispose();
-  return gone;
 }

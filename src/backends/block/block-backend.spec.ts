@@ -4,7 +4,7 @@ import { BackendGuest, settle } from '../fixtures/backend-guest.ts';
 import { BlockFrontend, type FrontendOptions, type Segment } from '../fixtures/block-frontend.ts';
 import { TestStore } from '../fixtures/test-store.ts';
 import { inspectBackends } from '../xenbus/inspect-backends.ts';
-import { attachDisk, type DiskOptions, detachDisk } from './attach-disk.ts';
+import { attachDisk, type DiskOptions } from './attach-disk.ts';
 
 const ID = 51712;
 const SIZE = 1 << 20;
@@ -286,9 +286,9 @@ it('can be inspected', async () => {
   });
 });
 
-it('detachDisk leaves neither nodes nor a listener', async () => {
-  const { guest, front, store, device, backend } = await setup();
-  const detached = detachDisk(guest.bus, { device, backend });
+it('leaves neither nodes nor a listener when it is detached', async () => {
+  const { guest, front, store, device } = await setup();
+  const detached = guest.bus.detach(device);
   await settle();
   expect(front.backendState).toBe(5);
   front.setState(6);

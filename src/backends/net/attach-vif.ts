@@ -61,4 +61,4 @@ export function randomMac(random: () => number): MacAddress {
   return Uint8Array.of(0x00, 0x16, 0x3e, (bits >>> 16) & 0x7f, (bits >>> 8) & 0xff, bits & 0xff);
 }
 
-const platformRandom = (): number => crypto.getRandomValues(new Uint32Array(1))[0] as number;
+export const platformRandom = (): number => crypto.getRandomValues(new Uint32Array(1))[0] as number;

@@ -1,5 +1,6 @@
 // The driver of one network card: what it offers, and what its owner may see of it while the guest runs.
 import type { FrameSink } from '../../io/frame-sink.ts';
+import type { InspectTree } from '../../util/inspect/inspect-node.ts';
 import type { BackendDevice } from '../xenbus/backend-device.ts';
 import type { BackendConnection, BackendDriver, StoreKeys } from '../xenbus/backend-driver.ts';
 import type { Refusal } from '../xenbus/refusal.ts';
@@ -79,5 +80,9 @@ export class NetBackend implements BackendDriver {
         this.#connection = undefined;
       },
     };
+  }
+
+  inspect(): InspectTree {
+    return { mtu: this.mtu, counters: { ...this.#counters } };
   }
 }

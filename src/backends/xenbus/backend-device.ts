@@ -167,6 +167,7 @@ export class BackendDevice {
       this.#setState(XenbusState.Closed);
       this.#removed = true;
       this.#env.client.transaction((view) => removeDevice(view, this.paths));
+      this.driver.dispose?.();
     });
   }
 

@@ -18,6 +18,8 @@ export interface BackendDriver {
    * a Refusal, and nothing stays mapped or bound then.
    */
   connect(device: BackendDevice): BackendConnection | Refusal | Promise<BackendConnection | Refusal>;
+  /** The device is gone, for good: stops listening to what is behind it. */
+  dispose?(): void;
   /** What a person is shown of it. */
   inspect?(): InspectTree;
 }

@@ -52,6 +52,12 @@ export class DhcpServer {
       .map(({ address, mac, hostname, endNs }) => ({ address: formatIp(address), mac, hostname, endNs }));
   }
 
+  /** Ends all leases. */
+  forget(): void {
+    this.#byClient.clear();
+    this.#byAddress.clear();
+  }
+
   /** Undefined when there is nothing to say. */
   answer(message: DhcpMessage, nowNs: number): DhcpAnswer | undefined {
     const clientId = message.options.get(DHCP_OPTION.clientId);

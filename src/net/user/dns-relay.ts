@@ -8,6 +8,8 @@ const MAX_QUERIES = 256;
 export class DnsRelay {
   readonly #sockets: HostSockets;
   #queries = 0;
+  /** Counts the guests; an answer is for the one that asked. */
+  #guest = 0;
 
   constructor(sockets: HostSockets) {
     this.#sockets = sockets;
@@ -17,13 +19,19 @@ export class DnsRelay {
   query(message: Uint8Array, reply: (answer: Uint8Array) => void): void {
     if (!isDnsQuery(message) || this.#queries >= MAX_QUERIES) return;
     const query = message.slice();
+    const guest = this.#guest;
     this.#queries++;
     this.#sockets
       .resolve(query)
       .catch(() => serverFailure(query))
       .then((answer) => {
         this.#queries--;
-        reply(answer);
+        if (guest === this.#guest) reply(answer);
       });
+  }
+
+  /** Nobody waits for the answers to what was asked any more. */
+  forget(): void {
+    this.#guest++;
   }
 }

@@ -26,12 +26,19 @@ export class IcmpService {
   readonly #deadlines: Deadlines;
   readonly #advertising = new Deadline(() => this.advertise());
   #echoes = 0;
+  /** Counts the guests; an answer is for the one that asked. */
+  #guest = 0;
 
   constructor(plan: NetworkPlan, output: LinkOutput, sockets: HostSockets, deadlines: Deadlines) {
     this.#plan = plan;
     this.#output = output;
     this.#sockets = sockets;
     this.#deadlines = deadlines;
+  }
+
+  /** Nobody waits for the answers to what was asked any more. */
+  forget(): void {
+    this.#guest++;
   }
 
   /** A checked ICMP packet. */
@@ -103,13 +110,14 @@ export class IcmpService {
       return sendUnreachable(this.#output, gateway, why, packet);
     }
     const [from, to, request] = [packet.destination.slice(), packet.source.slice(), message.slice()];
+    const guest = this.#guest;
     this.#echoes++;
     this.#sockets
       .echo(destination.address, ECHO_TIMEOUT_MS)
       .catch(() => false)
       .then((answered) => {
         this.#echoes--;
-        if (answered) this.#reply(packet.version, from, to, request);
+        if (answered && guest === this.#guest) this.#reply(packet.version, from, to, request);
       });
   }
 

@@ -120,6 +120,12 @@ export class LinkOutput {
     this.sendFrame(waiting);
   }
 
+  /** Loses what waits, and where addresses are. */
+  forget(): void {
+    this.#queue.length = 0;
+    this.neighbours.clear();
+  }
+
   #keep(bytes: Uint8Array): void {
     if (this.#queue.length < QUEUE_FRAMES) this.#queue.push(bytes);
   }

@@ -32,6 +32,11 @@ export class Neighbours {
     return this.#last.mac;
   }
 
+  clear(): void {
+    this.#entries.clear();
+    this.#last = undefined;
+  }
+
   /** Answers the frame that waited for this, if there is one; the caller writes the address into it. */
   learn(address: IpAddress, mac: MacAddress): Uint8Array | undefined {
     const key = formatIp(address);

@@ -91,6 +91,7 @@ export class TcpRelay {
     });
   }
 
+  /** Ends what the guest has under way, with resets; forwarded ports stay open. */
   close(): void {
     for (const flow of [...this.#flows]) {
       flow.socket?.reset();

@@ -112,8 +112,10 @@ export class UdpRelay {
     return socket;
   }
 
+  /** Ends what the guest has under way; forwarded ports stay open. */
   close(): void {
     for (const association of [...this.#associations]) this.#drop(association);
+    for (const peer of [...this.#forwarded]) this.#forwarded.delete(peer);
     this.#deadlines.cancel(this.#sweeping);
   }
 

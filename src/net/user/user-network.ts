@@ -109,6 +109,16 @@ export class UserNetwork implements FrameSink {
     // The only multicast frames there are, are router advertisements.
   }
 
+  forgetGuest(): void {
+    this.#tcp.close();
+    this.#udp.close();
+    this.#dns.forget();
+    this.#icmp.forget();
+    this.#dhcp?.forget();
+    this.#reassembly.clear();
+    this.#output.forget();
+  }
+
   async close(): Promise<void> {
     this.linkUp = false;
     this.#tcp.close();

@@ -1,0 +1,58 @@
+// A network card as a device that a domain owns: given anew to the guest after a reset, with the same number and address.
+import { formatMac } from '../../net/mac-address.ts';
+import type { PvDevice } from '../pv-device.ts';
+import type { BackendBus } from '../xenbus/backend-bus.ts';
+import type { BackendDevice } from '../xenbus/backend-device.ts';
+import { attachVif, platformRandom, randomMac, type VifOptions } from './attach-vif.ts';
+import type { NetBackend } from './net-backend.ts';
+
+/** A network card, and how its network is closed. Default: its sink is. */
+export type VifDeviceOptions = VifOptions & { readonly close?: () => Promise<void> };
+
+export class VifDevice implements PvDevice {
+  readonly type = 'vif';
+  readonly #options: VifDeviceOptions;
+  #id: number | undefined;
+  #mac: string | undefined;
+  #backend: NetBackend | undefined;
+
+  constructor(options: VifDeviceOptions) {
+    this.#options = options;
+    this.#id = options.id;
+    this.#mac = options.mac;
+  }
+
+  /** Its number; '' until the first guest has it when that was left to the bus. */
+  get name(): string {
+    return this.#id === undefined ? '' : String(this.#id);
+  }
+
+  /** Undefined until the first guest has the card when it was left to chance. */
+  get mac(): string | undefined {
+    return this.#mac;
+  }
+
+  /** What the guest that has the card sees: counters, connection. */
+  get backend(): NetBackend | undefined {
+    return this.#backend;
+  }
+
+  /** @throws RangeError when its address is none of a card; Error when there is one with its number */
+  attach(bus: BackendBus): BackendDevice {
+    if (this.#backend !== undefined) this.#options.sink.forgetGuest?.();
+    const { id: _, mac: _mac, close: _close, random = platformRandom, ...options } = this.#options;
+    const mac = this.#mac ?? formatMac(randomMac(random));
+    const attached = attachVif(bus, { ...options, ...(this.#id !== undefined && { id: this.#id }), mac });
+    this.#id = attached.device.id;
+    this.#mac = attached.mac;
+    this.#backend = attached.backend;
+    return attached.device;
+  }
+
+  async close(): Promise<void> {
+    const { close, sink } = this.#options;
+    await (close === undefined ? sink.close() : close());
+  }
+}
+
+export const vifDevice = (options: VifDeviceOptions): VifDevice => new VifDevice(options);

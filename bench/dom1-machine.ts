@@ -1,13 +1,15 @@
-// Runs one guest until it ends: node dom1-machine.js <kernel> <initrd> <MiB> <command line>. The console goes to standard
+// Runs one guest until it ends: node dom1-machine.js <kernel> <initrd> <MiB> <command line> [devices]. The console goes to standard
 // output, each piece of it after @@R, the instructions run so far, and @.
 import { createDomain } from '../src/index.ts';
+import type { MachineDevices } from './machine.ts';
 
-const [kernel = '', initrd = '', mib = '', commandLine = ''] = process.argv.slice(2);
+const [kernel = '', initrd = '', mib = '', commandLine = '', devices = '{}'] = process.argv.slice(2);
 const domain = await createDomain({
   kernel,
   initrd,
   memory: Number(mib) * 2 ** 20,
   commandLine,
+  ...(JSON.parse(devices) as Partial<MachineDevices>),
 });
 domain.console.onOutput((bytes) => {
   process.stdout.write(`@@R${domain.retired}@`);

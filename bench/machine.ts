@@ -32,6 +32,41 @@ export interface MachineOptions {
   readonly commandLine?: string;
   /** Gives up after so many milliseconds. */
   readonly timeoutMs: number;
+  readonly disks?: readonly MachineDisk[];
+  /** A card in the monitor's network in user mode: a port of the host's loopback that leads to one of the guest's. */
+  readonly network?: { readonly hostPort: number; readonly guestPort: number };
+  /** Path of another build's dom1-machine.js. */
+  readonly build?: string | undefined;
+}
+
+export interface MachineDisk {
+  readonly path: string;
+  readonly format: 'raw' | 'qcow2';
+}
+
+/** What dom1-machine.js is told of devices, as JSON. */
+export interface MachineDevices {
+  readonly disks: readonly (MachineDisk & { readonly vdev: string })[];
+  readonly vifs: readonly { readonly forwards: readonly string[]; readonly allowHostLoopback: boolean }[];
+}
+
+/** Letters of disks: xvda and vda, xvdb and vdb. */
+const LETTERS = 'abcdefgh';
+
+function dom1Devices({ disks = [], network }: MachineOptions): MachineDevices {
+  const forwards = network === undefined ? [] : [`tcp:127.0.0.1:${network.hostPort}-:${network.guestPort}`];
+  return {
+    disks: disks.map((disk, i) => ({ ...disk, vdev: `xvd${LETTERS[i]}` })),
+    vifs: network === undefined ? [] : [{ forwards, allowHostLoopback: true }],
+  };
+}
+
+function qemuDevices({ disks = [], network }: MachineOptions): string[] {
+  const forward = network === undefined ? '' : `,hostfwd=tcp:127.0.0.1:${network.hostPort}-:${network.guestPort}`;
+  return [
+    ...disks.flatMap(({ path, format }) => ['-drive', `file=${path},if=virtio,format=${format},cache=writeback`]),
+    ...(network === undefined ? ['-nic', 'none'] : ['-nic', `user,model=virtio-net-pci${forward}`]),
+  ];
 }
 
 export class Machine implements Disposable {
@@ -46,15 +81,17 @@ export class Machine implements Disposable {
   #ended = false;
   #errors = '';
 
-  constructor(engine: Engine, { image, commandLine = '', timeoutMs }: MachineOptions) {
+  constructor(engine: Engine, options: MachineOptions) {
+    const { image, commandLine = '', timeoutMs } = options;
     this.engine = engine;
     const kernelLine = `console=${engine === 'dom1' ? 'hvc0' : 'ttyS0'} ${QUIET} ${commandLine}`.trim();
     const dom1 = [
-      new URL('./dom1-machine.js', import.meta.url).pathname,
+      options.build ?? new URL('./dom1-machine.js', import.meta.url).pathname,
       image.kernel,
       image.initrd,
       `${MEMORY_MIB}`,
       kernelLine,
+      JSON.stringify(dom1Devices(options)),
     ];
     const qemu = [
       '-accel',
@@ -71,6 +108,7 @@ export class Machine implements Disposable {
       image.initrd,
       '-append',
       kernelLine,
+      ...qemuDevices(options),
     ];
     this.#process =
       engine === 'dom1'

@@ -12,9 +12,9 @@ export const LAYERS = [
   ['xen'],
   ['backends'],
   ['machine'],
-  ['control', 'testing'],
+  ['control'],
   ['node'],
-  ['cli', 'web'],
+  ['cli', 'web', 'testing'],
 ];
 const HOSTS = { node: /^node:|^koffi$|^ws$/, dom: /^@xterm\/|^uplot$/ };
 const MAY_USE = { cli: 'node', kvm: 'node', host: 'node', node: 'node', web: 'dom' };

@@ -2,11 +2,16 @@
 // child process, and is on its own once the domain runs.
 import { ByteHistory } from '../control/console/byte-history.ts';
 import { ImageError } from '../image/image-error.ts';
+import type { Domain } from '../machine/domain.ts';
 import type { DomainEnd } from '../machine/domain-config.ts';
 import type { BackgroundMessage, BackgroundOrder } from '../node/background-protocol.ts';
+import { ConsoleLogs } from '../node/console-logs.ts';
+import { attachPty } from '../node/console-pty.ts';
 import { createDomain } from '../node/create-domain.ts';
 import { DomainKeeper } from '../node/domain-keeper.ts';
 import { claimDomain, type DomainClaim } from '../node/domain-registry.ts';
+import { Hotplug, settleSpec, withMemoryTarget } from '../node/hotplug.ts';
+import { Pty } from '../node/pty.ts';
 import { RotatingFile } from '../node/rotating-file.ts';
 import { specConfig } from '../node/spec-config.ts';
 import { EXIT_CODE } from './exit-codes.ts';
@@ -58,12 +63,21 @@ function note(notes: LineWriter, text: string): void {
 
 /** Runs the domain to its end. */
 async function keep(
-  { spec, trace, paused, consoleLog }: BackgroundOrder,
+  { spec, directory, trace, paused, pty: wantsPty, consoleLog }: BackgroundOrder,
   claim: DomainClaim,
   notes: LineWriter,
 ): Promise<DomainEnd> {
-  const config = specConfig(spec);
-  using consoleFile = new RotatingFile(consoleLog);
+  let domain: Domain | undefined;
+  const hotplug = new Hotplug(
+    settleSpec(spec),
+    () => {
+      if (domain === undefined) throw new InputError('the domain is being built; try again');
+      return domain.devices;
+    },
+    directory,
+  );
+  using consoleLogs = new ConsoleLogs(consoleLog);
+  using pty = wantsPty ? Pty.open() : undefined;
   const { id, name } = claim.record;
   note(notes, `dom1 ${version()} runs ${name} (id ${id}) in process ${process.pid}`);
   const hypervisorLog = new ByteHistory();
@@ -71,27 +85,33 @@ async function keep(
     claim,
     actions: spec.actions,
     version: version(),
-    host: { log: hypervisorLog, config: spec },
+    host: { log: hypervisorLog, config: () => hotplug.spec, devices: hotplug },
     paused,
     signal: abort.signal,
     log: (text) => note(notes, text),
-    onOutput: (bytes) => consoleFile.write(bytes),
+    onOutput: (bytes, number) => consoleLogs.write(bytes, number),
     async build(signal) {
+      // With what has come and gone since the last start.
+      const target = domain?.xenstore.read(`/local/domain/${id}/memory/target`);
+      const config = specConfig(withMemoryTarget(hotplug.spec, target), directory);
       try {
-        return await createDomain(
+        domain = await createDomain(
           {
             ...config,
             name: claim.record.name,
             id,
             trace,
-            onTrace: ({ atNs, name: point, text }) => notes.line(`[${(atNs / 1e9).toFixed(6).padStart(12)}] ${point} ${text}`),
-            onLog(bytes) {
-              hypervisorLog.append(bytes);
-              notes.bytes(bytes);
-            },
           },
           { signal, onProgress: (progress) => void (running || tell({ type: 'progress', progress })) },
         );
+        domain.on('trace', ({ atNs, name, text }) => notes.line(`[${(atNs / 1e9).toFixed(6).padStart(12)}] ${name} ${text}`));
+        domain.on('log', (bytes) => {
+          hypervisorLog.append(bytes);
+          notes.bytes(bytes);
+        });
+        domain.on('problem', (error) => note(notes, error.message));
+        if (pty !== undefined) attachPty(domain, pty);
+        return domain;
       } catch (error) {
         throw error instanceof ImageError ? new InputError(`${config.kernel}: ${error.message}`, { cause: error }) : error;
       }
@@ -99,8 +119,8 @@ async function keep(
   });
   const end = await keeper.run((target) => {
     running = true;
-    const domain = { id, name, uuid: target.uuid, domid: target.id, pid: process.pid };
-    void tell({ type: 'running', domain }).then(() => process.disconnect?.());
+    const made = { id, name, uuid: target.uuid, domid: target.id, pid: process.pid, ...(pty !== undefined && { tty: pty.path }) };
+    void tell({ type: 'running', domain: made }).then(() => process.disconnect?.());
   });
   note(notes, `the domain has ended: ${end.reason}`);
   return end;

@@ -2,6 +2,8 @@
 
 import type { CommandRow, OptionRow } from './command-row.ts';
 import { CONTROL_ROWS } from './control-rows.ts';
+import { DEVICE_ROWS } from './device-rows.ts';
+import { DISPLAY_ROWS } from './display-rows.ts';
 import { IMAGE_ROWS } from './image-rows.ts';
 import { STORE_ROWS } from './store-rows.ts';
 import { TOOLSTACK_ROWS } from './toolstack-rows.ts';
@@ -25,6 +27,8 @@ const NAME: OptionRow = {
   value: 'name',
   help: 'what other commands call the guest while it runs (default guest-<id>)',
 };
+
+const PTY: OptionRow = { name: 'pty', help: 'offer the console at a pseudo-terminal too, for minicom and its kin; needs koffi' };
 
 const TERMINAL_NOTE = 'On a terminal the keys go to the guest, and Ctrl-] ends it and leaves.';
 
@@ -61,6 +65,7 @@ export const COMMANDS: readonly CommandRow[] = [
         value: 'command',
         help: "run the command in the guest's shell, print its output, power off, exit with its status",
       },
+      PTY,
       TRACE,
     ],
     guestCommandLine: true,
@@ -71,6 +76,8 @@ export const COMMANDS: readonly CommandRow[] = [
   },
   ...TOOLSTACK_ROWS,
   ...CONTROL_ROWS,
+  ...DEVICE_ROWS,
+  ...DISPLAY_ROWS,
   ...STORE_ROWS,
   ...IMAGE_ROWS,
   {

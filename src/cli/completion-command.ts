@@ -5,7 +5,8 @@ import type { CommandRow, OptionRow } from './command-row.ts';
 import { COMMANDS } from './commands.ts';
 import { EXIT_CODE } from './exit-codes.ts';
 
-type Kind = 'domains' | 'files' | 'commands' | 'shells' | 'none';
+/** `domain-files`: a domain first, and files behind it. */
+type Kind = 'domains' | 'domain-files' | 'files' | 'commands' | 'shells' | 'none';
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
 
@@ -13,7 +14,7 @@ const SHELLS = ['bash', 'zsh', 'fish'] as const;
 function kindOf({ arguments: names, on }: CommandRow): Kind {
   if (on === 'image') return 'files';
   const first = names[0]?.replaceAll(/[[\].]/g, '');
-  if (first === 'domain') return 'domains';
+  if (first === 'domain') return names.some((name) => /^\[?(file|disk-spec)/.test(name)) ? 'domain-files' : 'domains';
   if (first === 'config' || first === 'kernel') return 'files';
   if (first === 'command') return 'commands';
   return first === 'shell' ? 'shells' : 'none';
@@ -73,6 +74,9 @@ ${ofCommands.join('\n')}
   fi
   case $kind in
     domains) COMPREPLY=($(compgen -W "$(${LIST_DOMAINS})" -- "$word")) ;;
+    domain-files)
+      if (( COMP_CWORD == 2 )); then COMPREPLY=($(compgen -W "$(${LIST_DOMAINS})" -- "$word"))
+      else COMPREPLY=($(compgen -f -- "$word")); fi ;;
     files) COMPREPLY=($(compgen -f -- "$word")) ;;
     commands) COMPREPLY=($(compgen -W '${firstWords.join(' ')}' -- "$word")) ;;
     shells) COMPREPLY=($(compgen -W '${SHELLS.join(' ')}' -- "$word")) ;;
@@ -90,6 +94,7 @@ const zshText = (text: string): string => text.replaceAll(/([[\]:\\])/g, '\\$1')
 function zsh(): string {
   const action: Record<Kind, string> = {
     domains: '_dom1_domains',
+    'domain-files': '_files',
     files: '_files',
     commands: `(${firstWords.join(' ')})`,
     shells: `(${SHELLS.join(' ')})`,
@@ -103,7 +108,9 @@ function zsh(): string {
     );
   };
   const ofCommands = COMMANDS.map((row) => {
-    const argument = kindOf(row) === 'none' ? [] : [quoted(`*:${kindOf(row)}:${action[kindOf(row)]}`)];
+    const kind = kindOf(row);
+    const first = kind === 'domain-files' ? [quoted('1:domains:_dom1_domains')] : [];
+    const argument = kind === 'none' ? [] : [...first, quoted(`*:${kind}:${action[kind]}`)];
     return `    '${row.name}') _arguments ${[...row.options.flatMap(option), ...argument].join(' ')} ;;`;
   });
   const described = firstWords.map((first) => {
@@ -169,8 +176,9 @@ function fish(): string {
       lines.push(`complete -c dom1 -n ${seen} -l ${long}${letter}${argument} -d ${quoted(help)}`);
     }
     const kind = kindOf(row);
-    if (kind === 'domains') lines.push(`complete -c dom1 -n ${seen} -a ${quoted(`(${LIST_DOMAINS})`)}`);
-    else if (kind === 'files') lines.push(`complete -c dom1 -n ${seen} -F`);
+    if (kind === 'domains' || kind === 'domain-files')
+      lines.push(`complete -c dom1 -n ${seen} -a ${quoted(`(${LIST_DOMAINS})`)}`);
+    if (kind === 'files' || kind === 'domain-files') lines.push(`complete -c dom1 -n ${seen} -F`);
     else if (kind === 'commands') lines.push(`complete -c dom1 -n ${seen} -a ${quoted(firstWords.join(' '))}`);
     else if (kind === 'shells') lines.push(`complete -c dom1 -n ${seen} -a ${quoted(SHELLS.join(' '))}`);
   }

@@ -13,6 +13,7 @@ export const CONTROL_ROWS: readonly CommandRow[] = [
     summary: 'list the domains that run, or some of them',
     options: [{ name: 'long', short: 'l', help: 'what each domain was made of, as JSON' }, JSON_OPTION],
     notes: [
+      '--json prints a list of {"id", "name", "pid", "started", "state", "domid", "uuid", "vcpus", "memory"}, memory in bytes; of a domain that does not answer state is "no answer" and the rest is not there.',
       'A domain is called by its name or its id. Domains are found in $XDG_RUNTIME_DIR/dom1, or else in dom1-<uid> in the directory for temporary files; only their own user sees them.',
     ],
   },
@@ -65,7 +66,10 @@ export const CONTROL_ROWS: readonly CommandRow[] = [
     arguments: ['domain'],
     summary: 'list the event channels that are not closed',
     options: [JSON_OPTION],
-    notes: ['Under target stands the port at the other end, or the number of the VIRQ or PIRQ.'],
+    notes: [
+      'Under target stands the port at the other end, or the number of the VIRQ or PIRQ.',
+      '--json prints a list of {"port", "vcpu", "type", "remote-domain", "target", "pending", "masked", "priority"}; priority is of FIFO event channels only.',
+    ],
   },
   {
     ...ROW,
@@ -74,13 +78,23 @@ export const CONTROL_ROWS: readonly CommandRow[] = [
     summary: 'make an event channel pending',
     notes: ['It is delivered as usual: a masked port stays pending.'],
   },
-  { ...ROW, name: 'grant-list', arguments: ['domain'], summary: 'list the grants that are in use', options: [JSON_OPTION] },
+  {
+    ...ROW,
+    name: 'grant-list',
+    arguments: ['domain'],
+    summary: 'list the grants that are in use',
+    options: [JSON_OPTION],
+    notes: ['--json prints a list of {"ref", "type", "domid", "frame", "readonly", "reading", "writing", "readers", "writers"}.'],
+  },
   {
     ...ROW,
     name: 'registers',
     arguments: ['domain', '[vcpu]'],
     summary: 'show the registers of a virtual CPU',
     options: [JSON_OPTION],
+    notes: [
+      '--json prints {"vcpu", "registers", "segments", "control"}: registers by their names, as strings such as "0x1f"; a segment is {"selector", "base", "limit", "attributes"}.',
+    ],
   },
   {
     ...ROW,
@@ -88,7 +102,7 @@ export const CONTROL_ROWS: readonly CommandRow[] = [
     arguments: ['domain', '[path]'],
     summary: 'show the state of a domain as a tree, or one part of it',
     options: [JSON_OPTION],
-    notes: ['A path is such as /xen/evtchn. In JSON 64-bit values are strings such as "0x1f".'],
+    notes: ['A path is such as /xen/evtchn. --json prints the same tree; 64-bit values are strings such as "0x1f".'],
   },
   {
     ...ROW,

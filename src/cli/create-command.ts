@@ -2,13 +2,15 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { XlConfigErrors } from '../control/xl-config/config-error.ts';
 import type { DomainSpec } from '../control/xl-config/domain-spec.ts';
 import { type ConfiguredDomain, readDomainSpec } from '../control/xl-config/read-domain-spec.ts';
 import { nodeErrorCode } from '../node/control-error.ts';
 import { checkDomainName } from '../node/domain-registry.ts';
+import { displayWarnings } from '../node/open-display.ts';
 import { defaultRuntimeDirectory, openRuntimeDirectory } from '../node/runtime-directory.ts';
 import { spawnBackground } from '../node/spawn-background.ts';
-import { specConfig, unconnectedDevices } from '../node/spec-config.ts';
+import { absoluteVif, specConfig } from '../node/spec-config.ts';
 import { type Invocation, optionValue } from './arguments.ts';
 import { type CommandIo, printJson } from './command-io.ts';
 import { attachConsole } from './console-command.ts';
@@ -23,7 +25,7 @@ export async function createCommand(invocation: Invocation, io: CommandIo): Prom
   const { options, positionals } = invocation;
   const [file = '', ...overrides] = positionals;
   const { spec: written, warnings } = await readConfig(file, overrides);
-  const notes = [...warnings.map(({ message }) => message), ...unconnectedDevices(written)];
+  const notes = [...warnings.map(({ message }) => message), ...displayWarnings(written.vfbs, written.vkbs)];
   for (const note of notes) process.stderr.write(`dom1: ${note}\n`);
   const spec = withAbsolutePaths(written);
   checkDomainName(spec.name);
@@ -44,12 +46,14 @@ export async function createCommand(invocation: Invocation, io: CommandIo): Prom
       directory,
       log,
       consoleLog: consoleLog === undefined ? join(directory, 'log', `${spec.name}.console.log`) : resolve(consoleLog),
+      pty: options.has('pty'),
       paused: options.has('paused'),
       trace: options.get('trace') ?? [],
     },
     { program: fileURLToPath(PROGRAM), signal: signals.signal, onProgress: (step) => progress.build(step) },
   ).finally(() => progress.clear());
   signals[Symbol.dispose]();
+  if (domain.tty !== undefined) process.stderr.write(`dom1: the console of ${domain.name} is at ${domain.tty} too\n`);
   if (options.has('json')) printJson(io, { ...domain, log });
   if (options.has('console')) await attachConsole(String(domain.id), io, { history: true });
   return EXIT_CODE.ok;
@@ -65,7 +69,12 @@ async function readConfig(file: string, overrides: readonly string[]): Promise<C
       code === 'ENOENT' ? 'there is no such configuration' : `the configuration cannot be read (${code ?? String(cause)})`;
     throw new InputError(`${file}: ${reason}; check the path`, { cause });
   }
-  return readDomainSpec(text, file, overrides);
+  try {
+    return readDomainSpec(text, file, overrides);
+  } catch (error) {
+    if (error instanceof XlConfigErrors) for (const { message } of error.warnings) process.stderr.write(`dom1: ${message}\n`);
+    throw error;
+  }
 }
 
 /** The background process has another working directory. */
@@ -77,7 +86,11 @@ function withAbsolutePaths(spec: DomainSpec): DomainSpec {
     ...(kernel !== undefined && { kernel: absolute(kernel) }),
     ...(ramdisk !== undefined && { ramdisk: absolute(ramdisk) }),
     disks: spec.disks.map((disk) => ({ ...disk, ...(disk.target !== undefined && { target: absolute(disk.target) }) })),
-    vifs: spec.vifs.map((vif) => ({ ...vif, ...(vif.pcap !== undefined && { pcap: absolute(vif.pcap) }) })),
+    vifs: spec.vifs.map((vif) => absoluteVif(vif, absolute)),
+    channels: spec.channels.map((channel) => ({
+      ...channel,
+      ...(channel.path !== undefined && { path: absolute(channel.path) }),
+    })),
     p9: spec.p9.map((share) => ({ ...share, path: absolute(share.path) })),
   };
 }

@@ -1,5 +1,5 @@
 // Errors as a person sees them: one line and an exit code.
-import { XlConfigError } from '../control/xl-config/config-error.ts';
+import { XlConfigError, XlConfigErrors } from '../control/xl-config/config-error.ts';
 import { ImageError } from '../image/image-error.ts';
 import { BlockStoreError } from '../io/block-store-error.ts';
 import { MachineError } from '../machine/pvh/machine-error.ts';
@@ -7,10 +7,14 @@ import { TracepointError } from '../machine/tracepoints.ts';
 import { NetworkOptionError } from '../net/user/network-plan.ts';
 import { ControlCommandError } from '../node/control-client.ts';
 import { ControlConnectionError } from '../node/control-error.ts';
+import { DomainConfigError } from '../node/domain-config-error.ts';
 import { GuestFileError } from '../node/guest-file.ts';
 import { GuestPartsError } from '../node/guest-parts-error.ts';
+import { ChannelError } from '../node/open-channel.ts';
+import { PtyError } from '../node/pty.ts';
 import { BackgroundFailure } from '../node/spawn-background.ts';
 import { UnsupportedDomainError } from '../node/spec-config.ts';
+import { VifError } from '../node/vif-error.ts';
 import { UsageError } from './arguments.ts';
 import { EXIT_CODE } from './exit-codes.ts';
 import { OutputClosed, SignalReceived } from './signals.ts';
@@ -27,6 +31,8 @@ export function describeFailure(error: unknown): { readonly line: string; readon
   // It has been described where it happened.
   if (error instanceof BackgroundFailure)
     return { line: error.message.startsWith('dom1: ') ? error.message : `dom1: ${error.message}\n`, code: error.code };
+  if (error instanceof XlConfigErrors)
+    return { line: error.all.map((one) => `dom1: ${oneLine(one.message)}\n`).join(''), code: EXIT_CODE.input };
   const message = oneLine(error instanceof Error ? error.message : String(error));
   if (error instanceof ControlCommandError) return { line: `dom1: ${message}\n`, code: EXIT_CODE.refused };
   const wrongUsage =
@@ -37,6 +43,7 @@ export function describeFailure(error: unknown): { readonly line: string; readon
   if (wrongUsage) return { line: `dom1: ${message}\n`, code: EXIT_CODE.usage };
   const wrongInput = [
     InputError,
+    DomainConfigError,
     GuestFileError,
     ImageError,
     BlockStoreError,
@@ -46,6 +53,9 @@ export function describeFailure(error: unknown): { readonly line: string; readon
     XlConfigError,
     UnsupportedDomainError,
     NetworkOptionError,
+    VifError,
+    ChannelError,
+    PtyError,
   ].some((kind) => error instanceof kind);
   if (wrongInput) return { line: `dom1: ${message}\n`, code: EXIT_CODE.input };
   return {

@@ -1,5 +1,6 @@
 // Makes the guest of `run` and `demo` a domain that other commands can find, for as long as it runs.
 import type { ByteHistory } from '../control/console/byte-history.ts';
+import type { DevicePort } from '../control/device-port.ts';
 import type { MonitorTarget } from '../control/monitor-target.ts';
 import { ControlConnectionError } from '../node/control-error.ts';
 import { claimDomain, type DomainClaim } from '../node/domain-registry.ts';
@@ -35,10 +36,10 @@ export class GuestControl implements AsyncDisposable {
     return this.#claim === undefined ? {} : { id: this.#claim.record.id, name: this.#claim.record.name };
   }
 
-  /** Lets others connect to the domain. `log`: the hypervisor's. */
-  async serve(target: MonitorTarget, log: ByteHistory): Promise<void> {
+  /** Lets others connect to the domain. `log`: the hypervisor's; `devices`: what attaches and detaches them. */
+  async serve(target: MonitorTarget, log: ByteHistory, devices: DevicePort): Promise<void> {
     if (this.#claim === undefined) return;
-    this.#served = await serveControl(target, { claim: this.#claim, version: version(), host: { log } });
+    this.#served = await serveControl(target, { claim: this.#claim, version: version(), host: { log, devices } });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

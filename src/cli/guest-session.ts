@@ -4,7 +4,10 @@ import { ByteHistory } from '../control/console/byte-history.ts';
 import { ImageError } from '../image/image-error.ts';
 import type { Domain } from '../machine/domain.ts';
 import type { DomainEnd } from '../machine/domain-config.ts';
+import { attachPty } from '../node/console-pty.ts';
 import { type CreateDomainConfig, createDomain } from '../node/create-domain.ts';
+import { Hotplug } from '../node/hotplug.ts';
+import { Pty } from '../node/pty.ts';
 import { type Invocation, optionValue, UsageError } from './arguments.ts';
 import { InputError } from './failure.ts';
 import { GuestControl } from './guest-control.ts';
@@ -43,12 +46,8 @@ export async function runSession(options: SessionOptions): Promise<number> {
     ...(memory !== undefined && { memory }),
     ...control.identity,
     trace: invocation.options.get('trace') ?? [],
-    onTrace: ({ atNs, name, text }) => notes.line(`[${(atNs / 1e9).toFixed(6).padStart(12)}] ${name} ${text}`),
-    onLog: (bytes) => {
-      log.append(bytes);
-      notes.bytes(bytes);
-    },
   };
+  using pty = invocation.options.has('pty') ? Pty.open() : undefined;
   let domain: Domain;
   try {
     domain = await createDomain(config, { signal, onProgress: (step) => progress.build(step) });
@@ -58,10 +57,19 @@ export async function runSession(options: SessionOptions): Promise<number> {
     progress.clear();
   }
   let outcome: Outcome;
-  using _ = domain.onStateChange((state) => {
+  domain.on('trace', ({ atNs, name, text }) => notes.line(`[${(atNs / 1e9).toFixed(6).padStart(12)}] ${name} ${text}`));
+  domain.on('log', (bytes) => {
+    log.append(bytes);
+    notes.bytes(bytes);
+  });
+  domain.on('state', ({ state }) => {
     if (state === 'suspended') notes.line(`dom1: the guest suspended itself; let it go on with: dom1 resume ${domain.name}`);
   });
-  await control.serve(domain, log);
+  if (pty !== undefined) {
+    attachPty(domain, pty);
+    notes.line(`dom1: the console is at ${pty.path} too`);
+  }
+  await control.serve(domain, log, new Hotplug({ disks: [], vifs: [] }, () => domain.devices));
   domain.run();
   const serving = options.serve(domain);
   try {

@@ -94,7 +94,8 @@ function columns(rows: readonly (readonly [string, string])[]): string[] {
   );
 }
 
-function wrap(text: string, width: number): string[] {
+/** Lines of at most so many characters, unless a word is longer. */
+export function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = '';
   for (const word of text.split(' ')) {

@@ -146,7 +146,8 @@ const resize: ImageImplementation = async (invocation, { io }) => {
     ...(format !== undefined && { format }),
     shrink: invocation.options.has('shrink'),
   });
-  io.out(`${path} has ${formatDiskSize(bytes)} (${bytes} bytes) now\n`);
+  if (invocation.options.has('json')) printJson(io, { path, bytes });
+  else io.out(`${path} has ${formatDiskSize(bytes)} (${bytes} bytes) now\n`);
   return EXIT_CODE.ok;
 };
 

@@ -35,7 +35,10 @@ export const IMAGE_ROWS: readonly CommandRow[] = [
     arguments: ['path'],
     summary: 'show what a disk image is, with its snapshots',
     options: [JSON_OPTION],
-    notes: ['The path may be an http: or https: address. The image may be in use.'],
+    notes: [
+      'The path may be an http: or https: address. The image may be in use.',
+      '--json prints {"path", "format", "virtualSize", "actualSize", "qcow2": {"version", "clusterSize", "refcountBits", "lazyRefcounts", "compression", "dirty", "corrupt", "backingFile", "backingFormat", "snapshots": [{"id", "name", "seconds", "size"}]}}, sizes in bytes.',
+    ],
   },
   {
     ...ROW,
@@ -45,6 +48,7 @@ export const IMAGE_ROWS: readonly CommandRow[] = [
     options: [{ name: 'repair', short: 'r', help: 'repair what is found' }, JSON_OPTION],
     notes: [
       'Leaked clusters only take room. Errors can lose data: repair the image before it is written to.',
+      '--json prints {"path", "repaired", "errors", "leaks", "errorsLeft", "problems"}.',
       'Exits with 0 if the image is sound (or is so after the repair), with 2 if there are errors, with 3 if there are only leaks.',
     ],
   },
@@ -77,7 +81,8 @@ export const IMAGE_ROWS: readonly CommandRow[] = [
     options: [
       { name: 'format', short: 'f', value: 'format', help: 'qcow2 or raw (default: what it looks like)' },
       { name: 'shrink', help: 'allow it to become smaller: what lies behind the new end is lost' },
+      JSON_OPTION,
     ],
-    notes: [SIZES, 'With a plus sign, as in +10G, it becomes so much larger.'],
+    notes: [SIZES, 'With a plus sign, as in +10G, it becomes so much larger. --json prints {"path", "bytes"}.'],
   },
 ];

@@ -1,7 +1,7 @@
 // `dom1 run`: any kernel with a PVH entry.
 
+import { ConsoleError } from '../machine/console-error.ts';
 import type { Domain } from '../machine/domain.ts';
-import { ConsoleError } from '../machine/guest-console.ts';
 import { type Invocation, optionValue } from './arguments.ts';
 import type { Outcome } from './guest-report.ts';
 import { runSession } from './guest-session.ts';

@@ -48,12 +48,17 @@ async function attempt<T>(failure: string, work: Promise<unknown>): Promise<T> {
 const bytesOf = (value: StoreValueJson): Uint8Array => storeValueBytes(value);
 
 const read = onStore(async ({ client, io, words, has }) => {
+  const json: object[] = [];
   for (const path of words) {
-    const bytes = bytesOf(await attempt('could not read', client.execute('xenstore-read', { path })));
+    const value = await attempt<StoreValueJson>('could not read', client.execute('xenstore-read', { path }));
+    json.push({ path, ...value });
+    if (has('json')) continue;
+    const bytes = bytesOf(value);
     if (has('prefix')) io.out(`${path}: `);
     if (has('raw')) io.out(bytes);
     else io.out(`${quoteValue(bytes)}\n`);
   }
+  if (has('json')) printJson(io, json);
 });
 
 const write: ControlImplementation = (invocation, io) => {
@@ -129,7 +134,8 @@ const watch: ControlImplementation = (invocation, io) => {
     const enough = new Promise<'enough'>((resolve) => {
       client.onEvent(({ event, data }) => {
         if (event !== 'XENSTORE_WATCH' || seen >= limit) return;
-        io.out(`${data['path'] as string}\n`);
+        const path = data['path'] as string;
+        io.out(`${invocation.options.has('json') ? JSON.stringify({ path }) : path}\n`);
         if (++seen >= limit) resolve('enough');
       });
     });

@@ -5,6 +5,7 @@ import { JSON_OPTION } from './control-rows.ts';
 const ROW = { options: [], guestCommandLine: false, on: 'store' } as const;
 const PATHS = "A path that does not begin with a slash is relative to the guest's own directory, /local/domain/<domid>.";
 const ESCAPES = 'Bytes that are not printable are written \\t, \\n, \\r, \\xHH or in octal, and a backslash \\\\.';
+const HEX = '; a value that is no text is "hex" instead.';
 const RAW = { name: 'raw', short: 'R', help: 'take bytes as they are, without escapes' };
 
 export const STORE_ROWS: readonly CommandRow[] = [
@@ -18,15 +19,20 @@ export const STORE_ROWS: readonly CommandRow[] = [
       { name: 'permissions', short: 'p', help: 'show permissions too' },
       JSON_OPTION,
     ],
-    notes: [PATHS, 'Without -f a value is cut where the line would be wider than the terminal, or than 80 columns.', ESCAPES],
+    notes: [
+      PATHS,
+      'Without -f a value is cut where the line would be wider than the terminal, or than 80 columns.',
+      ESCAPES,
+      `--json prints a list of {"path", "value", "permissions"}${HEX}`,
+    ],
   },
   {
     ...ROW,
     name: 'xenstore-read',
     arguments: ['domain', 'path...'],
     summary: 'print the values of nodes',
-    options: [{ name: 'prefix', short: 'p', help: 'the path before each value' }, RAW],
-    notes: [PATHS, ESCAPES],
+    options: [{ name: 'prefix', short: 'p', help: 'the path before each value' }, RAW, JSON_OPTION],
+    notes: [PATHS, ESCAPES, `--json prints a list of {"path", "value"}${HEX}`],
   },
   {
     ...ROW,
@@ -42,7 +48,7 @@ export const STORE_ROWS: readonly CommandRow[] = [
     arguments: ['domain', 'path...'],
     summary: 'list the children of nodes',
     options: [{ name: 'prefix', short: 'p', help: 'the path before each name' }, JSON_OPTION],
-    notes: [PATHS],
+    notes: [PATHS, '--json prints a list of names.'],
   },
   {
     ...ROW,
@@ -64,8 +70,11 @@ export const STORE_ROWS: readonly CommandRow[] = [
     name: 'xenstore-watch',
     arguments: ['domain', 'path...'],
     summary: 'print the path of each node that changes at or below these',
-    options: [{ name: 'number', short: 'n', value: 'count', help: 'end after so many events' }],
-    notes: [PATHS, 'Each watch tells once at once, as every XenStore watch does.'],
+    options: [
+      { name: 'number', short: 'n', value: 'count', help: 'end after so many events' },
+      { name: 'json', help: 'print a line of JSON for each' },
+    ],
+    notes: [PATHS, 'Each watch tells once at once, as every XenStore watch does. --json prints {"path"}.'],
   },
   {
     ...ROW,

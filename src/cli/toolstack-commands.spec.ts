@@ -1,10 +1,11 @@
 // The toolstack's commands, against a domain that is not there behind a real socket.
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ByteHistory } from '../control/console/byte-history.ts';
-import { FakeTarget } from '../control/fixtures/fake-target.ts';
+import { FakeConsole, FakeTarget } from '../control/fixtures/fake-target.ts';
 import { type ServedControl, serveControl } from '../node/serve-control.ts';
 import { COMMANDS } from './commands.ts';
 import { domainFlags } from './domain-flags.ts';
@@ -24,7 +25,11 @@ beforeEach(async () => {
   directory = join(parent, 'dom1');
   web = new FakeTarget({ name: 'web' });
   log = new ByteHistory();
-  served = await serveControl(web, { directory, version: '0.1.0', host: { log, config: { name: 'web', memoryMiB: 256 } } });
+  served = await serveControl(web, {
+    directory,
+    version: '0.1.0',
+    host: { log, config: () => ({ name: 'web', memoryMiB: 256 }) },
+  });
 });
 afterEach(async () => {
   await served[Symbol.asyncDispose]();
@@ -64,6 +69,36 @@ describe('console', () => {
     }, 200);
     expect(await dom1('console web --no-history')).toEqual(done('after'));
   });
+
+  it('attaches a further one by its number, and lists them', async () => {
+    const second = new FakeConsole();
+    web.further.set(2, { console: second, channel: 'org.x.agent', tty: '/dev/pts/3' });
+    expect(await dom1('console web -l')).toEqual(
+      done(`Number  Type  Clients  Printed  TTY         Channel
+     0  pv          0        0  -           -
+     2  pv          0        0  /dev/pts/3  org.x.agent
+`),
+    );
+    second.print('hvc2: ');
+    const run = await dom1('console web -t pv -n 2', {
+      input: 'ls\n',
+      onOut: (text) => {
+        web.console.print('not this');
+        if (text.startsWith('hvc2')) setTimeout(() => web.end('shutdown', { reason: 'poweroff', retired: 1 }), 200);
+      },
+    });
+    expect(run).toEqual(done('hvc2: '));
+    expect([second.typed, web.console.typed]).toEqual(['ls\n', '']);
+  });
+
+  it('names a console that is not there', async () => {
+    expect(await dom1('console web -n 3')).toMatchObject({ stderr: 'dom1: the domain has no console 3\n' });
+    expect(await dom1('console web -n x')).toMatchObject({
+      code: 64,
+      stderr: expect.stringContaining("'x' is no number of a console"),
+    });
+    expect(await dom1('console web -t serial')).toMatchObject({ code: 64, stderr: expect.stringContaining('use pv') });
+  });
 });
 
 describe('verbs', () => {
@@ -95,6 +130,16 @@ describe('verbs', () => {
     expect(await dom1('mem-set web much')).toMatchObject({ code: 64 });
   });
 
+  it('mem-max limits it, between the target and what the domain was created with', async () => {
+    web.xenstore.write('/local/domain/1/memory/target', '131072');
+    expect(await dom1('mem-max web 192')).toEqual(done());
+    expect(web.maxMemory).toBe(192 * 2 ** 20);
+    const less = expect.stringContaining('less than the target of the balloon (131072 KiB); lower that first');
+    expect(await dom1('mem-max web 64')).toMatchObject({ code: 1, stderr: less });
+    const more = expect.stringContaining('more than there is; give it more maxmem');
+    expect(await dom1('mem-max web 2g')).toMatchObject({ code: 1, stderr: more });
+  });
+
   it('rename, domid, domname', async () => {
     expect(await dom1('rename web www')).toEqual(done());
     expect(await dom1('domid www')).toEqual(done('1\n'));
@@ -122,8 +167,8 @@ describe('verbs', () => {
     );
     expect((await dom1('uptime web')).stdout).toMatch(/^Name +ID +Uptime\nweb +1 +0:00:0\d\n$/);
     const { stdout } = await dom1('top -b -i 2 -d 1');
-    expect(stdout.match(/^NAME +ID +STATE/gm)).toHaveLength(2);
-    expect(stdout).toMatch(/^web +1 +r----- +0 +- +- +262144 /m);
+    expect(stdout.match(/^ +NAME +STATE +CPU\(sec\)/gm)).toHaveLength(2);
+    expect(stdout).toMatch(/^ {7}web -----r {10}0 {4}0\.0 {5}262144 /m);
     const lines = (await dom1('top --json -i 1')).stdout.trimEnd().split('\n');
     expect(lines.map((line) => JSON.parse(line) as object)).toMatchObject([[{ id: 1, name: 'web', cpuPercent: null }]]);
   });
@@ -165,6 +210,19 @@ describe('create', () => {
     expect(run.stderr).toContain(line);
   });
 
+  it('tells of every mistake at once, and of unknown keys too', async () => {
+    const stderr = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    const run = await dom1(`create ${config('name="a"\nmemroy=5\nvcpus=0\ndisk = [ "x" ]')} memory=much`);
+    expect(stderr.mock.calls.flat()).toEqual([
+      expect.stringMatching(/a\.cfg:2:1: there is no key memroy.*did you mean memory\?\n$/),
+    ]);
+    stderr.mockRestore();
+    expect(run).toMatchObject({ code: 65, stdout: '' });
+    expect(
+      run.stderr.split('\n').map((line) => /^dom1: \S*a\.cfg:\d+:\d+|^dom1: command line, setting 1:1:8|^$/.exec(line)?.[0]),
+    ).toEqual([`dom1: ${parent}/a.cfg:3:7`, `dom1: ${parent}/a.cfg:4:11`, 'dom1: command line, setting 1:1:8', '']);
+  });
+
   it('names a configuration that is not there', async () => {
     expect(await dom1('create /nowhere.cfg')).toEqual({
       code: 65,
@@ -181,6 +239,19 @@ describe('completion and manual page', () => {
       for (const word of name.split(' ')) expect(stdout).toContain(word);
       for (const option of options) expect(stdout).toContain(shell === 'fish' ? ` -l ${option.name}` : `--${option.name}`);
     }
+  });
+
+  it.skipIf(spawnSync('bash', ['-c', 'true']).status !== 0)('bash completes domains, and files behind them', async () => {
+    const { stdout } = await dom1('completion bash');
+    const complete = (...words: readonly string[]): string => {
+      const script = `${stdout}\ndom1() { printf 'Name ID\\nweb 1\\n'; }\nCOMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _dom1; echo "\${COMPREPLY[@]}"`;
+      return spawnSync('bash', ['-c', script, 'bash', 'dom1', ...words], { cwd: parent, encoding: 'utf8' }).stdout.trim();
+    };
+    writeFileSync(join(parent, 'data.img'), '');
+    expect(complete('block-att')).toBe('block-attach');
+    expect(complete('block-attach', 'w')).toBe('web');
+    expect(complete('block-attach', 'web', 'dat')).toBe('data.img');
+    expect(complete('block-detach', 'web', '--fo')).toBe('--force');
   });
 
   it('no other shell has one', async () => {

@@ -5,6 +5,8 @@ import { type Invocation, UsageError } from './arguments.ts';
 import { type CommandIo, printJson } from './command-io.ts';
 import { completionCommand } from './completion-command.ts';
 import { consoleCommand } from './console-command.ts';
+import { DEVICE_IMPLEMENTATIONS } from './device-commands.ts';
+import { DISPLAY_IMPLEMENTATIONS } from './display-commands.ts';
 import { askDomain, namedRecords } from './domain-records.ts';
 import { durationText } from './duration.ts';
 import { EXIT_CODE } from './exit-codes.ts';
@@ -17,7 +19,9 @@ type Implementation = (invocation: Invocation, io: CommandIo) => Promise<number>
 const dmesg: Implementation = async ({ positionals, options }, io) => {
   using client = await openDomain(positionals[0] as string, io);
   const { data } = (await client.execute('query-log', { clear: options.has('clear') })) as { readonly data: string };
-  io.out(Buffer.from(data, 'base64'));
+  const bytes = Buffer.from(data, 'base64');
+  if (options.has('json')) printJson(io, { log: bytes.toString('utf8') });
+  else io.out(bytes);
   return EXIT_CODE.ok;
 };
 
@@ -28,12 +32,14 @@ const sysrq: Implementation = async ({ positionals: [name = '', key = ''] }, io)
   return EXIT_CODE.ok;
 };
 
-const memSet: Implementation = async ({ positionals: [name = '', size = ''] }, io) => {
-  const kib = memoryKib(size);
-  using client = await openDomain(name, io);
-  await client.execute('xen-memory-target', { kib });
-  return EXIT_CODE.ok;
-};
+const memory =
+  (command: 'xen-memory-target' | 'xen-memory-max'): Implementation =>
+  async ({ positionals: [name = '', size = ''] }, io) => {
+    const kib = memoryKib(size);
+    using client = await openDomain(name, io);
+    await client.execute(command, { kib });
+    return EXIT_CODE.ok;
+  };
 
 const rename: Implementation = async ({ positionals: [name = '', next = ''] }, io) => {
   using client = await openDomain(name, io);
@@ -108,10 +114,14 @@ export const TOOLSTACK_IMPLEMENTATIONS: Readonly<Record<string, Implementation>>
   create: async (invocation, io) => (await import('./create-command.ts')).createCommand(invocation, io),
   top: async (invocation, io) => (await import('./top-command.ts')).topCommand(invocation, io),
   info: async (invocation, io) => (await import('./info-command.ts')).infoCommand(invocation, io),
+  explain: async (invocation, io) => (await import('./explain-command.ts')).explainCommand(invocation, io),
   console: consoleCommand,
+  ...DEVICE_IMPLEMENTATIONS,
+  ...DISPLAY_IMPLEMENTATIONS,
   dmesg,
   sysrq,
-  'mem-set': memSet,
+  'mem-set': memory('xen-memory-target'),
+  'mem-max': memory('xen-memory-max'),
   rename,
   domid: identity('id'),
   domname: identity('name'),

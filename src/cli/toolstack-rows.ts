@@ -16,6 +16,7 @@ export const TOOLSTACK_ROWS: readonly CommandRow[] = [
       { name: 'paused', short: 'p', help: 'leave it paused: dom1 unpause starts it' },
       { name: 'dryrun', short: 'n', help: 'print what the configuration says, as JSON, and make nothing' },
       { name: 'console-log', value: 'file', help: 'write what the guest prints there' },
+      { name: 'pty', help: 'offer the console at a pseudo-terminal too, for minicom and its kin; needs koffi' },
       {
         name: 'trace',
         value: 'glob',
@@ -26,7 +27,8 @@ export const TOOLSTACK_ROWS: readonly CommandRow[] = [
     ],
     notes: [
       'The configuration is what xl.cfg(5) describes. Words after it are settings too, over what the file says: memory=512. Keys that are unknown or not supported yet are named on stderr.',
-      "It returns when the domain runs. on_poweroff, on_reboot, on_crash and on_watchdog are done by the domain's process, which lasts as long as the domain. Its log and the console's are in the directory log of the runtime directory, as NAME.log and NAME.console.log.",
+      "It returns when the domain runs. on_poweroff, on_reboot, on_crash and on_watchdog are done by the domain's process, which lasts as long as the domain. Its log and the console's are in the directory log of the runtime directory, as NAME.log and NAME.console.log; those of further consoles as NAME.console-1.log and so on.",
+      '--json prints {"id", "name", "uuid", "domid", "pid", "log"}; with --dryrun there is the configuration instead.',
     ],
   },
   {
@@ -35,12 +37,16 @@ export const TOOLSTACK_ROWS: readonly CommandRow[] = [
     arguments: ['domain'],
     summary: "attach to a guest's console; Ctrl-] leaves it",
     options: [
+      { name: 'num', short: 'n', value: 'number', help: 'which console: 0, the default, is the primary one (hvc0 in Linux)' },
+      { name: 'type', short: 't', value: 'type', help: 'pv, the only type there is' },
+      { name: 'list', short: 'l', help: 'list the consoles' },
       { name: 'no-history', help: 'only what the guest prints from now on' },
       { name: 'history', help: 'print the last 64 KiB that the guest has printed, and leave' },
       { name: 'exclusive', short: 'x', help: 'nobody else may type meanwhile' },
     ],
     notes: [
       'It begins with the last 64 KiB that the guest has printed, and ends when the domain ends. Any number of terminals may be attached. Without a terminal, stdin is typed into the guest, and its end is only the end of typing.',
+      "Xen's consoles have no size, so the guest is not told that of the terminal, nor when it changes: `stty rows 50 cols 132` in the guest sets it, and `resize`, where there is one, finds it out.",
     ],
   },
   {
@@ -48,7 +54,8 @@ export const TOOLSTACK_ROWS: readonly CommandRow[] = [
     name: 'dmesg',
     arguments: ['domain'],
     summary: "print the last 64 KiB of a domain's hypervisor log",
-    options: [{ name: 'clear', short: 'c', help: 'and forget it' }],
+    options: [{ name: 'clear', short: 'c', help: 'and forget it' }, JSON_OPTION],
+    notes: ['--json prints {"log"}: the text.'],
   },
   {
     ...ON_DOMAIN,
@@ -68,6 +75,15 @@ export const TOOLSTACK_ROWS: readonly CommandRow[] = [
       'A size may have k, m or g behind it. A guest takes its time, and one without a balloon driver does nothing. The limit is maxmem of the configuration.',
     ],
   },
+  {
+    ...ON_DOMAIN,
+    name: 'mem-max',
+    arguments: ['domain', 'size'],
+    summary: "limit what a guest's balloon may reach, in MiB",
+    notes: [
+      'A size may have k, m or g behind it: no less than the target (mem-set), no more than maxmem of the configuration. What the guest has it keeps.',
+    ],
+  },
   { ...ON_DOMAIN, name: 'rename', arguments: ['domain', 'name'], summary: 'give a domain another name' },
   {
     ...ON_DOMAIN,
@@ -75,6 +91,7 @@ export const TOOLSTACK_ROWS: readonly CommandRow[] = [
     arguments: ['domain'],
     summary: 'print the id of a domain',
     options: [JSON_OPTION],
+    notes: ['--json prints {"id", "name"}.'],
   },
   {
     ...ON_DOMAIN,
@@ -82,6 +99,7 @@ export const TOOLSTACK_ROWS: readonly CommandRow[] = [
     arguments: ['domain'],
     summary: 'print the name of a domain',
     options: [JSON_OPTION],
+    notes: ['--json prints {"id", "name"}.'],
   },
   {
     ...ON_DOMAIN,
@@ -89,7 +107,10 @@ export const TOOLSTACK_ROWS: readonly CommandRow[] = [
     arguments: ['[domain...]'],
     summary: 'list the virtual CPUs of domains',
     options: [JSON_OPTION],
-    notes: ['A virtual CPU runs (r--), waits for an event (-b-), or is offline or held (--p).'],
+    notes: [
+      'A virtual CPU runs (r--), waits for an event (-b-), or is offline or held (--p).',
+      '--json prints a list of {"name", "id", "vcpu", "state", "time"}, time in seconds.',
+    ],
   },
   {
     ...ON_DOMAIN,
@@ -97,6 +118,7 @@ export const TOOLSTACK_ROWS: readonly CommandRow[] = [
     arguments: ['[domain...]'],
     summary: 'print how long domains have been running',
     options: [JSON_OPTION],
+    notes: ['--json prints a list of {"name", "id", "seconds"}.'],
   },
   {
     ...ON_HOST,
@@ -106,14 +128,38 @@ export const TOOLSTACK_ROWS: readonly CommandRow[] = [
     options: [
       { name: 'delay', short: 'd', value: 'seconds', help: 'time between two looks (default 3)' },
       { name: 'iterations', short: 'i', value: 'count', help: 'end after so many looks' },
-      { name: 'batch', short: 'b', help: 'print one table after the other, without clearing the screen' },
+      { name: 'batch', short: 'b', help: 'print one table after the other, as without a terminal' },
+      { name: 'vcpus', short: 'v', help: 'and the time of each virtual CPU' },
+      { name: 'networks', short: 'n', help: 'and what went through each network card' },
+      { name: 'vbds', short: 'x', help: 'and what went through each disk' },
+      { name: 'repeat-header', short: 'r', help: 'the header before each domain' },
+      { name: 'full-name', short: 'f', help: 'names as long as they are' },
       { name: 'json', help: 'print a line of JSON at each look' },
     ],
     notes: [
-      'On a terminal q ends it. States are r (running), b (blocked), p (paused), s (shut down), c (crashed) and d (dying). MIPS are million instructions of the guest a second.',
+      'It looks like xentop(1) and has its keys: d asks for another delay, n, b, v, r and f show more or less, s and S sort by the next and the last column, the arrows scroll, and q ends it. States are r (running), b (blocked), p (paused), s (shut down), c (crashed) and d (dying). Networks count as the guest does: what it sends is TX. MIPS are million instructions of the guest a second.',
+      '--json prints a list of {"id", "name", "state", "cpuSeconds", "cpuPercent", "vcpuSeconds": [{"vcpu", "seconds"}], "instructions", "mips", "memoryKib", "memoryPercent", "maxMemoryKib", "maxMemoryPercent", "vcpus", "disks": [{"vdev", "devid", "oo-requests", "read-requests", "write-requests", "read-sectors", "write-sectors", "errors"}], "vifs": [{"devid", "mac", "rx-bytes", "rx-packets", "rx-errors", "rx-dropped", "tx-bytes", "tx-packets", "tx-errors", "tx-dropped"}], "atMs"}. A sector has 512 bytes; cpuPercent and mips are null in the first look.',
     ],
   },
-  { ...ON_HOST, name: 'info', arguments: [], summary: 'print what is known of the host', options: [JSON_OPTION] },
+  {
+    ...ON_HOST,
+    name: 'info',
+    arguments: [],
+    summary: 'print what is known of the host',
+    options: [JSON_OPTION],
+    notes: ['Memory is in MiB. --json prints one object with the same names.'],
+  },
+  {
+    ...ON_HOST,
+    name: 'explain',
+    arguments: ['thing...'],
+    summary: 'explain a name or a number of the platform: a hypercall, an error, a key of a configuration',
+    options: [JSON_OPTION],
+    notes: [
+      'A thing is a name, such as EINVAL, event_channel_op, SCHEDOP_poll, xen.evtchn_send or on_crash; a kind and a number or a name, such as hypercall 32, errno 22, shutdown 3, msr 0x40000000, cpuid 0x40000001 or key memory; a kind alone, for all of it; or evtchn 5 of web, in a domain that runs. The kinds are hypercall, errno, shutdown, virq, xenbus, param, msr, cpuid, viridian, key, exit, tracepoint and monitor.',
+      '--json prints a list of {"kind", "name", "number", "aliases", "text"}.',
+    ],
+  },
   {
     ...ON_HOST,
     name: 'completion',

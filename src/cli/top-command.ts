@@ -1,47 +1,17 @@
 // `dom1 top`: how much of the host each domain uses, again and again, as xentop shows it.
-import { totalmem } from 'node:os';
+import { cpus, freemem, totalmem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { connectRecord } from '../node/connect-control.ts';
-import type { ControlClient } from '../node/control-client.ts';
-import type { DomainRecord } from '../node/domain-record.ts';
-import { listDomains } from '../node/domain-registry.ts';
 import { defaultRuntimeDirectory } from '../node/runtime-directory.ts';
-import { textColumns } from '../util/text-columns.ts';
+import { XEN_VERSION } from '../xen/calls/version-op.ts';
 import { type Invocation, optionValue } from './arguments.ts';
 import type { CommandIo } from './command-io.ts';
-import { domainFlags } from './domain-flags.ts';
 import { EXIT_CODE } from './exit-codes.ts';
 import { numberArgument } from './number-argument.ts';
-import { onTerminal, rawTerminal } from './terminal.ts';
-
-const DEFAULT_DELAY = 3;
-/** How long a domain may take to answer, in milliseconds. */
-const TIMEOUT = 2000;
-/** Cursor to the top; the rest of the line; the rest of the screen. */
-const [HOME, END_OF_LINE, END_OF_SCREEN] = ['\x1b[H', '\x1b[K', '\x1b[J'];
-const CLEAR = '\x1b[2J';
-/** Ctrl-C, in raw mode a key like others. */
-const KEYS_THAT_END = new Set(['q', 'Q', '\x03', '\x1b']);
-
-interface Sample {
-  readonly id: number;
-  readonly name: string;
-  readonly state: string;
-  readonly atMs: number;
-  readonly cpuSeconds: number;
-  readonly instructions: number;
-  readonly memoryKib: number;
-  readonly maxMemoryKib: number;
-  readonly vcpus: number;
-}
-
-interface Usage extends Sample {
-  /** Percent of one host CPU since the sample before; null in the first one. */
-  readonly cpuPercent: number | null;
-  /** Million instructions a second. */
-  readonly mips: number | null;
-  readonly memoryPercent: number;
-}
+import { catchSignals, SignalReceived } from './signals.ts';
+import { onTerminal } from './terminal.ts';
+import { DomainClients, type Sample, type Usage, usagesOf } from './top-sample.ts';
+import { processTerminal, type TopTerminal } from './top-terminal.ts';
+import { afterKey, TOP_VIEW, type TopHost, type TopView, topKeys, topScreen, topTable } from './top-view.ts';
 
 export async function topCommand(invocation: Invocation, io: CommandIo): Promise<number> {
   const { options } = invocation;
@@ -49,139 +19,89 @@ export async function topCommand(invocation: Invocation, io: CommandIo): Promise
     const text = optionValue(invocation, option);
     return text === undefined ? otherwise : numberArgument(text, option, { min: 1, max: 1_000_000 });
   };
-  const delay = number('delay', DEFAULT_DELAY);
+  const view: TopView = {
+    ...TOP_VIEW,
+    delay: number('delay', TOP_VIEW.delay),
+    vcpus: options.has('vcpus'),
+    networks: options.has('networks'),
+    disks: options.has('vbds'),
+    repeatHeader: options.has('repeat-header'),
+    fullName: options.has('full-name'),
+  };
   const iterations = number('iterations', Number.POSITIVE_INFINITY);
-  const json = options.has('json');
-  const inPlace = io.columns !== undefined && !options.has('batch') && !json;
-  const over = new AbortController();
   using clients = new DomainClients(io.directory ?? (await defaultRuntimeDirectory()));
-  using _ = inPlace && io.input === process.stdin && onTerminal() ? untilKey(() => over.abort()) : undefined;
-  if (inPlace) io.out(CLEAR);
-  let before: readonly Sample[] = [];
-  for (let i = 0; i < iterations && !over.signal.aborted; i++) {
-    if (i > 0) await sleep(delay * 1000, undefined, { signal: over.signal }).catch(() => {});
-    if (over.signal.aborted) break;
-    const samples = await clients.sample();
-    const usages = samples.map((sample) =>
-      usage(
-        sample,
-        before.find(({ id, name }) => id === sample.id && name === sample.name),
-      ),
+  const sample = (): Promise<readonly Sample[]> => clients.sample();
+  const json = options.has('json');
+  if (json || options.has('batch') || io.columns === undefined || !onTerminal())
+    return await batch({ view, iterations, sample }, (usages) =>
+      io.out(json ? `${JSON.stringify(usages)}\n` : `${topTable(usages, view).join('\n')}\n`),
     );
+  using terminal = processTerminal();
+  using signals = catchSignals();
+  return await inPlace({ view, iterations, sample }, terminal, signals.signal);
+}
+
+export interface TopOptions {
+  readonly view: TopView;
+  readonly iterations: number;
+  readonly sample: () => Promise<readonly Sample[]>;
+}
+
+async function batch({ view, iterations, sample }: TopOptions, show: (usages: readonly Usage[]) => void): Promise<number> {
+  let before: readonly Sample[] = [];
+  for (let i = 0; i < iterations; i++) {
+    if (i > 0) await sleep(view.delay * 1000);
+    const samples = await sample();
+    show(usagesOf(samples, before));
     before = samples;
-    if (json) io.out(`${JSON.stringify(usages)}\n`);
-    else if (inPlace) io.out(screen(usages, io.columns || 80));
-    else io.out(`${table(usages).join('\n')}\n`);
   }
   return EXIT_CODE.ok;
 }
 
-function untilKey(end: () => void): Disposable {
-  const raw = rawTerminal(() => undefined);
-  const onKeys = (keys: Buffer): void => {
-    if ([...keys.toString('latin1')].some((key) => KEYS_THAT_END.has(key))) end();
+/** On a terminal that is ours until this resolves: each look over the one before, and keys at once. */
+export async function inPlace(options: TopOptions, terminal: TopTerminal, signal: AbortSignal): Promise<number> {
+  let view: TopView | undefined = options.view;
+  let usages: readonly Usage[] = [];
+  let wake: () => void = () => {};
+  const draw = (): void => {
+    if (view !== undefined) terminal.write(topScreen(usages, view, host(), terminal.size()));
   };
-  process.stdin.on('data', onKeys);
-  process.stdin.resume();
-  return {
-    [Symbol.dispose]() {
-      process.stdin.off('data', onKeys);
-      process.stdin.pause();
-      raw[Symbol.dispose]();
-    },
-  };
-}
-
-/** Connections that last from one sample to the next. */
-class DomainClients implements Disposable {
-  readonly #directory: string;
-  readonly #clients = new Map<string, ControlClient>();
-
-  constructor(directory: string) {
-    this.#directory = directory;
-  }
-
-  async sample(): Promise<readonly Sample[]> {
-    const records = await listDomains({ directory: this.#directory });
-    const samples = await Promise.all(records.map((record) => this.#sampleOf(record)));
-    return samples.filter((sample) => sample !== undefined);
-  }
-
-  async #sampleOf(record: DomainRecord): Promise<Sample | undefined> {
-    try {
-      let client = this.#clients.get(record.key);
-      if (client === undefined) {
-        client = await connectRecord(record, this.#directory, TIMEOUT);
-        this.#clients.set(record.key, client);
-      }
-      const [domain, times, memory, vcpus] = (await Promise.race([
-        Promise.all(['query-domain', 'query-times', 'query-memory', 'query-vcpus'].map((command) => client.execute(command))),
-        sleep(TIMEOUT, undefined, { ref: false }),
-      ])) as [
-        { name: string; state: string; vcpus: number; memory: number },
-        { retired: number },
-        { actual: number | null; 'static-max': number | null },
-        readonly { online: boolean; blocked: boolean; 'time-running': number }[],
-      ];
-      const online = vcpus.filter((vcpu) => vcpu.online);
-      return {
-        id: record.id,
-        name: domain.name,
-        state: domainFlags(domain.state, online.length > 0 && online.every(({ blocked }) => blocked)),
-        atMs: performance.now(),
-        cpuSeconds: vcpus.reduce((sum, vcpu) => sum + vcpu['time-running'], 0) / 1e9,
-        instructions: times.retired,
-        memoryKib: memory.actual ?? domain.memory / 1024,
-        maxMemoryKib: memory['static-max'] ?? domain.memory / 1024,
-        vcpus: domain.vcpus,
+  terminal.onKeys((keys) => {
+    for (const key of topKeys(keys)) view = view === undefined ? undefined : afterKey(view, key);
+    // There is no domain behind the last one to scroll to.
+    if (view !== undefined) view = { ...view, first: Math.min(view.first, Math.max(0, usages.length - 1)) };
+    if (view === undefined) wake();
+    else draw();
+  });
+  terminal.onResize(draw);
+  signal.addEventListener('abort', () => wake(), { once: true });
+  let before: readonly Sample[] = [];
+  for (let i = 0; i < options.iterations && view !== undefined && !signal.aborted; i++) {
+    const samples = await options.sample();
+    usages = usagesOf(samples, before);
+    before = samples;
+    draw();
+    if (i + 1 === options.iterations || view === undefined || signal.aborted) break;
+    const { delay }: TopView = view;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, delay * 1000);
+      wake = () => {
+        clearTimeout(timer);
+        resolve();
       };
-    } catch {
-      this.#clients.get(record.key)?.[Symbol.dispose]();
-      this.#clients.delete(record.key);
-      return undefined;
-    }
+    });
   }
-
-  [Symbol.dispose](): void {
-    for (const client of this.#clients.values()) client[Symbol.dispose]();
-  }
+  return signal.reason instanceof SignalReceived ? signal.reason.exitCode : EXIT_CODE.ok;
 }
 
-function usage(sample: Sample, before: Sample | undefined): Usage {
-  const seconds = before === undefined ? 0 : (sample.atMs - before.atMs) / 1000;
-  // A guest that was restarted begins at 0 again.
-  const per = (now: number, then: number | undefined): number | null =>
-    then === undefined || seconds <= 0 ? null : Math.max(0, now - then) / seconds;
-  const cpu = per(sample.cpuSeconds, before?.cpuSeconds);
-  const instructions = per(sample.instructions, before?.instructions);
+function host(): TopHost {
+  const all = cpus();
   return {
-    ...sample,
-    cpuPercent: cpu === null ? null : cpu * 100,
-    mips: instructions === null ? null : instructions / 1e6,
-    memoryPercent: (sample.memoryKib * 1024 * 100) / totalmem(),
+    now: new Date(),
+    xenVersion: `${XEN_VERSION.major}.${XEN_VERSION.minor}`,
+    totalMemory: totalmem(),
+    freeMemory: freemem(),
+    cpus: all.length,
+    mhz: all[0]?.speed ?? 0,
   };
-}
-
-const HEADINGS = ['NAME', 'ID', 'STATE', 'CPU(sec)', 'CPU(%)', 'MIPS', 'MEM(k)', 'MEM(%)', 'MAXMEM(k)', 'VCPUS'];
-
-function table(usages: readonly Usage[]): string[] {
-  const fixed = (value: number | null): string => (value === null ? '-' : value.toFixed(1));
-  const rows = usages.map((one) => [
-    one.name,
-    `${one.id}`,
-    one.state,
-    `${Math.floor(one.cpuSeconds)}`,
-    fixed(one.cpuPercent),
-    fixed(one.mips),
-    `${one.memoryKib}`,
-    fixed(one.memoryPercent),
-    `${one.maxMemoryKib}`,
-    `${one.vcpus}`,
-  ]);
-  return textColumns([HEADINGS, ...rows]);
-}
-
-function screen(usages: readonly Usage[], columns: number): string {
-  const lines = [`dom1 top: ${usages.length} ${usages.length === 1 ? 'domain' : 'domains'}; q ends`, '', ...table(usages)];
-  return `${HOME}${lines.map((line) => `${line.slice(0, columns)}${END_OF_LINE}`).join('\r\n')}\r\n${END_OF_SCREEN}`;
 }

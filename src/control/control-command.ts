@@ -1,6 +1,6 @@
 // A command of the monitor: a row of its table.
 import type { ArgumentSpecs, ArgumentsOf } from './argument-spec.ts';
-import type { SessionConsole } from './console/session-console.ts';
+import type { SessionConsoles } from './console/session-consoles.ts';
 import type { MonitorHost } from './monitor-host.ts';
 import type { MonitorTarget } from './monitor-target.ts';
 import type { SessionWatches } from './session-watches.ts';
@@ -9,8 +9,8 @@ import type { SessionWatches } from './session-watches.ts';
 export interface CommandContext {
   readonly target: MonitorTarget;
   readonly host: MonitorHost;
-  /** The guest's console on the connection that asks. */
-  readonly console: SessionConsole;
+  /** The guest's consoles on the connection that asks. */
+  readonly consoles: SessionConsoles;
   /** dom1's version, such as "0.1.0". */
   readonly version: string;
   /** XenStore watches of the connection that asks. */

@@ -1,11 +1,14 @@
 // What the monitor needs of a domain. The machine's `Domain` is one; specs have a fake.
 import type { DomainEnd, DomainState } from '../machine/domain-config.ts';
+import type { StateEvent } from '../machine/domain-events.ts';
 import type { VcpuRegisters } from '../machine/registers.ts';
 import type { InspectTree } from '../util/inspect/inspect-node.ts';
 import type { EventChannelInfo } from '../xen/events/inspect-events.ts';
 import type { GrantListing } from '../xen/grants/inspect-grants.ts';
 import type { StoreClient } from '../xen/store/store-client.ts';
 import type { ConsolePort } from './console/console-hub.ts';
+import type { FurtherConsole } from './console/console-hubs.ts';
+import type { DisplayPort, InputPort } from './display-port.ts';
 
 /** A domain in one of these states does not run again. */
 export const ENDED_STATES: readonly DomainState[] = ['shutdown', 'crashed', 'destroyed'];
@@ -21,6 +24,8 @@ export interface MonitorTarget {
   readonly vcpus: number;
   /** Bytes of RAM the guest was given at the start. */
   readonly memoryBytes: number;
+  /** Limits what the guest's balloon may reach. @throws when it is more than the domain was created with */
+  setMaxMemory(bytes: number): void;
   /** Resolves when no vCPU runs any more. */
   pause(): Promise<void>;
   unpause(): void;
@@ -47,10 +52,15 @@ export interface MonitorTarget {
   inspect(): InspectTree;
   /** The guest's console, if there is one. */
   readonly console?: ConsolePort;
+  /** Its further consoles, by number: 1 and up. */
+  consoles?(): ReadonlyMap<number, FurtherConsole>;
+  /** The guest's frame buffer and its keyboard and mouse: the first of each, if there is one. */
+  readonly display?: DisplayPort | undefined;
+  readonly input?: InputPort | undefined;
   /** Resolves when the domain has ended. Rejects on a failure of the monitor itself. */
   readonly ended: Promise<DomainEnd>;
   /** Calls the listener with each new state, and with the state after a reset, whose cause is 'reset'. */
-  onStateChange(listener: (state: DomainState, cause?: 'reset') => void): Disposable;
+  on(name: 'state', listener: (event: StateEvent) => void): Disposable;
   /** Calls the listener when a guest ends and the domain does not: it is restarted, or kept. */
   onGuestEnd?(listener: (end: DomainEnd, action: string) => void): Disposable;
 }

@@ -1,11 +1,15 @@
 // A domain as its monitor sees it while guests come and go in it: the actions on_poweroff, on_reboot and on_crash restart it
 // or keep what is left of it.
 import type { DomainEnd, DomainState } from '../machine/domain-config.ts';
+import type { StateEvent } from '../machine/domain-events.ts';
 import type { VcpuRegisters } from '../machine/registers.ts';
 import type { InspectTree } from '../util/inspect/inspect-node.ts';
+import { TypedEvents } from '../util/typed-events.ts';
 import type { EventChannelInfo } from '../xen/events/inspect-events.ts';
 import type { GrantListing } from '../xen/grants/inspect-grants.ts';
 import type { StoreClient } from '../xen/store/store-client.ts';
+import type { FurtherConsole } from './console/console-hubs.ts';
+import type { DisplayPort, InputPort } from './display-port.ts';
 import type { MonitorTarget } from './monitor-target.ts';
 
 /** A domain that has to be started. */
@@ -17,7 +21,7 @@ export class ReplaceableTarget implements MonitorTarget {
   readonly ended: Promise<DomainEnd>;
   /** Resolves when somebody wants the domain gone, whatever its guest does. */
   readonly destroyed: Promise<void>;
-  readonly #stateListeners = new Set<(state: DomainState, cause?: 'reset') => void>();
+  readonly #events = new TypedEvents<{ state: StateEvent }>();
   readonly #endListeners = new Set<(end: DomainEnd, action: string) => void>();
   #domain: StartableTarget;
   #states: Disposable;
@@ -47,7 +51,7 @@ export class ReplaceableTarget implements MonitorTarget {
     this.#states[Symbol.dispose]();
     this.#domain = domain;
     this.#states = this.#follow();
-    for (const listener of this.#stateListeners) listener(this.state, 'reset');
+    this.#events.emit('state', { state: this.state, cause: 'reset' });
   }
 
   /** The guest has ended, and the domain has not. */
@@ -83,8 +87,20 @@ export class ReplaceableTarget implements MonitorTarget {
   get memoryBytes(): number {
     return this.#domain.memoryBytes;
   }
+  setMaxMemory(bytes: number): void {
+    this.#domain.setMaxMemory(bytes);
+  }
   get xenstore(): StoreClient {
     return this.#domain.xenstore;
+  }
+  consoles(): ReadonlyMap<number, FurtherConsole> {
+    return this.#domain.consoles?.() ?? new Map();
+  }
+  get display(): DisplayPort | undefined {
+    return this.#domain.display;
+  }
+  get input(): InputPort | undefined {
+    return this.#domain.input;
   }
   async pause(): Promise<void> {
     if (this.#domain.state !== 'built') await this.#domain.pause();
@@ -124,9 +140,8 @@ export class ReplaceableTarget implements MonitorTarget {
   inspect(): InspectTree {
     return this.#domain.inspect();
   }
-  onStateChange(listener: (state: DomainState, cause?: 'reset') => void): Disposable {
-    this.#stateListeners.add(listener);
-    return { [Symbol.dispose]: () => void this.#stateListeners.delete(listener) };
+  on(name: 'state', listener: (event: StateEvent) => void): Disposable {
+    return this.#events.on(name, listener);
   }
   onGuestEnd(listener: (end: DomainEnd, action: string) => void): Disposable {
     this.#endListeners.add(listener);
@@ -134,8 +149,6 @@ export class ReplaceableTarget implements MonitorTarget {
   }
 
   #follow(): Disposable {
-    return this.#domain.onStateChange((state, cause) => {
-      for (const listener of this.#stateListeners) listener(state, cause);
-    });
+    return this.#domain.on('state', (event) => this.#events.emit('state', event));
   }
 }

@@ -4,7 +4,7 @@ import type { DomainEnd, DomainState } from '../machine/domain-config.ts';
 import { checkArguments } from './argument-spec.ts';
 import { CONTROL_COMMANDS } from './command-table.ts';
 import { versionJson } from './commands/monitor-commands.ts';
-import { SessionConsole } from './console/session-console.ts';
+import { SessionConsoles } from './console/session-consoles.ts';
 import type { CommandContext } from './control-command.ts';
 import { asControlError, ControlError } from './control-error.ts';
 import { type ControlEvent, endEvents, stateEvent } from './lifecycle-events.ts';
@@ -61,12 +61,11 @@ export class ControlSession implements Disposable {
     this.#nowMs = nowMs;
     this.#state = target.state;
     const watches = new SessionWatches(target, (data) => this.#event({ event: 'XENSTORE_WATCH', data }));
-    const console = new SessionConsole({
-      hub: host.console,
+    const consoles = new SessionConsoles({
       send: (event) => this.#event(event),
       ready: () => peer.ready?.() ?? true,
     });
-    this.#context = { target, host, console, version, watches, commands: CONTROL_COMMANDS };
+    this.#context = { target, host, consoles, version, watches, commands: CONTROL_COMMANDS };
     this.#splitter = new LineSplitter(
       (line) => this.#line(line),
       () => this.#queue(() => this.#fail(new BadRequest(`a request has ${MAX_LINE_BYTES} bytes at most`))),
@@ -80,18 +79,18 @@ export class ControlSession implements Disposable {
         capabilities: [],
       },
     });
-    this.#states = target.onStateChange((state, cause) => {
+    this.#states = target.on('state', ({ state, cause }) => {
       const event = stateEvent(this.#state, state, cause);
       this.#state = state;
       if (cause === 'reset') watches.renew();
       if (event !== undefined) this.#event(event);
     });
     this.#guestEnds = target.onGuestEnd?.((end, action) => {
-      console.pump();
+      consoles.pump();
       for (const event of endEvents(end, action)) this.#event(event);
     });
     const tellEnd = (end?: DomainEnd): void => {
-      console.pump(true);
+      consoles.pump(true);
       for (const event of endEvents(end)) this.#event(event);
     };
     this.ended = target.ended.then(tellEnd, () => tellEnd());
@@ -104,7 +103,7 @@ export class ControlSession implements Disposable {
 
   /** The peer has read what was sent, and may be sent more. */
   drained(): void {
-    if (!this.#closed) this.#context.console.pump();
+    if (!this.#closed) this.#context.consoles.pump();
   }
 
   /** Resolves when every request that was received has its reply. */
@@ -117,7 +116,7 @@ export class ControlSession implements Disposable {
     this.#closed = true;
     this.#states[Symbol.dispose]();
     this.#guestEnds?.[Symbol.dispose]();
-    this.#context.console[Symbol.dispose]();
+    this.#context.consoles[Symbol.dispose]();
     this.#context.watches[Symbol.dispose]();
   }
 

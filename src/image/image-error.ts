@@ -1,5 +1,6 @@
 // What is wrong with a file that was handed to us: a kernel, an archive, a compressed stream.
 
+/** Why an image cannot be used. */
 export type ImageErrorCode =
   | 'not-a-kernel'
   | 'no-pvh-entry'

@@ -20,7 +20,7 @@ export type BlockStoreErrorCode =
   | 'unsupported'
   | 'closed';
 
-/** `message` is one line that names the thing, the reason and the next step; `hint` is the next step alone. */
+/** A disk does not do what it was asked. `message` is one line that names the thing, the reason and the next step; `hint` is the next step alone. */
 export class BlockStoreError extends Error {
   override readonly name = 'BlockStoreError';
   readonly code: BlockStoreErrorCode;

@@ -1,5 +1,6 @@
 // What a virtual disk is kept in: a raw file, an image with a format of its own, a range of a web server, memory.
 
+/** What a disk is kept in: bytes by their offsets. */
 export interface BlockStore {
   /** Bytes; a multiple of `sectorSize`, below 2^53. */
   readonly sizeBytes: number;

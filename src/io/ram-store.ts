@@ -13,6 +13,7 @@ export interface RamStoreOptions {
 
 const WHAT = 'the disk in memory';
 
+/** A disk in memory; it takes room for what was written only. */
 export class RamStore implements BlockStore {
   readonly sectorSize: 512 | 4096;
   readonly readOnly: boolean;

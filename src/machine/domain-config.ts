@@ -1,8 +1,6 @@
 // What a domain is built from, and how it ends.
 import { SHUTDOWN } from '../abi/xen/sched.ts';
 import type { PvDevice } from '../backends/pv-device.ts';
-import type { BackendEvent } from '../backends/xenbus/backend-event.ts';
-import type { TraceLine } from './trace-batch.ts';
 import type { VcpuMessage, VcpuThreadData } from './vcpu-parts.ts';
 
 /** What starts threads; each host has its own. */
@@ -19,6 +17,7 @@ export interface DomainConfig {
   /** ELF or bzImage with a PVH entry. */
   readonly kernel: Uint8Array;
   readonly initrd?: Uint8Array;
+  /** The kernel's command line, 4095 bytes at most. Default: empty, and a Linux guest is silent without `console=hvc0`. */
   readonly commandLine?: string;
   /** Bytes of RAM, a multiple of 4 KiB. */
   readonly memoryBytes: number;
@@ -39,19 +38,11 @@ export interface DomainConfig {
   readonly emulation?: { readonly pirq?: boolean; readonly viridian?: boolean };
   /** PV devices of the start; the domain closes them when it has ended. */
   readonly devices?: readonly PvDevice[];
-  /** A PV device was connected, refused or failed. */
-  readonly onBackendEvent?: (event: BackendEvent) => void;
-  /** Something of the host's went wrong that does not end the domain. */
-  readonly onProblem?: (error: Error) => void;
-  /** Tracepoints to turn on, as globs: `xen.*`. */
+  /** Tracepoints to turn on, as globs: `xen.*`. They come as the domain's event 'trace'. Default: none. */
   readonly trace?: readonly string[];
-  /** Where they go; default: nowhere. */
-  readonly onTrace?: (line: TraceLine) => void;
-  /** Bytes the guest writes to the debug port or by CONSOLEIO_write. */
-  readonly onLog?: (bytes: Uint8Array) => void;
 }
 
-/** `suspended`: the guest has suspended itself and waits for `resume`. */
+/** Where a domain is in its life. `suspended`: the guest has suspended itself and waits for `resume`. */
 export type DomainState = 'built' | 'running' | 'paused' | 'suspended' | 'shutdown' | 'crashed' | 'destroyed';
 
 /** How a domain ended. */
@@ -79,6 +70,7 @@ export interface BuildProgress {
   readonly total: number;
 }
 
+/** How a domain is built. */
 export interface BuildOptions {
   /** Gives up building. */
   readonly signal?: AbortSignal;

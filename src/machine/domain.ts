@@ -1,13 +1,18 @@
 // A domain: its memory, its vCPU threads, its console, and its life from building to its end.
 import { SHUTDOWN } from '../abi/xen/sched.ts';
+import type { PvDevice } from '../backends/pv-device.ts';
+import { asFrameBuffer, type FrameBufferDevice } from '../backends/vfb/frame-buffer-device.ts';
+import { asKeyboard, type KeyboardDevice } from '../backends/vkbd/keyboard-device.ts';
 import { STATE } from '../cpu/state.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { InspectTree } from '../util/inspect/inspect-node.ts';
+import { type OnceOptions, TypedEvents } from '../util/typed-events.ts';
 import { type EventChannelInfo, injectEvent, listEventChannels } from '../xen/events/inspect-events.ts';
 import { type GrantListing, listGrants } from '../xen/grants/inspect-grants.ts';
 import { XenStore } from '../xen/store/store.ts';
 import { StoreClient } from '../xen/store/store-client.ts';
 import { formatUuid, requestShutdown, type ShutdownRequest } from '../xen/store/toolstack.ts';
+import type { CommandOptions, CommandResult } from './console-command.ts';
 import {
   type BuildOptions,
   type DomainConfig,
@@ -17,8 +22,10 @@ import {
   type VcpuHost,
 } from './domain-config.ts';
 import { DomainDevices } from './domain-devices.ts';
+import type { DomainEvents } from './domain-events.ts';
 import { GuestClock, timeOrigin } from './guest-clock.ts';
-import { GuestConsole } from './guest-console.ts';
+import { GuestConsole, type LoginOptions } from './guest-console.ts';
+import { furtherConsoles, type GuestConsoleDevice } from './guest-console-device.ts';
 import { inspectDomain } from './inspect-domain.ts';
 import { buildImage, type MachineImage } from './machine-image.ts';
 import { CONTROL } from './machine-plan.ts';
@@ -45,13 +52,12 @@ export async function buildDomain(config: DomainConfig, host: VcpuHost, options:
 /** States in which the guest is there: it runs, or could go on. */
 const ALIVE: ReadonlySet<DomainState> = new Set(['running', 'paused', 'suspended']);
 
-export type StateListener = (state: DomainState, cause?: 'reset') => void;
-
 /** A request that the domain's state does not allow. `message` says which. */
 export class DomainStateError extends Error {
   override readonly name = 'DomainStateError';
 }
 
+/** A guest with its memory, its vCPUs and its devices, from building to its end. `createDomain` makes one. */
 export class Domain implements AsyncDisposable {
   readonly console: GuestConsole;
   /** Resolves when the domain has ended, however it did. Rejects on a failure of the monitor itself. */
@@ -65,8 +71,9 @@ export class Domain implements AsyncDisposable {
   readonly #store = new XenStore();
   readonly #clock: GuestClock;
   readonly #threads: VcpuThreads;
-  readonly #stateListeners = new Set<StateListener>();
-  readonly #runListeners = new Set<(running: boolean) => void>();
+  readonly #events = new TypedEvents<DomainEvents>();
+  /** What `setMaxMemory` said last. */
+  #maxMemory: number | undefined;
   #entry: PvhEntry;
   #platform: PlatformSide;
   #state: DomainState = 'built';
@@ -111,6 +118,27 @@ export class Domain implements AsyncDisposable {
     return this.#image.config.name ?? 'guest';
   }
 
+  /** The first of its frame buffers. */
+  get display(): FrameBufferDevice | undefined {
+    return this.#firstOf('vfb', asFrameBuffer);
+  }
+
+  /** The first of its PV keyboards with their mice. */
+  get input(): KeyboardDevice | undefined {
+    return this.#firstOf('vkbd', asKeyboard);
+  }
+
+  /** Its consoles beside the primary one, by their numbers. */
+  consoles(): ReadonlyMap<number, GuestConsoleDevice> {
+    return furtherConsoles(this.devices);
+  }
+
+  #firstOf<T>(type: string, as: (device: PvDevice) => T | undefined): T | undefined {
+    const info = this.devices.list().find((device) => device.type === type);
+    const device = info === undefined ? undefined : this.devices.get(type, info.id);
+    return device === undefined ? undefined : as(device);
+  }
+
   /** The guest's physical memory, as it is while the guest runs. */
   get memory(): GuestMemory {
     return this.#image.memory;
@@ -130,20 +158,47 @@ export class Domain implements AsyncDisposable {
     return this.#image.config.memoryBytes;
   }
 
+  /**
+   * Limits what the balloon may reach from now on; what the guest has it keeps. As long as the domain lives, resets included.
+   * @param bytes a multiple of 4 KiB
+   * @throws RangeError when it is more than the domain was created with; DomainStateError
+   */
+  setMaxMemory(bytes: number): void {
+    this.#expectAlive('limit the memory of');
+    const most = Math.max(this.memoryBytes, this.#image.config.maxMemoryBytes ?? 0);
+    if (bytes > most) throw new RangeError(`${bytes / 1024} KiB are more than the domain was created with (${most / 1024} KiB)`);
+    this.#maxMemory = bytes;
+    this.#platform.xen.maxPages = Math.floor(bytes / 4096);
+  }
+
   get state(): DomainState {
     return this.#state;
   }
 
-  /** Called with each new state, and after a reset, whose cause is 'reset'. The result stops it. */
-  onStateChange(listener: StateListener): Disposable {
-    this.#stateListeners.add(listener);
-    return { [Symbol.dispose]: () => void this.#stateListeners.delete(listener) };
+  /** Calls the listener with each event of this name; see {@link DomainEvents}. Disposing of the result ends that. */
+  on<K extends keyof DomainEvents>(name: K, listener: (event: DomainEvents[K]) => void): Disposable {
+    return this.#events.on(name, listener);
   }
 
-  /** Called when the vCPUs stop and when they go on: a pause, a suspend, a shutdown. Guest time stands still in between. */
-  onRunStateChange(listener: (running: boolean) => void): Disposable {
-    this.#runListeners.add(listener);
-    return { [Symbol.dispose]: () => void this.#runListeners.delete(listener) };
+  /**
+   * Resolves with the next event of this name, or the next that `options.where` accepts. It does not look back: ask for it
+   * before doing what brings it about.
+   * @throws DomainStateError when the domain has ended before, an Error named TimeoutError, the signal's reason
+   */
+  once<K extends keyof DomainEvents>(name: K, options?: OnceOptions<DomainEvents[K]>): Promise<DomainEvents[K]> {
+    return this.#events.once(name, options);
+  }
+
+  /** Runs a command in the guest's shell on the console; see {@link GuestConsole.sh}. @throws ConsoleError, DomainStateError */
+  async sh(command: string, options?: CommandOptions): Promise<CommandResult> {
+    if (this.#state === 'built') throw new DomainStateError('the domain has not been started: call run() first');
+    return this.console.sh(command, options);
+  }
+
+  /** Logs in on the console; see {@link GuestConsole.login}. @throws ConsoleError, DomainStateError */
+  async login(options?: LoginOptions): Promise<void> {
+    if (this.#state === 'built') throw new DomainStateError('the domain has not been started: call run() first');
+    return this.console.login(options);
   }
 
   /** Instructions the guest has run. While it runs, as of the last time that its vCPUs left the engine. */
@@ -208,9 +263,10 @@ export class Domain implements AsyncDisposable {
     this.#clock.reset();
     if (this.#paused) this.#clock.stop();
     this.#platform = this.#connect();
+    this.console.restart();
     this.#state = this.#paused ? 'paused' : 'running';
     this.#start();
-    for (const listener of this.#stateListeners) listener(this.#state, 'reset');
+    this.#events.emit('state', { state: this.#state, cause: 'reset' });
     this.#tellRunState(!this.#paused);
   }
 
@@ -310,16 +366,16 @@ export class Domain implements AsyncDisposable {
   }
 
   #connect(): PlatformSide {
-    const { config } = this.#image;
     const platform = new PlatformSide({
       image: this.#image,
       store: this.#store,
       name: this.name,
       nowNs: this.#clock.nowNs,
       onOutput: (bytes) => this.console.receive(bytes),
-      onBackendEvent: (event) => config.onBackendEvent?.(event),
-      ...(config.onTrace !== undefined && { onTrace: config.onTrace }),
+      onBackendEvent: (event) => this.#events.emit('device', event),
+      onTrace: (line) => this.#events.emit('trace', line),
     });
+    if (this.#maxMemory !== undefined) platform.xen.maxPages = Math.floor(this.#maxMemory / 4096);
     this.devices.offer(platform.backends);
     return platform;
   }
@@ -330,18 +386,18 @@ export class Domain implements AsyncDisposable {
   }
 
   #receive(message: VcpuMessage): void {
-    const { memory, plan, config } = this.#image;
+    const { memory, plan } = this.#image;
     switch (message.type) {
       case 'doorbell':
         Atomics.store(memory.i32, (plan.control.at + CONTROL.doorbell) >>> 2, 0);
         this.#platform.channels.dispatch();
         break;
       case 'log':
-        config.onLog?.(message.bytes);
+        this.#events.emit('log', message.bytes);
         break;
       case 'trace':
         traceBatchRead(memory.i32, (plan.control.at + CONTROL.traceBacklog) >>> 2);
-        for (const line of message.lines) config.onTrace?.(line);
+        for (const line of message.lines) this.#events.emit('trace', line);
         break;
       case 'shutdown':
         this.#shutdown(message.reason, message.report);
@@ -384,6 +440,7 @@ export class Domain implements AsyncDisposable {
       await this.#threads.settled();
       if (this.#platform.xen.shutdownReason !== SHUTDOWN.soft_reset || !ALIVE.has(this.#state)) return;
       await this.#platform.renew();
+      this.console.restart();
       if (ALIVE.has(this.#state)) this.#platform.xen.resume();
     });
     this.#threads.wake();
@@ -417,21 +474,23 @@ export class Domain implements AsyncDisposable {
     this.#platform.console.drain();
     this.#platform.toldShutdown();
     this.#setState(state);
-    this.console.close();
+    this.console.close(end.reason);
     this.#tellRunState(false);
-    const { onProblem } = this.#image.config;
     void this.#letGo()
-      .catch((error: unknown) => onProblem?.(error as Error))
-      .then(() => this.#resolve(end));
+      .catch((error: unknown) => this.#problem(error as Error))
+      .then(() => {
+        this.#events.emit('end', end);
+        this.#events.close((name) => new DomainStateError(`the domain has ended (${end.reason}) without the event '${name}'`));
+        this.#resolve(end);
+      });
   }
 
   /** Nothing of the domain is at work any more afterwards, and what its disks were kept in is closed. */
   async #letGo(): Promise<void> {
-    const { onProblem } = this.#image.config;
     this.devices.withdraw();
     await this.#threads.end();
     await this.#platform.backends.close();
-    await this.devices.close((error) => onProblem?.(error));
+    await this.devices.close((error) => this.#problem(error));
   }
 
   /** The monitor itself has failed. What is left of the domain is ended, as well as it can be. */
@@ -439,18 +498,27 @@ export class Domain implements AsyncDisposable {
     if (this.#state !== 'built' && !ALIVE.has(this.#state)) return;
     this.#setState('crashed');
     this.console.close();
-    const reject = (): void => this.#reject(error);
+    const reject = (): void => {
+      this.#events.close((name) => new DomainStateError(`the domain has failed without the event '${name}': ${error.message}`));
+      this.#reject(error);
+    };
     void this.#letGo().then(reject, reject);
   }
 
   #setState(state: DomainState): void {
     if (state === this.#state) return;
     this.#state = state;
-    for (const listener of this.#stateListeners) listener(state);
+    this.#events.emit('state', { state });
+  }
+
+  /** Not to be lost when nobody listens. */
+  #problem(error: Error): void {
+    if (this.#events.has('problem')) this.#events.emit('problem', error);
+    else globalThis.console.warn(`dom1: ${this.name}: ${error.message}`);
   }
 
   #tellRunState(running: boolean): void {
-    for (const listener of this.#runListeners) listener(running);
+    this.#events.emit('running', running);
   }
 
   #expectAlive(action: string): void {

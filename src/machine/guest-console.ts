@@ -1,58 +1,33 @@
-// The guest's console as a program uses it: listen, write, wait for text, run a command in the guest's shell.
-import { ShellReply, shellLines } from './shell-command.ts';
+// The guest's console as a program uses it: listen, write, wait for text, log in, run a command in the guest's shell.
+import { Deadline, type WaitLimits } from '../util/bounded-wait.ts';
+import { type CommandOptions, type CommandResult, runCommand } from './console-command.ts';
+import { ConsoleError } from './console-error.ts';
+import { type PromptKind, promptAtEnd } from './console-prompt.ts';
+import { ConsoleText } from './console-text.ts';
+import { settledPrompt } from './settled-prompt.ts';
 
-/** `expect` gave up: the text it waited for did not come in time, or never will. */
-export class ConsoleError extends Error {
-  override readonly name = 'ConsoleError';
-  readonly code: 'timeout' | 'closed';
-  constructor(code: 'timeout' | 'closed', message: string) {
-    super(message);
-    this.code = code;
-  }
+/** Who logs in on a guest's console. */
+export interface LoginOptions extends WaitLimits {
+  /** Default: "root". */
+  readonly user?: string;
+  /** Default: none, and a guest that asks for one refuses the login. */
+  readonly password?: string;
 }
 
-/** What a command in the guest printed and how it ended. */
-export interface CommandResult {
-  readonly output: string;
-  /** Exit status, 0..255. */
-  readonly status: number;
-}
+const REFUSED = /login incorrect|authentication failure|login timed out/i;
 
-export interface CommandOptions {
-  /** Milliseconds; none by default. */
-  readonly timeout?: number;
-  /** What the command prints, as it comes; `output` is then empty. */
-  readonly onOutput?: (text: string) => void;
-}
-
-interface Waiter {
-  readonly pattern: RegExp;
-  resolve(match: RegExpMatchArray): void;
-  reject(error: ConsoleError): void;
-  readonly timer: ReturnType<typeof setTimeout> | undefined;
-}
-
-/** Characters of output kept for `expect` and for crash reports. */
-const KEPT = 1 << 16;
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: this is what terminals are told
-const ESCAPE_SEQUENCE = /\x1b\[[0-9;?]*[A-Za-z]/;
-/** The end of what a shell prints before it reads a line: `# `, `$ `, `(initramfs) `, perhaps with escape sequences behind. */
-const PROMPT = new RegExp(`[#$%>)] (?:${ESCAPE_SEQUENCE.source})*$`);
-/** How long nothing may follow a prompt for it to be one, in milliseconds: output comes in pieces. */
-const PROMPT_SETTLES = 60;
-
+/** The guest's console: what it prints, what is typed, and commands in the shell on it. */
 export class GuestConsole {
   readonly #send: (bytes: Uint8Array) => number;
   readonly #listeners = new Set<(bytes: Uint8Array) => void>();
-  readonly #textListeners = new Set<(text: string) => void>();
-  readonly #decoder = new TextDecoder();
-  #text = '';
-  /** Where the next `expect` begins in `#text`. */
-  #from = 0;
-  #waiters: Waiter[] = [];
-  #closed = false;
+  readonly #text = new ConsoleText();
+  /** Where the output of what runs now began: the kernel, or the one after it. */
+  #start = 0;
+  /** Whether a shell's prompt has been seen since. */
+  #atShell = false;
   #commands = 0;
+  /** The command that runs; the next waits for it. */
+  #running: Promise<unknown> = Promise.resolve();
 
   /** @param send types into the guest and returns how many of the bytes were taken */
   constructor(send: (bytes: Uint8Array) => number) {
@@ -74,106 +49,113 @@ export class GuestConsole {
   }
 
   /**
-   * Resolves when output after the last match matches `pattern`. `timeout` in milliseconds; none by default.
-   * @throws ConsoleError on timeout, or when the domain ends first.
+   * Resolves when output after the last match matches `pattern`; a string is looked for as it stands. Several are matched
+   * in the order in which they were asked for. The last 64 Ki characters at least are kept for it.
+   * @throws ConsoleError 'timeout', or 'closed' when the domain ends first; the signal's reason
    */
-  expect(pattern: RegExp, options: { timeout?: number } = {}): Promise<RegExpMatchArray> {
-    return new Promise((resolve, reject) => {
-      const timer =
-        options.timeout === undefined
-          ? undefined
-          : setTimeout(() => {
-              this.#waiters = this.#waiters.filter((w) => w !== waiter);
-              reject(new ConsoleError('timeout', `the guest did not print ${pattern} within ${options.timeout} ms`));
-            }, options.timeout);
-      const waiter: Waiter = { pattern, resolve, reject, timer };
-      this.#waiters.push(waiter);
-      this.#match();
-    });
+  expect(pattern: RegExp | string, limits: WaitLimits = {}): Promise<RegExpMatchArray> {
+    return this.#text.expect(pattern, limits);
   }
 
   /**
-   * Resolves when the guest's shell waits for a command: the output ends in what looks like a prompt.
-   * @param options `timeout` in milliseconds; none by default
-   * @throws ConsoleError on timeout, or when the domain ends first.
+   * Resolves when the guest's shell waits for a command: the output, after the last match, ends in what looks like a
+   * prompt (`# `, `$ `, `> `, `% `, `) `), and nothing follows for a moment.
+   * @throws ConsoleError 'timeout', 'closed', or 'login' when the console asks who one is; the signal's reason
    */
-  async prompt(options: { timeout?: number } = {}): Promise<void> {
-    const end = options.timeout === undefined ? Number.POSITIVE_INFINITY : performance.now() + options.timeout;
-    for (;;) {
-      const left = end - performance.now();
-      await this.expect(PROMPT, Number.isFinite(left) ? { timeout: Math.max(1, Math.ceil(left)) } : {});
-      const seen = this.#text;
-      await new Promise((resolve) => setTimeout(resolve, PROMPT_SETTLES));
-      if (this.#text === seen) return;
-    }
+  async prompt(limits: WaitLimits = {}): Promise<void> {
+    await this.#waitForShell(this.#text.position, limits);
+    this.#text.skip();
   }
 
   /**
-   * Runs a command in the shell that listens on the console, which must be at a prompt: see {@link prompt}. The command
-   * runs in a shell of its own, with an empty standard input; its errors go where its output goes.
-   * @throws ConsoleError on timeout, or when the domain ends first.
+   * Runs a command in the shell that listens on the console. The command runs in a shell of its own, with an empty
+   * standard input; its errors go where its output goes. Commands are run one after the other, and the time of each counts
+   * from its turn. One that does not end in time, or is given up by `signal`, is interrupted with ^C.
+   * @throws ConsoleError 'timeout', 'closed' when the domain ends first, 'login' when nobody is logged in, 'too-much' for
+   *   more than 16 Mi characters of output without `onOutput`; the signal's reason
    */
-  async sh(command: string, options: CommandOptions = {}): Promise<CommandResult> {
-    const tag = `dom1-${++this.#commands}`;
-    let output = '';
-    const reply = new ShellReply(
-      tag,
-      options.onOutput ??
-        ((text) => {
-          output += text;
-        }),
-    );
-    const listener = (text: string): void => reply.receive(text);
-    this.#textListeners.add(listener);
-    try {
-      this.#from = this.#text.length;
-      for (const line of shellLines(command, tag)) this.write(line);
-      const { timeout } = options;
-      const [, status] = await this.expect(reply.end, timeout === undefined ? {} : { timeout });
-      return { output, status: Number(status) };
-    } finally {
-      this.#textListeners.delete(listener);
-      reply.close();
+  sh(command: string, options: CommandOptions = {}): Promise<CommandResult> {
+    const run = this.#running.then(() => this.#run(command, options));
+    this.#running = run.catch(() => {});
+    return run;
+  }
+
+  /**
+   * Waits for a login prompt and answers it; resolves at a shell's prompt. Does nothing when a command has run on the
+   * console before.
+   * @throws ConsoleError 'login-failed', 'timeout' or 'closed'; the signal's reason
+   */
+  async login(options: LoginOptions = {}): Promise<void> {
+    const { user = 'root', password } = options;
+    if (this.#atShell && promptAtEnd(this.#text.since(this.#start)) !== 'login') return;
+    const deadline = new Deadline(options);
+    await settledPrompt(this.#text, ['login'], this.#start, deadline.limits, 'a login prompt');
+    let from = this.#type(`${user}\n`);
+    const refused = (why: string): ConsoleError => new ConsoleError('login-failed', `the guest does not let ${user} in: ${why}`);
+    const answer = async (kinds: readonly PromptKind[]): Promise<PromptKind> => {
+      const kind = await settledPrompt(this.#text, kinds, from, deadline.limits, 'a prompt', REFUSED);
+      if (kind === undefined || kind === 'login') throw refused('the login is incorrect');
+      return kind;
+    };
+    if ((await answer(['password', 'shell', 'login'])) === 'password') {
+      if (password === undefined) throw refused('it asks for a password, and none was given');
+      from = this.#type(`${password}\n`);
+      await answer(['shell', 'login']);
     }
+    this.#atShell = true;
+    this.#text.skip();
   }
 
   /** The last `count` lines the guest printed, without escape sequences. */
   lastLines(count: number): string[] {
-    const text = this.#text.replaceAll(new RegExp(`${ESCAPE_SEQUENCE.source}|\r`, 'g'), '').trimEnd();
-    return text === '' ? [] : text.split('\n').slice(-count);
+    return this.#text.lastLines(count);
   }
 
   /** The domain's side: the guest printed something. */
   receive(bytes: Uint8Array): void {
-    const text = this.#decoder.decode(bytes, { stream: true });
-    this.#text += text;
-    if (this.#text.length > KEPT * 2) {
-      const cut = this.#text.length - KEPT;
-      this.#text = this.#text.slice(cut);
-      this.#from = Math.max(0, this.#from - cut);
-    }
     for (const listener of this.#listeners) listener(bytes);
-    for (const listener of this.#textListeners) listener(text);
-    this.#match();
+    this.#text.receive(bytes);
   }
 
-  /** The domain's side: nothing more will come. */
-  close(): void {
-    this.#closed = true;
-    this.#match();
+  /** The domain's side: another kernel runs from now on, and what the last one printed tells nothing about it. */
+  restart(): void {
+    this.#start = this.#text.end;
+    this.#atShell = false;
   }
 
-  #match(): void {
-    for (let waiter = this.#waiters[0]; waiter !== undefined; waiter = this.#waiters[0]) {
-      const match = this.#text.slice(this.#from).match(waiter.pattern);
-      if (match === null && !this.#closed) return;
-      this.#waiters.shift();
-      clearTimeout(waiter.timer);
-      if (match === null) waiter.reject(new ConsoleError('closed', `the guest ended before it printed ${waiter.pattern}`));
-      else {
-        this.#from += (match.index ?? 0) + match[0].length;
-        waiter.resolve(match);
-      }
+  /** The domain's side: nothing more will come. @param how the guest ended: "poweroff" */
+  close(how?: string): void {
+    this.#text.close(how === undefined ? 'the guest ended' : `the guest ended (${how})`);
+  }
+
+  async #run(command: string, options: CommandOptions): Promise<CommandResult> {
+    const { prompt = true } = options;
+    const deadline = new Deadline(options);
+    if (prompt) await this.#waitForShell(this.#start, deadline.limits, this.#atShell);
+    try {
+      const tag = `dom1-${++this.#commands}`;
+      return await runCommand(this.#text, (line) => this.write(line), tag, command, options, deadline.limits);
+    } catch (error) {
+      this.#atShell = false;
+      throw error;
     }
+  }
+
+  /** @param known that a shell listens, unless a login prompt says otherwise */
+  async #waitForShell(from: number, limits: WaitLimits, known = false): Promise<void> {
+    if (known && promptAtEnd(this.#text.since(from)) !== 'login') return;
+    const kind = await settledPrompt(this.#text, ['shell', 'login'], from, limits, "a shell's prompt");
+    if (kind === 'login') {
+      this.#atShell = false;
+      throw new ConsoleError('login', `the console is at a login prompt; log in first, with login({ user, password })`);
+    }
+    this.#atShell = true;
+  }
+
+  /** Returns where the answer begins. */
+  #type(text: string): number {
+    const from = this.#text.end;
+    this.write(text);
+    return from;
   }
 }

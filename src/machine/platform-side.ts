@@ -1,6 +1,6 @@
 // The platform of a domain as the I/O side sees it: Xen's shared state, and what lives in domain 0: XenStore and the backends.
 import { HVM_PARAM, SPECIAL_PAGES } from '../abi/xen/hvm.ts';
-import { XenConsole } from '../backends/console.ts';
+import { XenConsole } from '../backends/console/primary-console.ts';
 import { BackendBus } from '../backends/xenbus/backend-bus.ts';
 import type { BackendEvent } from '../backends/xenbus/backend-event.ts';
 import { render, type Sink } from '../trace/points.ts';

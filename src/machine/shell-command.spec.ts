@@ -12,8 +12,9 @@ function run(command: string, chunk = 1e9): { output: string; status: number } {
   const reply = new ShellReply('tag-1', (text) => {
     output += text;
   });
-  for (let at = 0; at < printed.length; at += chunk) reply.receive(printed.slice(at, at + chunk));
-  return { output, status: Number(reply.end.exec(printed)?.[1] ?? -1) };
+  let status = -1;
+  for (let at = 0; at < printed.length; at += chunk) status = reply.receive(printed.slice(at, at + chunk))?.status ?? status;
+  return { output, status };
 }
 
 describe.skipIf(spawnSync('sh', ['-c', ':']).status !== 0)('a command typed into a shell', () => {
@@ -61,10 +62,14 @@ describe.skipIf(spawnSync('sh', ['-c', ':']).status !== 0)('a command typed into
     expect(output).toBe('reboot: Restarting\n');
   });
 
+  it('leaves what comes after the end to others', () => {
+    const reply = new ShellReply('tag-1', () => {});
+    expect(reply.receive('tag-1<\r\nout\r\ntag-1:0>\r\nguest:~# ')).toEqual({ status: 0, rest: 'guest:~# '.length });
+  });
+
   it('does not find its marks in the echo', () => {
     const reply = new ShellReply('tag-1', () => expect.unreachable());
     const echo = shellLines('true', 'tag-1').join('');
-    reply.receive(echo);
-    expect(reply.end.exec(echo)).toBeNull();
+    expect(reply.receive(echo)).toBeUndefined();
   });
 });

@@ -34,19 +34,26 @@ function asFormat(text: string): string {
 /** Longest end mark beyond the tag: ":255>" and a line end. */
 const MARK_EXTRA = 8;
 
+export interface ShellEnd {
+  /** 0..255 */
+  readonly status: number;
+  /** Characters that came after the command's end: the next prompt. */
+  readonly rest: number;
+}
+
 /** Finds a command's output in a console's. */
 export class ShellReply {
-  /** Matches when the command has ended; its group is the status. */
-  readonly end: RegExp;
-  readonly #begin: RegExp;
+  readonly #end: RegExp;
+  /** Found in the output when the command has begun. */
+  readonly begin: RegExp;
   readonly #holdBack: number;
   readonly #onOutput: (text: string) => void;
   #state: 'before' | 'inside' | 'after' = 'before';
   #text = '';
 
   constructor(tag: string, onOutput: (text: string) => void) {
-    this.#begin = new RegExp(`${tag}<\\r?\\n`);
-    this.end = new RegExp(`${tag}:(\\d+)>\\r?\\n`);
+    this.begin = new RegExp(`${tag}<\\r?\\n`);
+    this.#end = new RegExp(`${tag}:(\\d+)>\\r?\\n`);
     this.#holdBack = tag.length + MARK_EXTRA;
     this.#onOutput = onOutput;
   }
@@ -57,17 +64,17 @@ export class ShellReply {
     this.#state = 'after';
   }
 
-  /** The console printed `text`. */
-  receive(text: string): void {
-    if (this.#state === 'after') return;
+  /** The console printed `text`. Gives how the command ended, when it has. */
+  receive(text: string): ShellEnd | undefined {
+    if (this.#state === 'after') return undefined;
     this.#text += text;
     if (this.#state === 'before') {
-      const begin = this.#begin.exec(this.#text);
-      if (begin === null) return;
+      const begin = this.begin.exec(this.#text);
+      if (begin === null) return undefined;
       this.#text = this.#text.slice(begin.index + begin[0].length);
       this.#state = 'inside';
     }
-    const end = this.end.exec(this.#text);
+    const end = this.#end.exec(this.#text);
     // Until the end is there, what may be the start of its mark stays here.
     const ready = end === null ? Math.max(0, this.#text.length - this.#holdBack) : end.index;
     const output = this.#text.slice(0, ready).replaceAll('\r\n', '\n');
@@ -78,5 +85,6 @@ export class ShellReply {
       this.#text = `\r${this.#text}`;
       if (output.length > 1) this.#onOutput(output.slice(0, -1));
     } else if (output !== '') this.#onOutput(output);
+    return end === null ? undefined : { status: Number(end[1]), rest: this.#text.length - end[0].length };
   }
 }

@@ -13,8 +13,15 @@ export function packFrame(frame: Uint8Array): Uint8Array {
 }
 
 export class FrameStreamReader {
-  readonly #buffer = new Uint8Array(FRAME_PREFIX_BYTES + MAX_FRAME_BYTES);
+  readonly #buffer: Uint8Array;
+  readonly #maxBytes: number;
   #length = 0;
+
+  /** @param maxBytes of a frame, with what its sender puts in front of it */
+  constructor(maxBytes = MAX_FRAME_BYTES) {
+    this.#buffer = new Uint8Array(FRAME_PREFIX_BYTES + maxBytes);
+    this.#maxBytes = maxBytes;
+  }
 
   /** Gives each frame that is complete; the bytes are valid during the call. False: the stream is broken and must be closed. */
   push(chunk: Uint8Array, frame: (bytes: Uint8Array) => void): boolean {
@@ -25,7 +32,7 @@ export class FrameStreamReader {
       this.#length += part.length;
       at += part.length;
       if (this.#length === FRAME_PREFIX_BYTES) {
-        if (u32(this.#buffer, 0) > MAX_FRAME_BYTES) return false;
+        if (u32(this.#buffer, 0) > this.#maxBytes) return false;
         if (u32(this.#buffer, 0) === 0) this.#length = 0;
       } else if (this.#length > FRAME_PREFIX_BYTES && this.#length === FRAME_PREFIX_BYTES + u32(this.#buffer, 0)) {
         this.#length = 0;

@@ -22,6 +22,8 @@ const BROADCAST_KEY = 0xffff_ffff_ffff;
 abstract class Port {
   /** Least recently seen first. */
   readonly addresses = new Set<number>();
+  /** Leads to another switch: what comes in here has been to all of those. */
+  readonly trunk: boolean = false;
   dropped = 0;
   readonly #queue: Frame[] = [];
   #queuedBytes = 0;
@@ -133,13 +135,15 @@ class CardPort extends Port implements FrameSink {
 
 /** A port with a network behind it. */
 class NetworkPort extends Port implements FrameReceiver {
+  override readonly trunk: boolean;
   readonly #sink: FrameSink;
   readonly #switch: Switch;
 
-  constructor(owner: Switch, sink: FrameSink) {
+  constructor(owner: Switch, sink: FrameSink, trunk: boolean) {
     super();
     this.#switch = owner;
     this.#sink = sink;
+    this.trunk = trunk;
   }
 
   readonly offloads = ALL_OFFLOADS;
@@ -170,6 +174,7 @@ class NetworkPort extends Port implements FrameReceiver {
   }
 }
 
+/** An Ethernet switch between guests of one process, and networks behind it. */
 export class Switch {
   readonly #mtu: number;
   readonly #ports = new Set<Port>();
@@ -186,9 +191,12 @@ export class Switch {
     return port;
   }
 
-  /** Puts a network at a port. The answer takes it away again; it does not close it. */
-  connect(network: FrameSink): () => void {
-    const port = new NetworkPort(this, network);
+  /**
+   * Puts a network at a port. The answer takes it away again; it does not close it.
+   * @param trunk it is another switch, each of which is connected to each: a frame from one goes to none of the others
+   */
+  connect(network: FrameSink, { trunk = false }: { readonly trunk?: boolean } = {}): () => void {
+    const port = new NetworkPort(this, network, trunk);
     this.#ports.add(port);
     network.attach(port);
     return () => {
@@ -209,13 +217,13 @@ export class Switch {
     if (!isGroupMac(bytes, ETHERNET.source)) this.#learn(from, macKey(bytes, ETHERNET.source));
     const key = macKey(bytes, ETHERNET.destination);
     if (isGroupMac(bytes, ETHERNET.destination)) {
-      for (const port of this.#ports) if (port !== from && (key === BROADCAST_KEY || port.wants(key))) port.deliver(frame);
+      for (const port of this.#ports) if (mayPass(from, port) && (key === BROADCAST_KEY || port.wants(key))) port.deliver(frame);
       return;
     }
     const to = this.#where.get(key);
-    if (to === from) return;
-    if (to !== undefined) to.deliver(frame);
-    else for (const port of this.#ports) if (port !== from) port.deliver(frame);
+    if (to === undefined) {
+      for (const port of this.#ports) if (mayPass(from, port)) port.deliver(frame);
+    } else if (mayPass(from, to)) to.deliver(frame);
   }
 
   #learn(port: Port, key: number): void {
@@ -244,3 +252,5 @@ export class Switch {
     this.forget(port);
   }
 }
+
+const mayPass = (from: Port, to: Port): boolean => from !== to && !(from.trunk && to.trunk);

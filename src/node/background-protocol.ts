@@ -7,6 +7,8 @@ export interface BackgroundOrder {
   /** Its paths are absolute. */
   readonly spec: DomainSpec;
   readonly paused: boolean;
+  /** Whether the console is at a pty too. */
+  readonly pty: boolean;
   readonly trace: readonly string[];
   /** Where domains are found. */
   readonly directory: string;
@@ -21,6 +23,8 @@ export interface BackgroundDomain {
   readonly uuid: string;
   readonly domid: number;
   readonly pid: number;
+  /** The pty that the console is at, if it is. */
+  readonly tty?: string;
 }
 
 /** From the background process. Nothing comes after `running` or `failed`. */

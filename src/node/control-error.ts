@@ -19,7 +19,7 @@ export type ControlConnectionErrorCode =
   | 'protocol'
   | 'timeout';
 
-/** `message` is one line that names the thing, the reason and the next step; `hint` is the next step alone. */
+/** There is no connection to a domain's monitor. `message` is one line that names the thing, the reason and the next step; `hint` is the next step alone. */
 export class ControlConnectionError extends Error {
   override readonly name = 'ControlConnectionError';
   readonly code: ControlConnectionErrorCode;

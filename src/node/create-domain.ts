@@ -2,28 +2,45 @@
 import { buildDomain, type Domain } from '../machine/domain.ts';
 import type { BuildOptions, DomainConfig } from '../machine/domain-config.ts';
 import { parseMemorySize } from '../machine/memory-size.ts';
+import { checkDomainConfig } from './check-domain-config.ts';
 import { readGuestFile } from './guest-file.ts';
 import { nodeHost } from './node-host.ts';
 import { closeDevices, type DeviceConfigs, openDevices } from './open-devices.ts';
 
+/** What a domain is made of: everything but the kernel has a default. */
 export interface CreateDomainConfig extends Omit<DomainConfig, 'kernel' | 'initrd' | 'memoryBytes'>, DeviceConfigs {
+  /** What kind of guest it is. Default 'pvh', and the others do not exist yet. */
+  readonly type?: 'pvh';
   /** ELF or bzImage with a PVH entry: its path, or its bytes. */
   readonly kernel: string | Uint8Array;
-  /** Path or bytes. */
+  /** The initial RAM disk: its path, or its bytes. Default: none. */
   readonly initrd?: string | Uint8Array;
-  /** Such as "256MiB" or "1GiB", or a number of bytes: a multiple of 4 KiB. Default 256 MiB. */
+  /** RAM, such as "256MiB" or "1GiB", or a number of bytes: a multiple of 4 KiB, 3840 MiB at most. Default 256 MiB. */
   readonly memory?: string | number;
 }
 
+/** What a domain has when nothing is said. */
 export const DEFAULT_MEMORY = '256MiB';
 
 /**
  * Builds a domain; `run()` starts it. When `options.signal` aborts, building is given up, and a domain that is built is
- * destroyed.
- * @throws GuestFileError, ImageError, BlockStoreError, NetworkOptionError, MachineError, TracepointError, and the signal's reason.
+ * destroyed. `options.onProgress` is told what building is busy with.
+ * @throws DomainConfigError, GuestFileError, ImageError, BlockStoreError, NetworkOptionError, MachineError, TracepointError, and the signal's reason.
  */
 export async function createDomain(config: CreateDomainConfig, options: BuildOptions = {}): Promise<Domain> {
-  const { kernel, initrd, memory = DEFAULT_MEMORY, disks = [], vifs = [], devices = [], ...rest } = config;
+  checkDomainConfig(config);
+  const {
+    type: _,
+    kernel,
+    initrd,
+    memory = DEFAULT_MEMORY,
+    disks = [],
+    vifs = [],
+    channels = [],
+    shares = [],
+    devices = [],
+    ...rest
+  } = config;
   const { signal } = options;
   const memoryBytes = typeof memory === 'string' ? parseMemorySize(memory) : memory;
   signal?.throwIfAborted();
@@ -33,7 +50,7 @@ export async function createDomain(config: CreateDomainConfig, options: BuildOpt
   const kernelBytes = await read(kernel, 'kernel');
   const initrdBytes = initrd === undefined ? undefined : await read(initrd, 'initrd');
   options.onProgress?.({ stage: 'read', done: 1, total: 1 });
-  const opened = await openDevices({ disks, vifs });
+  const opened = await openDevices({ disks, vifs, channels, shares });
   const parts = { kernel: kernelBytes, ...(initrdBytes !== undefined && { initrd: initrdBytes }), memoryBytes };
   const all = { devices: [...opened, ...devices] };
   const domain = await buildDomain({ ...rest, ...parts, ...all }, nodeHost, options).catch(async (error: unknown) => {

@@ -2,6 +2,9 @@
 import { type CpioEntry, cpioCharDevice, cpioDirectory, cpioFile, cpioLink, writeCpio } from '../image/cpio.ts';
 import { ImageError } from '../image/image-error.ts';
 
+/** Kernel modules that lie here are loaded at boot, in the order of their names. */
+export const BOOT_MODULES = 'lib/modules/boot';
+
 /**
  * What PID 1 does before it becomes busybox init. The console is the last one that `console/active` lists, which is what
  * /dev/console stands for; init must open it by its own name, or it is no controlling terminal and ^C does nothing.
@@ -15,6 +18,9 @@ mount -t devtmpfs devtmpfs /dev
 mkdir /dev/pts
 mount -t devpts devpts /dev/pts
 echo 1 > /proc/sys/kernel/printk
+for module in /${BOOT_MODULES}/*; do
+  [ ! -e "$module" ] || insmod "$module"
+done
 hostname guest
 read -r consoles < /sys/class/tty/console/active
 tty=\${consoles##* }
@@ -40,7 +46,8 @@ echo "Linux $(uname -r). This shell is all there is: exit powers the guest off."
 /** What the kernel runs when it is told from outside to go down: kernel/reboot.c, orderly_poweroff and orderly_reboot. */
 const ORDERLY = ['poweroff', 'reboot'];
 
-const DIRECTORIES = ['bin', 'dev', 'etc', 'mnt', 'proc', 'root', 'run', 'sbin', 'sys', 'tmp'];
+/** Those that every initramfs has. */
+export const DEMO_DIRECTORIES = ['bin', 'dev', 'etc', 'mnt', 'proc', 'root', 'run', 'sbin', 'sys', 'tmp'];
 
 /**
  * The names busybox answers to. They are in the binary as a sorted list of NUL-terminated strings that starts with "[",
@@ -74,7 +81,7 @@ export function busyboxApplets(busybox: Uint8Array): string[] {
 export function demoInitramfs(busybox: Uint8Array, extra: readonly CpioEntry[] = []): Uint8Array {
   const links = busyboxApplets(busybox).filter((name) => name !== 'busybox' && !name.includes('/'));
   return writeCpio([
-    ...DIRECTORIES.map((path) => cpioDirectory(path, path === 'tmp' ? 0o1777 : 0o755)),
+    ...DEMO_DIRECTORIES.map((path) => cpioDirectory(path, path === 'tmp' ? 0o1777 : 0o755)),
     cpioCharDevice('dev/console', 5, 1), // the kernel opens it for PID 1 before anything is mounted
     cpioCharDevice('dev/null', 1, 3, 0o666),
     cpioFile('bin/busybox', busybox, 0o755),

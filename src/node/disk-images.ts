@@ -264,7 +264,7 @@ async function copyAllocated(image: Qcow2Store, target: BlockStore, options: Wor
   }
 }
 
-/** @param size bytes @param shrink that what lies behind the new end may be lost @throws BlockStoreError, ImageError */
+/** Gives a disk another size, and answers with it in bytes. @param size bytes @param shrink that what lies behind the new end may be lost @throws BlockStoreError, ImageError */
 export async function resizeDisk(
   path: string,
   size: number | { readonly by: number },

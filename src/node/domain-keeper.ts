@@ -26,8 +26,8 @@ export interface DomainKeeperOptions {
   readonly signal: AbortSignal;
   /** What happens, a line each. */
   readonly log: (line: string) => void;
-  /** What the guest prints. */
-  readonly onOutput?: (bytes: Uint8Array) => void;
+  /** What the guest prints on a console; 0 is the primary one. */
+  readonly onOutput?: (bytes: Uint8Array, console: number) => void;
   readonly restartInterval?: number;
 }
 
@@ -127,7 +127,10 @@ export class DomainKeeper {
     const domain = await this.#options.build(signal);
     const { onOutput } = this.#options;
     if (domain.console !== undefined) this.#hub.connect(domain.console);
-    if (onOutput !== undefined) domain.console?.onOutput(onOutput);
+    if (onOutput !== undefined) {
+      domain.console?.onOutput((bytes) => onOutput(bytes, 0));
+      for (const [number, { console }] of domain.consoles?.() ?? []) console.onOutput((bytes) => onOutput(bytes, number));
+    }
     return domain;
   }
 

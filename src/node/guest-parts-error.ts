@@ -1,5 +1,6 @@
 // Why the demo guest's parts cannot be had from the host's package tool.
 
+/** Why the demo guest's parts cannot be had. */
 export type GuestPartsErrorCode =
   | 'no-package-tool'
   | 'no-package-lists'
@@ -8,7 +9,7 @@ export type GuestPartsErrorCode =
   | 'missing-file'
   | 'cache-unwritable';
 
-/** `message` is one line that names the thing, the reason and the next step; `hint` is the next step alone. */
+/** The demo guest's parts cannot be had. `message` is one line that names the thing, the reason and the next step; `hint` is the next step alone. */
 export class GuestPartsError extends Error {
   override readonly name = 'GuestPartsError';
   readonly code: GuestPartsErrorCode;

@@ -1,21 +1,18 @@
 // PV devices as a person writes them, opened on this host: disks by their paths, networks by their kind.
-import { randomBytes } from 'node:crypto';
-import { DiskDevice } from '../backends/block/disk-device.ts';
+import { DiskDevice, type Medium } from '../backends/block/disk-device.ts';
 import { vdevNumber } from '../backends/block/vdev.ts';
-import { VifDevice } from '../backends/net/vif-device.ts';
 import type { PvDevice } from '../backends/pv-device.ts';
 import { ImageError } from '../image/image-error.ts';
 import type { BlockStore } from '../io/block-store.ts';
 import { BlockStoreError } from '../io/block-store-error.ts';
-import type { FrameSink } from '../io/frame-sink.ts';
-import { CapturingSink } from '../net/capturing-sink.ts';
-import type { UserNetworkOptions } from '../net/user/network-plan.ts';
-import { UserNetwork } from '../net/user/user-network.ts';
-import { EventLoopClock } from '../time/event-loop-clock.ts';
-import { NodeSockets } from './node-sockets.ts';
+import { type ChannelConfig, openChannel } from './open-channel.ts';
 import { type DiskFormat, openDisk } from './open-disk.ts';
-import { PcapFile } from './pcap-file.ts';
+import { openShare, type ShareConfig } from './open-share.ts';
+import { openVifDevice, type VifConfig } from './open-vif.ts';
 
+export { openVifDevice, type VifConfig } from './open-vif.ts';
+
+/** A disk of a domain. */
 export interface DiskConfig {
   /** xvda, sdb1, hdc, d0p1, … */
   readonly vdev: string;
@@ -32,34 +29,29 @@ export interface DiskConfig {
   readonly discard?: boolean;
 }
 
-export interface VifConfig extends Omit<UserNetworkOptions, 'mac' | 'mtu'> {
-  /** The card's number. Default: the lowest that is free. */
-  readonly id?: number;
-  /** Of the guest's card. Default: a random one of Xen's. */
-  readonly mac?: string;
-  readonly mtu?: number;
-  /** What it is plugged into; default: a network in user mode, which the other options describe. */
-  readonly sink?: FrameSink;
-  /** A file that all frames are written to, in libpcap's format. */
-  readonly pcap?: string;
-}
-
 export interface DeviceConfigs {
   /** Disks, by path or with a store of one's own. */
   readonly disks?: readonly DiskConfig[];
   /** Network cards; each is plugged into a network in user mode of its own unless it says otherwise. */
   readonly vifs?: readonly VifConfig[];
+  /** PV consoles for programs, each at a Unix socket or a pty. */
+  readonly channels?: readonly ChannelConfig[];
+  /** Folders of the host that the guest mounts by 9P. */
+  readonly shares?: readonly ShareConfig[];
 }
 
 /**
  * Opens everything, or nothing. What is opened is closed by the domain that is given it.
- * @throws BlockStoreError, ImageError, NetworkOptionError, and the host's errors for ports that cannot be had
+ * @throws BlockStoreError, ImageError, NetworkOptionError, VifError, ChannelError, PtyError, SharedFolderError
  */
-export async function openDevices({ disks = [], vifs = [] }: DeviceConfigs): Promise<readonly PvDevice[]> {
+export async function openDevices(configs: DeviceConfigs): Promise<readonly PvDevice[]> {
+  const { disks = [], vifs = [], channels = [], shares = [] } = configs;
   const opened: PvDevice[] = [];
   try {
     for (const disk of disks) opened.push(await openDiskDevice(disk));
     for (const vif of vifs) opened.push(await openVifDevice(vif));
+    for (const channel of channels) opened.push(await openChannel(channel));
+    for (const share of shares) opened.push(await openShare(share));
   } catch (error) {
     await closeDevices(opened);
     throw error;
@@ -72,34 +64,23 @@ export async function closeDevices(devices: readonly PvDevice[]): Promise<void> 
   for (const device of devices) await device.close();
 }
 
-/** @throws BlockStoreError, ImageError, RangeError when `vdev` names no disk */
+/** @throws BlockStoreError, RangeError when `vdev` names no disk */
 export async function openDiskDevice(config: DiskConfig): Promise<DiskDevice> {
-  const { vdev, path, store, format, readOnly = false, cdrom = false, snapshot = false, discard } = config;
+  const { vdev, path, store, readOnly = false, cdrom = false, discard } = config;
   const common = { vdev, readOnly, cdrom, ...(discard !== undefined && { discard }) };
   if (path === undefined) return new DiskDevice({ ...common, store });
   if (vdevNumber(vdev) === undefined) throw new RangeError(`${vdev} names no disk`);
+  return new DiskDevice({ ...common, ...(await openMedium({ ...config, path })) });
+}
+
+/** What a disk is kept in. @throws BlockStoreError */
+export async function openMedium(config: DiskConfig & { readonly path: string }): Promise<Medium> {
+  const { path, format, readOnly = false, cdrom = false, snapshot = false } = config;
   const how = { path, readOnly: readOnly || cdrom, overlay: snapshot, ...(format !== undefined && { format }) };
   const disk = await openDisk(how).catch((error: unknown) => {
     throw error instanceof ImageError
       ? new BlockStoreError('not-a-disk', `${path}: ${error.message}`, 'see `dom1 image check`', { cause: error })
       : error;
   });
-  return new DiskDevice({ ...common, params: path, store: disk.store, close: () => disk.close() });
-}
-
-/** @throws NetworkOptionError, and the host's errors for ports that cannot be had */
-export async function openVifDevice(config: VifConfig): Promise<VifDevice> {
-  const { id, mac, mtu, sink, pcap, ...options } = config;
-  const card = { ...(id !== undefined && { id }), ...(mac !== undefined && { mac }), ...(mtu !== undefined && { mtu }) };
-  const clock = new EventLoopClock();
-  const random = (): number => randomBytes(4).readUInt32LE();
-  const network = { ...options, ...(mtu !== undefined && { mtu }) };
-  const link = sink ?? (await UserNetwork.open({ sockets: new NodeSockets(), clock, random }, network));
-  const capture = pcap === undefined ? undefined : new PcapFile(pcap);
-  const close = async (): Promise<void> => {
-    await link.close();
-    clock.close();
-    await capture?.close();
-  };
-  return new VifDevice({ ...card, sink: capture === undefined ? link : new CapturingSink(link, capture.write), close });
+  return { params: path, store: disk.store, close: () => disk.close() };
 }

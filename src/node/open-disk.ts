@@ -50,7 +50,7 @@ export interface OpenDisk {
 /** A chain of backing files that is longer than this was not made on purpose. */
 const MAX_DEPTH = 64;
 
-/** @throws BlockStoreError, ImageError */
+/** Opens a disk by its path or address. @throws BlockStoreError, ImageError */
 export async function openDisk(spec: DiskSpec): Promise<OpenDisk> {
   const overlay = spec.overlay !== undefined && spec.overlay !== false;
   const opened = await openAt(overlay ? { ...spec, readOnly: true } : spec, []);

@@ -1,4 +1,5 @@
 // A capture file that is written while the guest runs. Capturing must not hold up the network: what the disk cannot take is lost.
+import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 
 const MAX_PENDING_BYTES = 64 * 1024 * 1024;
@@ -15,6 +16,13 @@ export class PcapFile {
     this.#stream.on('error', (error) => {
       this.error ??= error;
     });
+  }
+
+  /** A file that could be made. Rejects with the host's error. */
+  static async open(path: string): Promise<PcapFile> {
+    const file = new PcapFile(path);
+    await once(file.#stream, 'open');
+    return file;
   }
 
   /** For CapturingSink. */

@@ -5,7 +5,7 @@ import { isAbsolute, join } from 'node:path';
 import { ControlConnectionError, nodeErrorCode } from './control-error.ts';
 
 /** Longest path of a Unix socket in bytes, without its NUL: sun_path has 108 bytes on Linux, 104 on the BSDs and macOS. */
-const MAX_SOCKET_PATH = process.platform === 'linux' ? 107 : 103;
+export const MAX_SOCKET_PATH = process.platform === 'linux' ? 107 : 103;
 /** What follows the directory: a slash, an id of five digits, and ".sock". */
 const NAME_BYTES = 11;
 

@@ -2,6 +2,7 @@
 import { chmod, unlink } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { ConsoleHub } from '../control/console/console-hub.ts';
+import { ConsoleHubs } from '../control/console/console-hubs.ts';
 import type { MonitorHost } from '../control/monitor-host.ts';
 import type { MonitorTarget } from '../control/monitor-target.ts';
 import { ControlSession } from '../control/session.ts';
@@ -86,10 +87,14 @@ type Connections = Map<Socket, () => void>;
 
 function monitorHost(target: MonitorTarget, claim: DomainClaim, given: ServeOptions['host'] = {}): MonitorHost {
   const hub = given.console ?? (target.console === undefined ? undefined : new ConsoleHub(target.console));
+  const consoles = given.consoles ?? new ConsoleHubs(() => target.consoles?.() ?? new Map());
+  // A guest that was started anew has other consoles.
+  target.on('state', () => consoles.look());
   return {
     startedMs: Date.parse(claim.record.started),
     ...given,
     ...(hub !== undefined && { console: hub }),
+    consoles,
     name: () => claim.record.name,
     rename: (name) => claim.rename(name),
   };

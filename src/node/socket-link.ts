@@ -1,5 +1,7 @@
 // A cable between two processes: a Unix or TCP stream with frames in it, as QEMU's "-netdev stream" makes one too.
+import { lstat, unlink } from 'node:fs/promises';
 import { connect, createServer, type NetConnectOpts, type Server, type Socket } from 'node:net';
+import type { LinkAddress } from '../control/xl-config/link-spec.ts';
 import { type Frame, type FrameFilter, type FrameReceiver, type FrameSink, NO_OFFLOADS, plainFrame } from '../io/frame-sink.ts';
 import { FrameStreamReader, packFrame } from '../net/frame-stream.ts';
 
@@ -8,7 +10,8 @@ const FULL_BYTES = 1024 * 1024;
 /** Frames that came in one chunk after the card was full. The socket is paused at the first, so they are few. */
 const MAX_REFUSED = 8192;
 
-export type LinkAddress = { readonly path: string } | { readonly host: string; readonly port: number };
+/** Between two attempts to reach a process that has gone. */
+const RETRY_MS = 500;
 
 export class SocketLink implements FrameSink {
   readonly mtu: number;
@@ -18,6 +21,10 @@ export class SocketLink implements FrameSink {
   #receiver: FrameReceiver | undefined;
   #refused: Uint8Array[] = [];
   #full = false;
+  #closed = false;
+  /** Where to connect again; undefined: the other end comes. */
+  #peer: LinkAddress | undefined;
+  #retry: NodeJS.Timeout | undefined;
 
   private constructor(mtu: number) {
     this.mtu = mtu;
@@ -27,24 +34,21 @@ export class SocketLink implements FrameSink {
     return this.#socket !== undefined;
   }
 
-  /** Connects to a process that listens. Rejects with the host's error. */
-  static connect(address: LinkAddress, mtu = 1500): Promise<SocketLink> {
+  /** Connects to a process that listens, and again when that one has gone and come back. Rejects with the host's error. */
+  static async connect(address: LinkAddress, mtu = 1500): Promise<SocketLink> {
     const link = new SocketLink(mtu);
-    return new Promise((resolve, reject) => {
-      const socket = connect(address as NetConnectOpts, () => {
-        socket.off('error', reject);
-        link.#adopt(socket);
-        resolve(link);
-      });
-      socket.once('error', reject);
-    });
+    const socket = await connected(address);
+    link.#peer = address;
+    link.#adopt(socket);
+    return link;
   }
 
   /**
    * Waits for another process: the link is up while one is connected, and a second is turned away. Rejects with the host's error.
    * `bound` is where the link listens, with the port the host chose.
    */
-  static listen(address: LinkAddress, mtu = 1500): Promise<{ readonly link: SocketLink; readonly bound: LinkAddress }> {
+  static async listen(address: LinkAddress, mtu = 1500): Promise<{ readonly link: SocketLink; readonly bound: LinkAddress }> {
+    if ('path' in address) await removeStaleSocket(address.path);
     const link = new SocketLink(mtu);
     return new Promise((resolve, reject) => {
       const server = createServer((socket) => (link.#socket === undefined ? link.#adopt(socket) : socket.destroy()));
@@ -83,6 +87,8 @@ export class SocketLink implements FrameSink {
   setFilter(_filter: FrameFilter): void {}
 
   async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#retry);
     this.#receiver = undefined;
     this.#socket?.destroy();
     const server = this.#server;
@@ -106,8 +112,20 @@ export class SocketLink implements FrameSink {
       this.#full = false;
       this.#receiver?.linkChanged(false);
       this.#receiver?.writable();
+      this.#reconnect();
     });
     this.#receiver?.linkChanged(true);
+  }
+
+  #reconnect(): void {
+    const peer = this.#peer;
+    if (peer === undefined || this.#closed) return;
+    this.#retry = setTimeout(() => {
+      connected(peer).then(
+        (socket) => (this.#closed ? socket.destroy() : this.#adopt(socket)),
+        () => this.#reconnect(),
+      );
+    }, RETRY_MS);
   }
 
   #received(bytes: Uint8Array): void {
@@ -115,5 +133,26 @@ export class SocketLink implements FrameSink {
     if (this.#refused.length === 0 && this.#receiver.receive(plainFrame(bytes))) return;
     if (this.#refused.length < MAX_REFUSED) this.#refused.push(bytes.slice());
     this.#socket?.pause();
+  }
+}
+
+function connected(address: LinkAddress): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(address as NetConnectOpts, () => {
+      socket.off('error', reject);
+      resolve(socket);
+    });
+    socket.once('error', reject);
+  });
+}
+
+/** A process that was killed leaves its socket behind; nobody can listen there until it is gone. */
+async function removeStaleSocket(path: string): Promise<void> {
+  const status = await lstat(path).catch(() => undefined);
+  if (status?.isSocket() !== true) return;
+  try {
+    (await connected({ path })).destroy();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') await unlink(path).catch(() => {});
   }
 }

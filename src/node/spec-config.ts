@@ -1,10 +1,13 @@
 // From a domain's specification to what `createDomain` takes.
-import { type ConfigPosition, positionText } from '../control/xl-config/config-error.ts';
+import { positionText } from '../control/xl-config/config-error.ts';
+import type { ChannelSpec } from '../control/xl-config/device-specs.ts';
 import type { DiskSpec } from '../control/xl-config/disk-spec.ts';
 import type { DomainSpec } from '../control/xl-config/domain-spec.ts';
 import type { VifSpec } from '../control/xl-config/vif-spec.ts';
 import type { CreateDomainConfig } from './create-domain.ts';
+import type { ChannelConfig } from './open-channel.ts';
 import type { DiskConfig, VifConfig } from './open-devices.ts';
+import { displayDevices } from './open-display.ts';
 
 /** The specification asks for something that dom1 cannot do yet. `message` is one line with the next step. */
 export class UnsupportedDomainError extends Error {
@@ -17,10 +20,11 @@ export class UnsupportedDomainError extends Error {
 }
 
 /**
- * Shares, channels, frame buffers and keyboards are not in it: they are in the specification.
- * @throws UnsupportedDomainError
+ * What `createDomain` takes, of a domain's specification.
+ * @param directory where domains find each other, and the members of a switch. Default: the user's
+ * @throws UnsupportedDomainError, XlConfigError
  */
-export function specConfig(spec: DomainSpec): CreateDomainConfig & { readonly kernel: string } {
+export function specConfig(spec: DomainSpec, directory?: string): CreateDomainConfig & { readonly kernel: string } {
   const { name, type, kernel, ramdisk, uuid } = spec;
   if (type === 'pv')
     throw new UnsupportedDomainError(
@@ -42,12 +46,15 @@ export function specConfig(spec: DomainSpec): CreateDomainConfig & { readonly ke
     ...(uuid !== undefined && { uuid: uuidBytes(uuid) }),
     emulation: { pirq: spec.hvmPirq, viridian: spec.viridian.length > 0 },
     disks: spec.disks.map(diskConfig),
-    vifs: spec.vifs.map(vifConfig),
+    vifs: spec.vifs.map((vif) => vifConfig(vif, directory)),
+    channels: spec.channels.map(channelConfig),
+    shares: spec.p9.map(({ tag, path }, id) => ({ tag, path, id })),
+    devices: displayDevices(spec.vfbs, spec.vkbs),
   };
 }
 
 /** @throws UnsupportedDomainError */
-function diskConfig({ vdev, target, format, readonly, cdrom, discard, position }: DiskSpec): DiskConfig {
+export function diskConfig({ vdev, target, format, readonly, cdrom, discard, position }: DiskSpec): DiskConfig {
   if (format !== 'raw' && format !== 'qcow2' && format !== 'empty')
     throw new UnsupportedDomainError(
       `${positionText(position)}: a disk in the format ${format} cannot be opened`,
@@ -63,29 +70,38 @@ function diskConfig({ vdev, target, format, readonly, cdrom, discard, position }
   };
 }
 
-/** Every card has a network in user mode of its own, whatever bridge the configuration names. @throws UnsupportedDomainError */
-function vifConfig({ devid, mac, mtu, link = 'user', hostfwd, pcap, position }: VifSpec): VifConfig {
-  if (link !== 'user')
-    throw new UnsupportedDomainError(`${positionText(position)}: link=${link} is not supported yet`, 'use link=user');
+/** @param directory where the members of a switch find each other. Default: the user's */
+export function vifConfig({ devid, mac, mtu, bridge, link, hostfwd, pcap, position }: VifSpec, directory?: string): VifConfig {
+  const named = link?.kind === 'switch' && directory !== undefined ? { ...link, directory } : link;
   return {
     id: devid,
     forwards: hostfwd,
+    place: positionText(position),
+    ...(named !== undefined && { link: named }),
     ...(mac !== undefined && { mac }),
     ...(mtu !== undefined && { mtu }),
+    ...(bridge !== undefined && { bridge }),
     ...(pcap !== undefined && { pcap }),
   };
 }
 
-/** What the specification has and the domain will not: devices that are not connected yet. A line each, the place first. */
-export function unconnectedDevices(spec: DomainSpec): readonly string[] {
-  const line = (what: string, position: ConfigPosition): string =>
-    `${positionText(position)}: ${what} is not supported yet, and the guest does not see it`;
-  return [
-    ...spec.p9.map(({ tag, position }) => line(`the share ${tag}`, position)),
-    ...spec.channels.map(({ name, position }) => line(`the channel ${name}`, position)),
-    ...spec.vfbs.map(({ position }) => line('the frame buffer', position)),
-    ...spec.vkbs.map(({ position }) => line('the PV keyboard', position)),
-  ];
+/** A vif whose files and sockets are where they are for whoever wrote it, whatever directory another process is in. */
+export function absoluteVif(vif: VifSpec, absolute: (path: string) => string): VifSpec {
+  const { link, pcap } = vif;
+  const local = link?.kind === 'socket' && 'path' in link.address ? link.address.path : undefined;
+  return {
+    ...vif,
+    ...(pcap !== undefined && { pcap: absolute(pcap) }),
+    ...(link?.kind === 'socket' && local !== undefined && { link: { ...link, address: { path: absolute(local) } } }),
+  };
 }
+
+/** Channels are the consoles after the primary one, in their order: libxl__init_console_from_channel. */
+const channelConfig = ({ name, connection, path }: ChannelSpec, index: number): ChannelConfig => ({
+  id: index + 1,
+  name,
+  connection,
+  ...(path !== undefined && { path }),
+});
 
 const uuidBytes = (uuid: string): Uint8Array => new Uint8Array(Buffer.from(uuid.replaceAll('-', ''), 'hex'));

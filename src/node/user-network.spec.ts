@@ -1,6 +1,9 @@
 // The user mode network with the host's real sockets, on the loopback.
+import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net';
@@ -234,6 +237,32 @@ describe('a socket link', () => {
     expect(atNear.every((bytes, i) => bytes.length === 1514 && bytes[0] === (i & 255))).toBe(true);
     await far.close();
     await until(() => nearState.up === false);
+    await near.close();
+    await rm(folder, { recursive: true });
+  });
+
+  it('connects again to a process that has gone and come back, over the socket that a killed one left', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'dom1-link-'));
+    const path = join(folder, 'net');
+    const first = spawn(process.execPath, [
+      '-e',
+      `require('net').createServer((s) => s.once('data', () => process.kill(process.pid, 'SIGKILL'))).listen('${path}')`,
+    ]);
+    await until(() => existsSync(path));
+    const far = await SocketLink.connect({ path });
+    const [state, atNear]: [{ up?: boolean }, Uint8Array[]] = [{}, []];
+    far.attach(card([], state));
+    far.send(plainFrame(new Uint8Array(60)));
+    await once(first, 'exit');
+    await until(() => state.up === false);
+    expect([existsSync(path), far.linkUp]).toEqual([true, false]);
+    const { link: near } = await SocketLink.listen({ path });
+    near.attach(card(atNear));
+    await until(() => state.up === true);
+    far.send(plainFrame(Uint8Array.of(1, 2, 3)));
+    await until(() => atNear.length === 1);
+    await expect(SocketLink.listen({ path })).rejects.toThrow('EADDRINUSE');
+    await far.close();
     await near.close();
     await rm(folder, { recursive: true });
   });

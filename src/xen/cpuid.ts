@@ -14,7 +14,7 @@ export interface CpuidResult {
 }
 
 /** Of Xen's own leaves, counted from their base. The last one is for PV guests and all 0 here. */
-const LEAF = { signature: 0, version: 1, hypercalls: 2, time: 3, hvm: 4, last: 5 } as const;
+export const LEAF = { signature: 0, version: 1, hypercalls: 2, time: 3, hvm: 4, last: 5 } as const;
 /** TSC mode "default", and the count of lives: 1 for a domain that was created, not restored (xen/arch/x86/time.c). */
 const TSC_MODE_DEFAULT = 0;
 const FIRST_INCARNATION = 1;

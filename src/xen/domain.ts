@@ -206,6 +206,14 @@ export class XenDomain {
   }
 
   /** The shutdown reason (SHUTDOWN_*), or -1 while the domain runs. */
+  /** The most pages it may have: XENMEM_maximum_reservation. A toolstack changes it (XEN_DOMCTL_max_mem); what is there stays. */
+  get maxPages(): number {
+    return Header.max_pages.get(this.memory.view, this.at);
+  }
+  set maxPages(pages: number) {
+    Header.max_pages.set(this.memory.view, this.at, pages);
+  }
+
   get shutdownReason(): number {
     if (Atomics.load(this.memory.i32, (this.at + Header.shutdown.offset) >>> 2) === 0) return -1;
     return Header.shutdown_code.get(this.memory.view, this.at);

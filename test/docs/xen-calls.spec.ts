@@ -4,8 +4,9 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import * as errno from '../../src/abi/xen/errno.ts';
 import { HYPERVISOR } from '../../src/abi/xen/hypercall.ts';
+import { type CallName, GROUPS, isServed, REFUSED } from '../../src/xen/calls/call-list.ts';
 import { TestGuest } from '../../src/xen/fixtures/test-guest.ts';
-import { type CallName, GROUPS, isServed, mentionOf, REFUSED, renderCalls, specFiles, testsOf } from './xen-calls.ts';
+import { mentionOf, renderCalls, specFiles, testsOf } from './xen-calls.ts';
 
 const DOCUMENT = fileURLToPath(new URL('../../docs/xen-calls.md', import.meta.url));
 const negated = (name: string): number => -((errno as Record<string, number>)[name] as number);

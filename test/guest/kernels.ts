@@ -5,7 +5,7 @@ import { fetchBusybox, fetchKernel, type KernelFiles } from '../../src/node/gues
 
 /** The library as it is shipped: a vCPU's worker needs compiled files. */
 export const dom1 = (await import(
-  /* @vite-ignore */ new URL('../../dist/index.js', import.meta.url).href
+  /* @vite-ignore */ new URL(`../../${process.env.DOM1_DIST ?? 'dist'}/index.js`, import.meta.url).href
 )) as typeof import('../../src/index.ts');
 
 export interface Guest extends KernelFiles {

@@ -19,7 +19,7 @@ describe.skipIf(parts === undefined)('a guest that starts another kernel', { tim
     const pages = () => inspectAt(domain.inspect(), 'memory/pages');
     const watched = () => JSON.stringify(inspectAt(domain.inspect(), 'xen/store'));
     const states: string[] = [];
-    using _ = domain.onStateChange((state) => void states.push(state));
+    using _ = domain.on('state', ({ state }) => void states.push(state));
     const memoryKiB = async () => Number(await sh("sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo"));
     const first = { pages: pages(), memoryKiB: await memoryKiB() };
 

@@ -28,8 +28,7 @@ describe.skipIf(parts === undefined)('a guest', () => {
     const { output } = await terminal.sh('seq 1 5000', { timeout: 30_000 });
     expect(output.length).toBe(23_893);
     await expect(terminal.sh('sleep 60', { timeout: 200 })).rejects.toMatchObject({ code: 'timeout' });
-    terminal.write('\x03'); // Ctrl-C
-    await terminal.prompt({ timeout: 10_000 });
+    await terminal.prompt({ timeout: 10_000 }); // it was interrupted
 
     const idleMs = 4000;
     const before = process.cpuUsage();

@@ -111,7 +111,7 @@ describe.skipIf(parts === undefined)('a guest with a PV network card', { timeout
     expect(await sh('ping -c 1 -W 10 10.0.2.2')).toContain('1 packets received');
     for (let time = 0; time < 5; time++)
       await sh(
-        'ip link set eth0 down; rmmod xen_netfront && insmod /net/xen-netfront.ko; while ! [ -d /sys/class/net/eth0 ]; do sleep 0.1; done',
+        'ip link set eth0 down; echo vif-0 > /sys/bus/xen/drivers/vif/unbind; rmmod xen_netfront && insmod /net/xen-netfront.ko && until [ -d /sys/class/net/eth0 ]; do sleep 0.1; done',
       );
     await sh('while ! ip link set eth0 up 2>/dev/null; do sleep 0.1; done');
     expect(await sh('udhcpc -i eth0 -n -q -s /net/lease 2>/dev/null')).toContain('10.0.2.15');

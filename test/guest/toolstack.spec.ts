@@ -20,7 +20,8 @@ describe.skipIf(parts === undefined)('a guest and its toolstack', { timeout: 120
   const hostKiB = () => (inspectAt(guest.domain.inspect(), 'memory/pages') as number) * KIB_PER_PAGE;
 
   beforeAll(async () => {
-    if (parts !== undefined) guest = await XenGuest.boot(parts, { trace: ['xen.evtchn_bind'], onTrace: () => void binds++ });
+    if (parts === undefined) return;
+    guest = await XenGuest.boot(parts, { trace: ['xen.evtchn_bind'] }, (domain) => domain.on('trace', () => void binds++));
   }, BOOT_TIME);
   afterAll(() => guest?.[Symbol.asyncDispose]());
 
@@ -191,7 +192,7 @@ describe.skipIf(parts === undefined)('a guest and its toolstack', { timeout: 120
     const { domain } = guest;
     await sh('echo old > /tmp/old; xenstore-write data/old 1');
     const causes: unknown[] = [];
-    using _ = domain.onStateChange((state, cause) => void causes.push([state, cause]));
+    using _ = domain.on('state', ({ state, cause }) => void causes.push([state, cause]));
     await domain.reset();
     await guest.prompt();
     expect(causes).toEqual([['running', 'reset']]);

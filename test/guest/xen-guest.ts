@@ -32,7 +32,7 @@ export async function xenGuestParts(kernelPattern = KERNEL): Promise<XenGuestPar
     const kernel = await fetchKernel(kernelPattern);
     const extra = [
       ...(await debianFiles(XEN_TOOLS)),
-      ...(await modules(kernel)),
+      ...(await moduleFiles(kernel, MODULES, 'xen-modules', 'modules')),
       cpioFile('bin/load-modules', LOAD_MODULES, 0o755),
     ];
     return { ...kernel, extra, busybox: await readFile(await fetchBusybox()) };
@@ -42,19 +42,25 @@ export async function xenGuestParts(kernelPattern = KERNEL): Promise<XenGuestPar
   }
 }
 
-/** Finding them in the kernel's package takes seconds, so they are kept beside it. */
-async function modules(kernel: KernelFiles): Promise<CpioEntry[]> {
+/**
+ * Modules and what they depend on, as files of a directory, to be loaded in the order of their names. Finding them in the
+ * kernel's package takes seconds, so they are kept beside it.
+ * @param label tells kept ones apart
+ */
+export async function moduleFiles(
+  kernel: KernelFiles,
+  names: readonly string[],
+  label: string,
+  directory: string,
+): Promise<CpioEntry[]> {
   const cache = new PackageCache();
-  const path = await cache.provide(
-    cache.path(`${kernel.packageName}+xen-modules`, kernel.version, '.cpio'),
-    async (directory) => {
-      const found = await readKernelModules(kernel, MODULES);
-      const files = found.map(({ name, data }, i) => cpioFile(`modules/${i}-${name}.ko`, data));
-      const file = join(directory, 'modules.cpio');
-      await writeFile(file, writeCpio([cpioDirectory('modules'), ...files]));
-      return file;
-    },
-  );
+  const path = await cache.provide(cache.path(`${kernel.packageName}+${label}`, kernel.version, '.cpio'), async (place) => {
+    const found = await readKernelModules(kernel, names);
+    const files = found.map(({ name, data }, i) => cpioFile(`${directory}/${i}-${name}.ko`, data));
+    const file = join(place, 'modules.cpio');
+    await writeFile(file, writeCpio([cpioDirectory(directory), ...files]));
+    return file;
+  });
   return readCpio(await readFile(path));
 }
 
@@ -89,8 +95,12 @@ export class XenGuest implements AsyncDisposable {
     this.domain = domain;
   }
 
-  /** Boots to a shell. */
-  static async boot(parts: XenGuestParts, options: BootOptions = {}): Promise<XenGuest> {
+  /** Boots to a shell. @param before is given the domain before it runs */
+  static async boot(
+    parts: XenGuestParts,
+    options: BootOptions = {},
+    before: (domain: Domain) => void = () => {},
+  ): Promise<XenGuest> {
     const { files = [], commandLine = '', ...config } = options;
     const domain = await dom1.createDomain({
       kernel: parts.kernel,
@@ -100,6 +110,7 @@ export class XenGuest implements AsyncDisposable {
       commandLine: `${COMMAND_LINE} ${commandLine}`.trimEnd(),
     });
     const guest = new XenGuest(domain);
+    before(domain);
     domain.run();
     await guest.prompt();
     return guest;

@@ -37,8 +37,8 @@ export class Probe extends GuestRam implements AsyncDisposable {
       ...options,
       kernel: image.elf,
       memory: RAM_BYTES,
-      onLog: (bytes) => void log.push(...bytes),
     });
+    domain.on('log', (bytes) => void log.push(...bytes));
     const probe = new Probe(width, image, domain, log, options.vcpus ?? 1);
     domain.run();
     await probe.until('the guest to be ready', () => probe.#boot.ready, BOOT_PATIENCE);

@@ -13,7 +13,8 @@ async function setup(options: FrontendOptions = {}, disk: Partial<DiskOptions> =
   const guest = new BackendGuest();
   for (let i = 0; i < store.bytes.length; i++) store.bytes[i] = (i * 7 + (i >>> 9)) & 255;
   store.durable = store.bytes.slice();
-  const attached = attachDisk(guest.bus, { vdev: 'xvda', store, params: 'raw:test', ...disk });
+  const persistentGrants = options.persistent === true;
+  const attached = attachDisk(guest.bus, { vdev: 'xvda', store, params: 'raw:test', persistentGrants, ...disk });
   const front = new BlockFrontend(guest, ID, options);
   await front.connect();
   /** A granted page, whole. */
@@ -110,6 +111,16 @@ it('keeps persistent grants mapped, and gives them back at the end', async () =>
   await front.disconnect();
   free(a);
   free(b);
+});
+
+it('keeps no grants of a frontend that would have it so unless it offered to', async () => {
+  const { front, guest, page, free, backend } = await setup({ persistent: true }, { persistentGrants: false });
+  expect(guest.own.read(`${front.backend}/feature-persistent`)).toBe('0');
+  const a = page();
+  await front.exchange([front.request(OP.WRITE, 1n, 0, [a])]);
+  expect(guest.inUse(a.ref)).toBe(0);
+  expect(backend.connection?.queues[0]?.keptGrants).toBe(0);
+  free(a);
 });
 
 it('gives other grants back with each answer', async () => {
@@ -248,6 +259,21 @@ describe('while it is in use', () => {
     await settle();
     expect(told).toEqual(['4 2048', '4 4096']);
     expect(await front.exchange([beyond])).toMatchObject([{ status: 0 }]);
+  });
+
+  it('a disk shrinks while a write waits for a barrier’s flush, and is not asked for what it has no more', async () => {
+    const { front, store, page } = await setup();
+    const asked: number[] = [];
+    const write = store.write.bind(store);
+    store.write = (offset, from) => {
+      asked.push(offset + from.length);
+      return write(offset, from);
+    };
+    store.delay = () => 5;
+    front.submit([front.request(OP.WRITE_BARRIER, 1n, SIZE / 512 - 8, [page()])]);
+    store.resize(SIZE / 2);
+    expect(await front.exchange([front.request(OP.READ, 2n, 0, [page()])])).toMatchObject([{ id: 1n, status: -1 }]);
+    expect(asked).toEqual([]);
   });
 
   it('a disc is changed', async () => {

@@ -34,7 +34,7 @@ async function setup(options: FrontendOptions) {
   const guest = new BackendGuest();
   const store = new TestStore(SECTORS * 512);
   for (let i = 0; i < store.bytes.length; i++) store.bytes[i] = (i >>> 9) + i;
-  const attached = attachDisk(guest.bus, { vdev: 'xvda', store });
+  const attached = attachDisk(guest.bus, { vdev: 'xvda', store, persistentGrants: true });
   const front = new BlockFrontend(guest, ID, options);
   await front.connect();
   return { guest, store, front, ...attached };
@@ -240,7 +240,7 @@ describe('reconnecting', () => {
     const guest = new BackendGuest();
     const store = new TestStore(SECTORS * 512);
     store.delay = () => 1;
-    attachDisk(guest.bus, { vdev: 'xvda', store });
+    attachDisk(guest.bus, { vdev: 'xvda', store, persistentGrants: true });
     for (let i = 0; i < 100; i++) {
       const front = new BlockFrontend(guest, ID, {
         persistent: i % 2 === 0,

@@ -58,14 +58,14 @@ export class Disk {
   }
 
   async read(offset: number, into: readonly Uint8Array[]): Promise<void> {
-    const store = this.#medium();
+    const store = this.#medium(offset, into, false);
     if (into.length === 1) return store.read(offset, into[0] as Uint8Array);
     if (store.readv !== undefined) return store.readv(offset, into);
     await eachPiece(offset, into, (at, piece) => store.read(at, piece));
   }
 
   async write(offset: number, from: readonly Uint8Array[]): Promise<void> {
-    const store = this.#medium();
+    const store = this.#medium(offset, from, true);
     if (from.length === 1) return store.write(offset, from[0] as Uint8Array);
     if (store.writev !== undefined) return store.writev(offset, from);
     await eachPiece(offset, from, (at, piece) => store.write(at, piece));
@@ -79,9 +79,14 @@ export class Disk {
     if (length > 0) await this.#medium().discard?.(offset, length);
   }
 
-  #medium(): BlockStore {
-    if (this.store === undefined) throw new Error('there is no medium');
-    return this.store;
+  /** A request may have waited since it was checked, and the medium may be another one, or smaller. */
+  #medium(offset = 0, pieces: readonly Uint8Array[] = [], writes = false): BlockStore {
+    const { store } = this;
+    if (store === undefined) throw new Error('there is no medium');
+    let end = offset;
+    for (const piece of pieces) end += piece.length;
+    if (end > store.sizeBytes || (writes && !this.writable)) throw new Error('the medium is smaller now, or read-only');
+    return store;
   }
 }
 

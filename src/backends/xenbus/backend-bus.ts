@@ -24,6 +24,8 @@ export interface AttachOptions {
   readonly id: number;
   /** Nodes for the frontend, beside backend, backend-id and state. */
   readonly frontend?: StoreKeys;
+  /** Nodes for the frontend that the guest may only read. */
+  readonly readOnlyFrontend?: StoreKeys;
   /** Nodes for the backend, beside frontend, frontend-id, online and state. */
   readonly backend?: StoreKeys;
 }
@@ -61,11 +63,11 @@ export class BackendBus {
    * taken it. @throws Error when there is one with that number.
    */
   attach(driver: BackendDriver, options: AttachOptions): BackendDevice {
-    const { id, frontend = {}, backend = {} } = options;
+    const { id, frontend = {}, readOnlyFrontend = {}, backend = {} } = options;
     const key = `${driver.frontendType}/${id}`;
     if (this.#devices.has(key)) throw new Error(`there is a device ${key} already`);
     const paths = devicePaths(this.#env.domid, driver.type, driver.frontendType, id);
-    const device = new BackendDevice(this.#env, driver, id, paths, { frontend, backend });
+    const device = new BackendDevice(this.#env, driver, id, paths, { frontend, readOnlyFrontend, backend });
     this.#devices.set(key, device);
     return device;
   }

@@ -8,7 +8,7 @@ import type { BackendGrants } from '../../xen/grants/backend-grants.ts';
 import type { StoreClient } from '../../xen/store/store-client.ts';
 import type { BackendConnection, BackendDriver, StoreKeys } from './backend-driver.ts';
 import type { BackendEvent } from './backend-event.ts';
-import { type DevicePaths, fill, removeDevice, removeErrors, writeDevice } from './device-nodes.ts';
+import { type DeviceNodes, type DevicePaths, fill, removeDevice, removeErrors, writeDevice } from './device-nodes.ts';
 import { FrontendKeys } from './frontend-keys.ts';
 import { reaction } from './reaction.ts';
 import { Refusal } from './refusal.ts';
@@ -21,13 +21,6 @@ export interface BackendEnvironment {
   readonly grants: BackendGrants;
   readonly memory: GuestMemory;
   readonly onEvent: (event: BackendEvent) => void;
-}
-
-export interface DeviceNodes {
-  /** Nodes the toolstack writes for the frontend, beside backend, backend-id and state. */
-  readonly frontend: StoreKeys;
-  /** Nodes the toolstack writes for the backend, beside frontend, frontend-id, online and state. */
-  readonly backend: StoreKeys;
 }
 
 export class BackendDevice {
@@ -283,6 +276,6 @@ export class BackendDevice {
   #writeNodes(): void {
     const { client, domid } = this.#env;
     this.#state = XenbusState.Initialising;
-    client.transaction((view) => writeDevice(view, domid, this.paths, this.#nodes.frontend, this.#nodes.backend));
+    client.transaction((view) => writeDevice(view, domid, this.paths, this.#nodes));
   }
 }

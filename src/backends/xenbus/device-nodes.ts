@@ -16,6 +16,14 @@ export interface DevicePaths {
   readonly backendError: string;
 }
 
+/** What the toolstack writes for a device, beside what it writes for every one. */
+export interface DeviceNodes {
+  readonly frontend: StoreKeys;
+  /** In the frontend's directory, and the guest may only read them. */
+  readonly readOnlyFrontend: StoreKeys;
+  readonly backend: StoreKeys;
+}
+
 export function devicePaths(domid: number, type: string, frontendType: string, id: number): DevicePaths {
   const backend = `backend/${type}/${domid}/${id}`;
   const frontend = `device/${frontendType}/${id}`;
@@ -29,12 +37,14 @@ export function devicePaths(domid: number, type: string, frontendType: string, i
 }
 
 /** Makes the nodes of a new device, or those of an old one as if it were new. */
-export function writeDevice(view: StoreView, domid: number, paths: DevicePaths, front: StoreKeys, back: StoreKeys): void {
-  const backend = { 'frontend-id': domid, online: 1, ...back, state: XenbusState.Initialising };
+export function writeDevice(view: StoreView, domid: number, paths: DevicePaths, nodes: DeviceNodes): void {
+  const backend = { 'frontend-id': domid, online: 1, ...nodes.backend, state: XenbusState.Initialising };
   view.remove(paths.libxl);
   fill(view, paths.libxl, { frontend: paths.frontend, backend: paths.backend, ...backend });
   makeDirectory(view, paths.frontend, `n${domid},r0`);
-  fill(view, paths.frontend, { backend: paths.backend, 'backend-id': 0, state: XenbusState.Initialising, ...front });
+  fill(view, paths.frontend, { backend: paths.backend, 'backend-id': 0, state: XenbusState.Initialising, ...nodes.frontend });
+  fill(view, paths.frontend, nodes.readOnlyFrontend);
+  for (const name of Object.keys(nodes.readOnlyFrontend)) view.setPermissions(`${paths.frontend}/${name}`, `n0,r${domid}`);
   makeDirectory(view, paths.backend, `n0,r${domid}`);
   fill(view, paths.backend, { frontend: paths.frontend, ...backend });
 }

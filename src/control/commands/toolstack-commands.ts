@@ -93,6 +93,26 @@ export const TOOLSTACK_COMMANDS = [
     },
   }),
   controlCommand({
+    name: 'xen-memory-max',
+    help: "limit what the guest's balloon may reach",
+    arguments: { kib: { type: 'integer', min: 1, help: 'KiB' } },
+    run(context, { kib }) {
+      requireAlive(context, 'given a limit');
+      const target = kibOf(context, 'target') ?? 0;
+      if (kib < target)
+        throw new ControlError(
+          'InvalidArgument',
+          `${kib} KiB are less than the target of the balloon (${target} KiB); lower that first`,
+        );
+      try {
+        context.target.setMaxMemory(Math.floor(kib / 4) * 4 * KIB);
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error;
+        throw new ControlError('InvalidArgument', `${error.message}; give it more maxmem when it is created`);
+      }
+    },
+  }),
+  controlCommand({
     name: 'query-vcpus',
     help: 'each virtual CPU: whether it is online, what it does, and nanoseconds that it ran',
     arguments: {},
@@ -127,8 +147,8 @@ export const TOOLSTACK_COMMANDS = [
   }),
   controlCommand({
     name: 'query-config',
-    help: 'what the domain was made of; null when that is not known',
+    help: 'what the domain is made of, with what was attached since; null when that is not known',
     arguments: {},
-    run: ({ host }) => host.config ?? null,
+    run: ({ host }) => host.config?.() ?? null,
   }),
 ];

@@ -4,6 +4,7 @@ import { FakeConsole, FakeTarget } from '../fixtures/fake-target.ts';
 import { ControlSession } from '../session.ts';
 import { ByteHistory, HISTORY_BYTES } from './byte-history.ts';
 import { ConsoleHub } from './console-hub.ts';
+import { ConsoleHubs, type FurtherConsole } from './console-hubs.ts';
 
 type Message = Readonly<Record<string, unknown>>;
 
@@ -12,12 +13,12 @@ class Client {
   readonly session: ControlSession;
   ready = true;
 
-  constructor(target: FakeTarget, hub: ConsoleHub, log?: ByteHistory) {
+  constructor(target: FakeTarget, hub: ConsoleHub, log?: ByteHistory, consoles?: ConsoleHubs) {
     this.session = new ControlSession({
       target,
       version: '0.1.0',
       nowMs: () => 0,
-      host: { console: hub, ...(log !== undefined && { log }) },
+      host: { console: hub, ...(log !== undefined && { log }), ...(consoles !== undefined && { consoles }) },
       peer: { send: (line) => this.sent.push(JSON.parse(line) as Message), ready: () => this.ready },
     });
   }
@@ -32,10 +33,14 @@ class Client {
   get output(): string {
     return this.#events.map(({ data }) => Buffer.from(data.data, 'base64').toString()).join('');
   }
+  outputOf(console: number | undefined): string {
+    const events = this.#events.filter(({ data }) => data.console === console);
+    return events.map(({ data }) => Buffer.from(data.data, 'base64').toString()).join('');
+  }
   get lost(): number {
     return this.#events.reduce((sum, { data }) => sum + (data.lost ?? 0), 0);
   }
-  get #events(): { data: { data: string; lost?: number } }[] {
+  get #events(): { data: { data: string; lost?: number; console?: number } }[] {
     return this.sent.filter(({ event }) => event === 'CONSOLE_OUTPUT') as never;
   }
 }
@@ -138,6 +143,67 @@ describe('the console', () => {
     expect(client.output).toBe('first;second');
     await client.execute('console-write', { data: base64('y') });
     expect([target.console.typed, next.typed]).toEqual(['', 'y']);
+  });
+});
+
+describe('further consoles', () => {
+  const setUpSecond = () => {
+    const target = new FakeTarget();
+    const consoles = new Map<number, FurtherConsole>();
+    const second = new FakeConsole();
+    consoles.set(2, { console: second, channel: 'org.x.agent' });
+    const hubs = new ConsoleHubs(() => consoles);
+    const hub = new ConsoleHub(target.console);
+    return { target, consoles, second, client: new Client(target, hub, undefined, hubs) };
+  };
+
+  it('are attached, typed into and left by their numbers', async () => {
+    const { target, second, client } = setUpSecond();
+    second.print('before ');
+    await client.execute('console-attach', { console: 2 });
+    await client.execute('console-attach');
+    second.print('after');
+    target.console.print('primary');
+    expect(client.outputOf(2)).toBe('before after');
+    expect(client.outputOf(undefined)).toBe('primary');
+    await client.execute('console-write', { console: 2, data: base64('ls') });
+    expect([second.typed, target.console.typed]).toEqual(['ls', '']);
+    await client.execute('console-detach', { console: 2 });
+    second.print(' unheard');
+    target.console.print(' still');
+    expect([client.outputOf(2), client.outputOf(undefined)]).toEqual(['before after', 'primary still']);
+    expect(await client.execute('console-history', { console: 2 })).toMatchObject({
+      return: { data: base64('before after unheard') },
+    });
+  });
+
+  it('are listed, and come and go', async () => {
+    const { target, consoles, client } = setUpSecond();
+    target.xenstore.write('/local/domain/1/console/tty', '/dev/pts/8');
+    const list = async () => (await client.execute('query-consoles'))['return'] as object[];
+    expect(await list()).toMatchObject([
+      { console: 0, type: 'pv', tty: '/dev/pts/8', attached: false },
+      { console: 2, name: 'org.x.agent', clients: 0, printed: 0 },
+    ]);
+    const hot = new FakeConsole();
+    consoles.set(1, { console: hot, tty: '/dev/pts/9' });
+    consoles.delete(2);
+    expect(await list()).toMatchObject([{ console: 0 }, { console: 1, tty: '/dev/pts/9' }]);
+    expect(await client.execute('console-attach', { console: 2 })).toMatchObject({
+      error: { desc: 'the domain has no console 2' },
+    });
+  });
+
+  it('outlive the guest', async () => {
+    const { consoles, second, client } = setUpSecond();
+    await client.execute('console-attach', { console: 2 });
+    second.print('one ');
+    const next = new FakeConsole();
+    consoles.set(2, { console: next });
+    await client.execute('query-consoles');
+    second.print('gone');
+    next.print('two');
+    expect(client.outputOf(2)).toBe('one two');
   });
 });
 

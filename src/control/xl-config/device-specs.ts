@@ -23,10 +23,14 @@ export interface ChannelSpec {
 /** Words as they are written: what a frame buffer is shown on is not the guest's concern. */
 export interface VfbSpec {
   readonly options: Readonly<Record<string, string>>;
+  /** What the guest is asked for, in pixels; these two are dom1's own. */
+  readonly width?: number;
+  readonly height?: number;
   readonly position: ConfigPosition;
 }
 
 export interface VkbSpec {
+  readonly uniqueId?: string;
   readonly disableKeyboard: boolean;
   readonly disablePointer: boolean;
   readonly absPointer: boolean;
@@ -103,8 +107,8 @@ const VFB = [
 
 /** @throws XlConfigError */
 export function parseVfbSpec(spec: PlacedString): VfbSpec {
-  const values = readDevice(spec, { device: 'vfb', strings: VFB });
-  return { options: Object.fromEntries(values.strings), position: spec.position };
+  const values = readDevice(spec, { device: 'vfb', strings: VFB, integers: ['width', 'height'] });
+  return { options: Object.fromEntries(values.strings), ...sizeOf(values), position: spec.position };
 }
 
 /** @throws XlConfigError */
@@ -127,8 +131,9 @@ export function parseVkbSpec(spec: PlacedString): VkbSpec {
     if (value === undefined) throw missing(spec, 'vkb', key);
     return value;
   };
-  const [width, height] = [values.integers.get('width'), values.integers.get('height')];
+  const uniqueId = values.strings.get('unique-id');
   return {
+    ...(uniqueId !== undefined && { uniqueId }),
     disableKeyboard: on('disable-keyboard'),
     disablePointer: on('disable-pointer'),
     absPointer: on('abs-pointer'),
@@ -140,8 +145,12 @@ export function parseVkbSpec(spec: PlacedString): VkbSpec {
         contacts: number('multi-touch-num-contacts'),
       },
     }),
-    ...(width !== undefined && { width }),
-    ...(height !== undefined && { height }),
+    ...sizeOf(values),
     position: spec.position,
   };
+}
+
+function sizeOf({ integers }: DeviceValues): { readonly width?: number; readonly height?: number } {
+  const [width, height] = [integers.get('width'), integers.get('height')];
+  return { ...(width !== undefined && { width }), ...(height !== undefined && { height }) };
 }

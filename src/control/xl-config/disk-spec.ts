@@ -1,9 +1,9 @@
 // A disk as xl-disk-configuration(5) writes it: positions, names and flags in one string, and xend's prefixes.
+import { vdevNumber as numberOf } from '../../backends/block/vdev.ts';
 import { closest } from '../../util/closest.ts';
 import { type ConfigPosition, XlConfigError } from './config-error.ts';
 import { within } from './device-words.ts';
 import type { PlacedString } from './setting-reader.ts';
-import { virtualDeviceNumber } from './virtual-device.ts';
 
 export const DISK_FORMATS = ['raw', 'qcow', 'qcow2', 'vhd', 'qed'] as const;
 export type DiskFormat = (typeof DISK_FORMATS)[number];
@@ -70,13 +70,16 @@ const PREFIX_FORMATS = /^(raw|qcow2?|vhd):/;
 const PREFIX_SCRIPTS = /^(iscsi|e?nbd|drbd):/;
 const PREFIX_IGNORED = /^(tapdisk|tap2?|aio|ioemu|file|phy):/;
 
-/** @throws XlConfigError */
-export function parseDiskSpec(spec: PlacedString): DiskSpec {
-  return new DiskParser(spec).parse();
+/**
+ * @param more what follows in strings of its own, as on the command line: `target=` takes the rest of its string only
+ * @throws XlConfigError
+ */
+export function parseDiskSpec(spec: PlacedString, more: readonly PlacedString[] = []): DiskSpec {
+  return new DiskParser(spec).parse(more);
 }
 
 class DiskParser {
-  readonly #spec: PlacedString;
+  #spec: PlacedString;
   readonly #values = new Map<string, string>();
   #at = 0;
   #positions = 0;
@@ -86,8 +89,18 @@ class DiskParser {
     this.#spec = spec;
   }
 
-  parse(): DiskSpec {
-    const { text } = this.#spec;
+  parse(more: readonly PlacedString[]): DiskSpec {
+    const first = this.#spec;
+    for (const spec of [first, ...more]) {
+      this.#spec = spec;
+      this.#at = 0;
+      this.#read(spec.text);
+    }
+    this.#spec = first;
+    return this.#result();
+  }
+
+  #read(text: string): void {
     while (this.#at < text.length) {
       this.#at += text.slice(this.#at).length - text.slice(this.#at).trimStart().length;
       const rest = text.slice(this.#at);
@@ -101,7 +114,6 @@ class DiskParser {
       this.#word(comma < 0 ? rest : rest.slice(0, comma));
       this.#at += comma < 0 ? rest.length : comma + 1;
     }
-    return this.#result();
   }
 
   /** xend's prefixes of the target. */
@@ -193,7 +205,7 @@ class DiskParser {
     const cdrom = value('devtype') === 'cdrom';
     this.#at = 0;
     if (vdev === undefined) throw this.#fail('it has no vdev', 'say what the guest sees it as, such as vdev=xvda');
-    const vdevNumber = virtualDeviceNumber(vdev);
+    const vdevNumber = numberOf(vdev);
     if (vdevNumber === undefined) throw this.#fail(`there is no vdev '${vdev}'`, 'use xvda, xvdb1, hdc, sda and the like');
     if (target === undefined && !cdrom) throw this.#fail('it has no target', 'give the path of a file, such as target=disk.img');
     const optional = Object.fromEntries(

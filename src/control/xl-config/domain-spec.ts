@@ -5,6 +5,7 @@ import type { GUEST_TYPES, SHUTDOWN_ACTIONS } from './key-table.ts';
 import type { VifSpec } from './vif-spec.ts';
 
 export type GuestType = (typeof GUEST_TYPES)[number];
+/** What follows on a guest's end: on_poweroff, on_reboot, on_crash of xl.cfg(5). */
 export type ShutdownAction = (typeof SHUTDOWN_ACTIONS)[number];
 
 /** By the kind of the guest's end. */
@@ -16,6 +17,7 @@ export interface ShutdownActions {
   readonly soft_reset: ShutdownAction;
 }
 
+/** A domain as an xl configuration describes it: plain data. */
 export interface DomainSpec {
   readonly type: GuestType;
   readonly name: string;

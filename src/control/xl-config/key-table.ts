@@ -42,7 +42,12 @@ const WHAT = rows(
   ['on_crash', 'string', 'what to do when the guest crashes', { ...ACTION, default: 'destroy' }],
   ['on_soft_reset', 'string', 'what to do when the guest runs another kernel', { ...ACTION, default: 'soft-reset' }],
   ['disk', 'strings', 'disks: xl-disk-configuration(5)'],
-  ['vif', 'strings', 'network interfaces: xl-network-configuration(5)'],
+  [
+    'vif',
+    'strings',
+    'network interfaces: xl-network-configuration(5), and link= (user, switch:NAME, tap:IFNAME, socket:listen=ADDRESS, ' +
+      'socket:connect=ADDRESS), hostfwd= and pcap=',
+  ],
   ['p9', 'strings', 'shared directories (9pfs)'],
   ['channel', 'strings', 'channels to the host: xen-pv-channel(7)'],
   ['vfb', 'strings', 'PV frame buffers'],

@@ -1,9 +1,9 @@
 // Words of xl's configuration language: libxlu_cfg_l.l of Xen's tools/libs/util.
 import { type ConfigPosition, XlConfigError } from './config-error.ts';
 
-/** `end`: of a statement, a line feed or a semicolon; only line feeds may stand within a list. */
+/** `end`: of a statement, a line feed or a semicolon; only line feeds may stand within a list. `broken`: what is no token. */
 export interface ConfigToken {
-  readonly kind: 'key' | 'atom' | 'operator' | 'end' | 'eof';
+  readonly kind: 'key' | 'atom' | 'operator' | 'end' | 'eof' | 'broken';
   /** An atom's value; an operator as it is written; '\n' or ';'. */
   readonly text: string;
   /** Whether an atom was a quoted string. */
@@ -17,8 +17,11 @@ export const MAX_CONFIG_LENGTH = 2 ** 20;
 const TOKEN =
   /(?<blank>[ \t\r]+|#[^\n]*)|(?<end>[\n;])|(?<key>[a-z][._0-9a-z]*)|(?<number>[0-9][0-9a-fx]*)|(?<string>'(?:[^'\\\n]|\\[^\n])*'|"(?:[^"\\\n]|\\[^\n])*")|(?<operator>\+=|[=,[\]])/y;
 
-/** @throws XlConfigError */
-export function lexConfig(text: string, file: string): ConfigToken[] {
+/** Is told what is wrong, and the reading goes on as well as it can. */
+export type OnConfigError = (error: XlConfigError) => void;
+
+/** What cannot be read is left out up to the end of its line. @throws XlConfigError for a text that is too long */
+export function lexConfig(text: string, file: string, onError: OnConfigError): ConfigToken[] {
   let line = 1;
   let lineStart = 0;
   const at = (index: number): ConfigPosition => ({ file, line, column: index - lineStart + 1 });
@@ -30,12 +33,19 @@ export function lexConfig(text: string, file: string): ConfigToken[] {
     const index = pattern.lastIndex;
     const position = at(index);
     const groups = pattern.exec(text)?.groups;
-    if (groups === undefined) throw unexpected(text, index, position);
+    if (groups === undefined) {
+      onError(unexpected(text, index, position));
+      tokens.push({ kind: 'broken', text: '', quoted: false, position });
+      const lineEnd = text.indexOf('\n', index);
+      pattern.lastIndex = lineEnd < 0 ? text.length : lineEnd;
+      continue;
+    }
     const { end, key, number, string, operator } = groups;
     if (end !== undefined) tokens.push({ kind: 'end', text: end, quoted: false, position });
     else if (key !== undefined) tokens.push({ kind: 'key', text: key, quoted: false, position });
     else if (number !== undefined) tokens.push({ kind: 'atom', text: number, quoted: false, position });
-    else if (string !== undefined) tokens.push({ kind: 'atom', text: dequote(string, position), quoted: true, position });
+    else if (string !== undefined)
+      tokens.push({ kind: 'atom', text: dequote(string, position, onError), quoted: true, position });
     else if (operator !== undefined) tokens.push({ kind: 'operator', text: operator, quoted: false, position });
     if (end === '\n') {
       line++;
@@ -78,7 +88,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
 };
 
 /** The value of a string with its quotes. */
-function dequote(quoted: string, position: ConfigPosition): string {
+function dequote(quoted: string, position: ConfigPosition, onError: OnConfigError): string {
   const inside = quoted.slice(1, -1);
   return inside.replaceAll(
     /\\(?:x([0-9a-fA-F]{2})|([0-7]{1,3})|([\s\S]))/g,
@@ -87,8 +97,8 @@ function dequote(quoted: string, position: ConfigPosition): string {
       if (octal !== undefined) return String.fromCharCode(Number.parseInt(octal, 8) & 0xff);
       const plain = ESCAPES[char as string];
       if (plain === undefined)
-        throw new XlConfigError(position, `the string has the unknown escape \\${char}`, 'write \\\\ for a backslash');
-      return plain;
+        onError(new XlConfigError(position, `the string has the unknown escape \\${char}`, 'write \\\\ for a backslash'));
+      return plain ?? '';
     },
   );
 }

@@ -1,6 +1,6 @@
 // xl's configuration language: libxlu_cfg_y.y of Xen's tools/libs/util.
 import { type ConfigPosition, XlConfigError } from './config-error.ts';
-import { type ConfigToken, lexConfig } from './lexer.ts';
+import { type ConfigToken, lexConfig, type OnConfigError } from './lexer.ts';
 
 export type XlValue =
   | { readonly kind: 'atom'; readonly text: string; readonly quoted: boolean; readonly position: ConfigPosition }
@@ -23,18 +23,46 @@ export type XlSettings = ReadonlyMap<string, XlSetting>;
 /** Lists within lists. */
 const MAX_DEPTH = 32;
 
-/**
- * @param into settings that were there before: `+=` adds to them, and `=` replaces them
- * @throws XlConfigError
- */
-export function parseXlConfig(text: string, file: string, into: XlSettings = new Map()): XlSettings {
+export interface ParseOptions {
+  /** Settings that were there before: `+=` adds to them, and `=` replaces them. */
+  readonly into?: XlSettings;
+  /** Is told of each mistake, and the settings around it are read; default: the first one is thrown. */
+  readonly onError?: OnConfigError;
+}
+
+/** @throws XlConfigError unless there is `onError` */
+export function parseXlConfig(text: string, file: string, options: ParseOptions = {}): XlSettings {
+  const { into = new Map(), onError = raise } = options;
   const settings = new Map(into);
-  const parser = new Parser(lexConfig(text, file));
-  for (let setting = parser.next(); setting !== undefined; setting = parser.next()) {
-    const before = settings.get(setting.key);
-    settings.set(setting.key, setting.added && before !== undefined ? concatenate(before, setting) : setting);
+  const parser = new Parser(lexConfig(text, file, onError));
+  while (!parser.atEnd) {
+    try {
+      const setting = parser.next();
+      if (setting === undefined) break;
+      const before = settings.get(setting.key);
+      settings.set(setting.key, setting.added && before !== undefined ? concatenate(before, setting) : setting);
+    } catch (error) {
+      // The lexer has told of what is broken.
+      if (!(error instanceof Broken)) onError(configError(error));
+      parser.skipSetting();
+    }
   }
   return settings;
+}
+
+/** The first mistake ends the reading. */
+export const raise: OnConfigError = (error) => {
+  throw error;
+};
+
+function configError(error: unknown): XlConfigError {
+  if (error instanceof XlConfigError) return error;
+  throw error;
+}
+
+/** A setting with something in it that is no word of the language. */
+class Broken extends Error {
+  override readonly name = 'Broken';
 }
 
 function concatenate(before: XlSetting, { key, value, position }: XlSetting): XlSetting {
@@ -59,6 +87,20 @@ class Parser {
 
   constructor(tokens: readonly ConfigToken[]) {
     this.#tokens = tokens;
+  }
+
+  get atEnd(): boolean {
+    return this.#peek().kind === 'eof';
+  }
+
+  /** Goes on where a line begins like a setting: the lines of a broken list do not. */
+  skipSetting(): void {
+    while (!this.atEnd) {
+      const [here, next, after] = this.#tokens.slice(this.#at, this.#at + 3);
+      const begins = next?.kind === 'key' && after?.kind === 'operator' && (after.text === '=' || after.text === '+=');
+      if (here?.kind === 'end' && (begins || next?.kind === 'eof')) return;
+      this.#at++;
+    }
   }
 
   next(): XlSetting | undefined {
@@ -111,8 +153,9 @@ class Parser {
     return { kind: 'list', items, position: token.position };
   }
 
-  #unexpected(wanted: string, hint: string): XlConfigError {
+  #unexpected(wanted: string, hint: string): XlConfigError | Broken {
     const { kind, text, quoted, position } = this.#peek();
+    if (kind === 'broken') return new Broken();
     const found =
       kind === 'eof'
         ? 'the end of the file'

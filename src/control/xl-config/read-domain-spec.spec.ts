@@ -110,7 +110,9 @@ describe('a configuration', () => {
 
   it('of a PVH guest, changed on the command line', () => {
     const { spec, warnings } = read(PVH, 'memory=1536', 'name=other');
-    expect(warnings).toEqual([]);
+    expect(warnings.map(({ key, message }) => [key, message.slice(message.indexOf('vif:'))])).toEqual([
+      ['bridge', expect.stringContaining('vif: there are no bridges, and bridge=xenbr0 is only shown')],
+    ]);
     expect(spec).toMatchObject({
       name: 'other',
       uuid: '01234567-89ab-cdef-0123-456789abcdef',
@@ -127,6 +129,12 @@ describe('a configuration', () => {
       p9: [{ tag: 'host', path: '/srv/share' }],
     });
     expect(JSON.parse(JSON.stringify(spec))).toEqual(spec);
+  });
+
+  it('says once that there are no bridges, and not where a link is named', () => {
+    const warned = (vifs: string): string[] => read(`name = "a"\nvif = [ ${vifs} ]`).warnings.map(({ key }) => key);
+    expect(warned("'bridge=a', 'bridge=b', 'bridge=c,link=switch:c'")).toEqual(['bridge']);
+    expect(warned("'bridge=c,link=user', ''")).toEqual([]);
   });
 
   it('of Windows, with what is not supported yet named', () => {

@@ -1,16 +1,17 @@
 // From settings to a domain's specification.
-import { type ConfigWarning, XlConfigError } from './config-error.ts';
+import { type ConfigWarning, XlConfigError, XlConfigErrors } from './config-error.ts';
 import { parseChannelSpec, parseP9Spec, parseVfbSpec, parseVkbSpec } from './device-specs.ts';
 import { type DiskSpec, parseDiskSpec } from './disk-spec.ts';
 import type { DomainSpec, GuestType, ShutdownAction } from './domain-spec.ts';
 import { overrideSetting } from './override.ts';
 import { parseXlConfig } from './parse.ts';
-import { SettingReader } from './setting-reader.ts';
+import { type PlacedString, SettingReader } from './setting-reader.ts';
 import { parseVifSpec, type VifSpec } from './vif-spec.ts';
 import { defaultViridianGroups, viridianGroups } from './viridian-groups.ts';
 
 const DEFAULT_MEMORY_MIB = 256;
 
+/** What an xl configuration says, and what it says in vain. */
 export interface ConfiguredDomain {
   readonly spec: DomainSpec;
   readonly warnings: readonly ConfigWarning[];
@@ -20,20 +21,31 @@ export interface ConfiguredDomain {
  * Reads a configuration.
  * @param file its name in errors
  * @param overrides words of the command line, key=value, over what the file says
- * @throws XlConfigError
+ * @throws XlConfigErrors, with everything that is wrong; XlConfigError for a text that is too long
  */
 export function readDomainSpec(text: string, file: string, overrides: readonly string[] = []): ConfiguredDomain {
-  let settings = parseXlConfig(text, file);
+  const errors: XlConfigError[] = [];
+  const onError = (error: XlConfigError): void => void errors.push(error);
+  let settings = parseXlConfig(text, file, { onError });
   overrides.forEach((word, index) => {
-    settings = overrideSetting(word, index, settings);
+    settings = overrideSetting(word, index, settings, onError);
   });
   const reader = new SettingReader(settings, file);
-  const name = reader.string('name');
-  if (name === undefined) throw new XlConfigError(reader.end, 'the domain has no name', 'add name = "…"');
+  // What is missing may stand in a line that could not be read.
+  if (!reader.has('name') && errors.length === 0) reader.fail(reader.end, 'the domain has no name', 'add name = "…"');
+  const spec = specOf(reader);
+  errors.push(...reader.errors);
+  if (errors.length > 0) throw new XlConfigErrors(errors, reader.warnings);
+  return { spec, warnings: reader.warnings };
+}
+
+/** Of settings with mistakes it is not to be used. */
+function specOf(reader: SettingReader): DomainSpec {
+  const name = reader.string('name') ?? '';
   const memoryMiB = reader.integer('memory') ?? reader.integer('maxmem') ?? DEFAULT_MEMORY_MIB;
   const maxmemMiB = reader.integer('maxmem') ?? memoryMiB;
   if (maxmemMiB < memoryMiB)
-    throw new XlConfigError(
+    reader.fail(
       reader.position('maxmem'),
       `maxmem (${maxmemMiB}) is less than memory (${memoryMiB})`,
       'give it as much, or leave it out',
@@ -41,13 +53,14 @@ export function readDomainSpec(text: string, file: string, overrides: readonly s
   const vcpus = reader.integer('vcpus') ?? reader.integer('maxvcpus') ?? 1;
   const maxvcpus = reader.integer('maxvcpus') ?? vcpus;
   if (maxvcpus < vcpus)
-    throw new XlConfigError(
+    reader.fail(
       reader.position('maxvcpus'),
       `maxvcpus (${maxvcpus}) is less than vcpus (${vcpus})`,
       'give as many, or leave it out',
     );
-  const [uuid, kernel, ramdisk] = [uuidOf(reader), reader.string('kernel'), reader.string('ramdisk')];
-  const spec: DomainSpec = {
+  const uuid = reader.attempt(() => uuidOf(reader));
+  const [kernel, ramdisk] = [reader.string('kernel'), reader.string('ramdisk')];
+  return {
     type: typeOf(reader),
     name,
     ...(uuid !== undefined && { uuid }),
@@ -67,14 +80,19 @@ export function readDomainSpec(text: string, file: string, overrides: readonly s
     },
     disks: disksOf(reader),
     vifs: vifsOf(reader),
-    p9: reader.strings('p9').map(parseP9Spec),
-    channels: reader.strings('channel').map(parseChannelSpec),
-    vfbs: reader.strings('vfb').map(parseVfbSpec),
-    vkbs: reader.strings('vkb').map(parseVkbSpec),
-    viridian: viridianOf(reader),
+    p9: each(reader, 'p9', parseP9Spec),
+    channels: each(reader, 'channel', parseChannelSpec),
+    vfbs: each(reader, 'vfb', parseVfbSpec),
+    vkbs: each(reader, 'vkb', parseVkbSpec),
+    viridian: reader.attempt(() => viridianOf(reader)) ?? [],
     hvmPirq: reader.boolean('hvm_pirq') ?? false,
   };
-  return { spec, warnings: reader.warnings };
+}
+
+/** The devices of a list; the mistakes of one do not hide those of the next. */
+function each<T>(reader: SettingReader, key: string, parse: (spec: PlacedString, index: number) => T): readonly T[] {
+  const parsed = reader.strings(key).map((spec, index) => reader.attempt(() => parse(spec, index)));
+  return parsed.filter((one) => one !== undefined) as readonly T[];
 }
 
 /** xl's default is a PV guest; what dom1 runs without being told is PVH. */
@@ -135,12 +153,12 @@ function softResetOf(reader: SettingReader): ShutdownAction {
 }
 
 function disksOf(reader: SettingReader): readonly DiskSpec[] {
-  const disks = reader.strings('disk').map(parseDiskSpec);
+  const disks = each(reader, 'disk', (disk) => parseDiskSpec(disk));
   const seen = new Map<number, DiskSpec>();
   for (const disk of disks) {
     const other = seen.get(disk.vdevNumber);
     if (other !== undefined)
-      throw new XlConfigError(
+      reader.fail(
         disk.position,
         `two disks are ${disk.vdev}`,
         `give this one another vdev; the other one is on line ${other.position.line}`,
@@ -151,13 +169,23 @@ function disksOf(reader: SettingReader): readonly DiskSpec[] {
 }
 
 function vifsOf(reader: SettingReader): readonly VifSpec[] {
-  const vifs = reader.strings('vif').map(parseVifSpec);
+  const vifs = each(reader, 'vif', parseVifSpec);
   vifs.forEach((vif, index) => {
     const other = vifs.slice(0, index).find(({ devid, mac }) => devid === vif.devid || (mac !== undefined && mac === vif.mac));
     if (other === undefined) return;
     const what = other.devid === vif.devid ? `devid ${vif.devid}` : `the MAC address ${vif.mac}`;
-    throw new XlConfigError(vif.position, `two vifs have ${what}`, 'give this one another');
+    reader.fail(vif.position, `two vifs have ${what}`, 'give this one another');
   });
+  // Said once, however many cards there are.
+  const bridged = vifs.find(({ bridge, link }) => bridge !== undefined && link === undefined);
+  if (bridged !== undefined)
+    reader.warn(
+      'not-supported',
+      'bridge',
+      bridged.position,
+      `vif: there are no bridges, and bridge=${bridged.bridge} is only shown; the card has a network in user mode of its own: ` +
+        'write link=user to say so, link=switch:NAME for a network of several domains, or link=tap:IFNAME for one of the host',
+    );
   return vifs;
 }
 

@@ -14,24 +14,52 @@ export interface PlacedString {
 }
 
 export class SettingReader {
+  /** Those whose values are of the right kind. */
   readonly settings: XlSettings;
   readonly warnings: ConfigWarning[] = [];
+  readonly errors: XlConfigError[] = [];
   /** Where to point when something is missing. */
   readonly end: ConfigPosition;
+  readonly #given: XlSettings;
 
-  /** Checks every value. @throws XlConfigError */
+  /** Checks every value. */
   constructor(settings: XlSettings, file: string) {
-    this.settings = settings;
+    this.#given = settings;
     this.end = { file, line: 1, column: 1 };
-    for (const setting of settings.values()) this.#check(setting);
+    const right = new Map(settings);
+    this.settings = right;
+    for (const setting of settings.values()) {
+      const checked = this.attempt(() => {
+        this.#check(setting);
+        return true;
+      });
+      if (checked !== true) right.delete(setting.key);
+    }
   }
 
+  /** Whether the key is there, whatever its value. */
   has(key: string): boolean {
-    return this.settings.has(key);
+    return this.#given.has(key);
   }
 
   position(key: string): ConfigPosition {
-    return this.settings.get(key)?.value.position ?? this.end;
+    return this.#given.get(key)?.value.position ?? this.end;
+  }
+
+  /** What the work gives; undefined when there is a mistake in what it reads, which is then among `errors`. */
+  attempt<T>(work: () => T): T | undefined {
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof XlConfigError)) throw error;
+      this.errors.push(error);
+      return undefined;
+    }
+  }
+
+  /** A mistake that does not keep the rest from being read. */
+  fail(position: ConfigPosition, problem: string, hint: string): void {
+    this.errors.push(new XlConfigError(position, problem, hint));
   }
 
   string(key: string): string | undefined {

@@ -15,7 +15,11 @@ describe('a vif', () => {
     ['rate=10Mb/s', { rate: { bytesPerSecond: 1_250_000, intervalUs: 50_000 } }],
     ['rate=1MB/s@20ms', { rate: { bytesPerSecond: 1_000_000, intervalUs: 20_000 } }],
     ['netdev=eth0,mtu=9000,untrusted', { gatewaydev: 'eth0', mtu: 9000, trusted: false }],
-    ['link=user,hostfwd=tcp::2222-:22,hostfwd=tcp::8080-:80', { link: 'user', hostfwd: ['tcp::2222-:22', 'tcp::8080-:80'] }],
+    ['link=socket:listen=:77', { link: { kind: 'socket', role: 'listen', address: { host: '127.0.0.1', port: 77 } } }],
+    [
+      'link=user,hostfwd=tcp::2222-:22,hostfwd=tcp::8080-:80',
+      { link: { kind: 'user' }, hostfwd: ['tcp::2222-:22', 'tcp::8080-:80'] },
+    ],
   ])('%s', (text, wanted) => {
     expect(vif(text)).toMatchObject(wanted);
   });
@@ -29,6 +33,8 @@ describe('a vif', () => {
     ['rate=fast', "vif: 'fast' is no rate; write it as 10Mb/s"],
     ['mtu=x', "vif: 'x' is no number for mtu"],
     ['mtu=10', 'vif: mtu cannot be 10; give 68 to 65535'],
+    ['link=bridge', "a.cfg:2:10: vif: there is no link 'bridge'; use user, switch:NAME"],
+    ['link=switch:lan,hostfwd=tcp::1-:1', 'a.cfg:2:26: vif: link=switch:lan has no ports to forward; hostfwd needs link=user'],
     ['bridge', 'vif: bridge needs a value; write bridge=…'],
   ])('%s is refused', (text, message) => {
     expect(() => vif(text)).toThrow(message);

@@ -1,6 +1,7 @@
 // A network interface as xl-network-configuration(5) writes it.
 import { type ConfigPosition, XlConfigError } from './config-error.ts';
 import { readDevice } from './device-words.ts';
+import { type LinkSpec, parseLink } from './link-spec.ts';
 import type { PlacedString } from './setting-reader.ts';
 
 export interface VifSpec {
@@ -20,8 +21,8 @@ export interface VifSpec {
   readonly mtu?: number;
   readonly rate?: VifRate;
   readonly trusted: boolean;
-  /** What dom1 adds: where the interface leads to (such as `user`), ports of the host that lead to it, and a capture file. */
-  readonly link?: string;
+  /** What dom1 adds: where the interface leads to, ports of the host that lead to it, and a capture file. */
+  readonly link?: LinkSpec;
   readonly hostfwd: readonly string[];
   readonly pcap?: string;
   readonly position: ConfigPosition;
@@ -76,10 +77,18 @@ export function parseVifSpec(spec: PlacedString, index: number): VifSpec {
   const mtu = values.integers.get('mtu');
   if (mtu !== undefined && (mtu < 68 || mtu > 65535))
     throw new XlConfigError(at('mtu'), `vif: mtu cannot be ${mtu}`, 'give 68 to 65535');
+  const linkWord = text('link');
+  const link = linkWord === undefined ? undefined : parseLink(linkWord, at('link'));
+  if (link !== undefined && link.kind !== 'user' && values.many.has('hostfwd'))
+    throw new XlConfigError(
+      at('hostfwd'),
+      `vif: link=${linkWord} has no ports to forward`,
+      'hostfwd needs link=user; leave one of them out',
+    );
   const rate = text('rate');
   const gatewaydev = text('gatewaydev') ?? text('netdev');
   const optional = Object.fromEntries(
-    ['bridge', 'model', 'vifname', 'script', 'ip', 'backend', 'vlan', 'link', 'pcap'].flatMap((key) =>
+    ['bridge', 'model', 'vifname', 'script', 'ip', 'backend', 'vlan', 'pcap'].flatMap((key) =>
       text(key) === undefined ? [] : [[key, text(key)]],
     ),
   ) as Partial<VifSpec>;
@@ -90,6 +99,7 @@ export function parseVifSpec(spec: PlacedString, index: number): VifSpec {
     ...(mac !== undefined && { mac }),
     ...(gatewaydev !== undefined && { gatewaydev }),
     ...(mtu !== undefined && { mtu }),
+    ...(link !== undefined && { link }),
     ...(rate !== undefined && { rate: parseRate(rate, at('rate')) }),
     trusted: values.booleans.get('trusted') ?? true,
     hostfwd: values.many.get('hostfwd') ?? [],

@@ -1,5 +1,6 @@
 // What is wrong with a machine that was asked for: its memory does not hold what has to go into it.
 
+/** Why a machine cannot be built. */
 export type MachineErrorCode =
   | 'memory-size'
   | 'memory-too-small'

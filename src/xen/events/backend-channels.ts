@@ -12,6 +12,10 @@ export interface BackendChannel {
   readonly port: number;
   /** Sends an event to the guest; nothing happens while the guest has closed its end. */
   notify(): void;
+  /** From now on the guest's events are neither heard nor cost anything, until `release`. */
+  hold(): void;
+  /** Events are heard again. Those that came meanwhile are lost: look at what they could have been about. */
+  release(): void;
   /** Closes this end; the guest's becomes unbound. */
   close(): void;
 }
@@ -19,6 +23,8 @@ export interface BackendChannel {
 export class BackendChannels {
   readonly #domain: XenDomain;
   readonly #listeners = new Map<number, () => void>();
+  /** Ports whose pending bit stays set, so that the guest's thread finds it so and wakes nobody. */
+  readonly #held = new Int32Array(BACKEND_PORTS / 32);
 
   constructor(domain: XenDomain) {
     this.#domain = domain;
@@ -45,7 +51,13 @@ export class BackendChannels {
     }
     this.#listeners.set(port, onEvent);
     onEvent();
-    return { port, notify: () => this.#notify(port), close: () => this.#close(port) };
+    return {
+      port,
+      notify: () => this.#notify(port),
+      hold: () => this.#hold(port),
+      release: () => this.#release(port),
+      close: () => this.#close(port),
+    };
   }
 
   /** Runs the listeners of all ports with an event. Returns how many ran. */
@@ -54,8 +66,9 @@ export class BackendChannels {
     let count = 0;
     for (let word = 0; word < BACKEND_PORTS / 32; word++) {
       const index = ((at + plan.backendPending) >>> 2) + word;
-      if (Atomics.load(memory.i32, index) === 0) continue;
-      let pending = Atomics.exchange(memory.i32, index, 0);
+      const held = this.#held[word] as number;
+      if ((Atomics.load(memory.i32, index) & ~held) === 0) continue;
+      let pending = Atomics.and(memory.i32, index, held) & ~held;
       while (pending !== 0) {
         const bit = 31 - Math.clz32(pending & -pending);
         pending &= pending - 1;
@@ -78,8 +91,25 @@ export class BackendChannels {
     if (backend.state(port) === EVTCHNSTAT.interdomain) this.#domain.events.setPending(backend.remotePort(port));
   }
 
+  #hold(port: number): void {
+    const { memory, at, plan } = this.#domain;
+    if (!this.#listeners.has(port)) return;
+    const bit = 1 << (port & 31);
+    this.#held[port >>> 5] = (this.#held[port >>> 5] as number) | bit;
+    Atomics.or(memory.i32, ((at + plan.backendPending) >>> 2) + (port >>> 5), bit);
+  }
+
+  #release(port: number): void {
+    const { memory, at, plan } = this.#domain;
+    const bit = 1 << (port & 31);
+    if (((this.#held[port >>> 5] as number) & bit) === 0) return;
+    this.#held[port >>> 5] = (this.#held[port >>> 5] as number) & ~bit;
+    Atomics.and(memory.i32, ((at + plan.backendPending) >>> 2) + (port >>> 5), ~bit);
+  }
+
   #close(port: number): void {
     const { lock, events } = this.#domain;
+    this.#release(port);
     lock.acquire();
     try {
       if (!this.#listeners.delete(port)) return;

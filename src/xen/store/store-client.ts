@@ -25,6 +25,7 @@ interface ClientWatch extends Watch {
 /** How often a transaction is tried before its conflict is taken for a mistake. */
 const ATTEMPTS = 100;
 
+/** XenStore for code in this process: reading, writing, watching, waiting, transactions. */
 export class StoreClient extends StoreView implements Watcher, Disposable {
   readonly #watches: ClientWatch[] = [];
   #tokens = 0;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { XENCONS } from '../abi/xen/console.ts';
-import { TestGuest } from '../xen/fixtures/test-guest.ts';
-import { XenConsole } from './console.ts';
+import { XENCONS } from '../../abi/xen/console.ts';
+import { TestGuest } from '../../xen/fixtures/test-guest.ts';
+import { XenConsole } from './primary-console.ts';
 
 const RING = 0xfefff000;
 

@@ -1,0 +1,82 @@
+// Checks what callers without a compiler can get wrong; what the guest's files and devices are is checked where they are opened.
+import { DOMID_SELF } from '../abi/xen/domid.ts';
+import { closest } from '../util/closest.ts';
+import type { CreateDomainConfig } from './create-domain.ts';
+import { DomainConfigError } from './domain-config-error.ts';
+
+const KEYS: Readonly<Record<keyof CreateDomainConfig, true>> = {
+  type: true,
+  kernel: true,
+  initrd: true,
+  commandLine: true,
+  memory: true,
+  maxMemoryBytes: true,
+  name: true,
+  id: true,
+  uuid: true,
+  vcpus: true,
+  emulation: true,
+  disks: true,
+  vifs: true,
+  channels: true,
+  shares: true,
+  devices: true,
+  trace: true,
+};
+/** The first domain number that is none of a guest is DOMID_SELF: DOMID_FIRST_RESERVED of public/xen.h. */
+const MAX_DOMID = DOMID_SELF - 1;
+/** How other monitors call them. */
+const ALSO_CALLED: Readonly<Record<string, keyof CreateDomainConfig>> = {
+  cmdline: 'commandLine',
+  extra: 'commandLine',
+  ramdisk: 'initrd',
+  maxmem: 'maxMemoryBytes',
+  disk: 'disks',
+  vif: 'vifs',
+  channel: 'channels',
+  p9: 'shares',
+  cpus: 'vcpus',
+};
+const PAGE = 4096;
+const UUID_BYTES = 16;
+
+/** @throws DomainConfigError */
+export function checkDomainConfig(config: CreateDomainConfig): void {
+  const fail = (key: string, problem: string, hint: string): never => {
+    throw new DomainConfigError(key, problem, hint);
+  };
+  for (const key of Object.keys(config)) {
+    if (Object.hasOwn(KEYS, key)) continue;
+    const near = ALSO_CALLED[key] ?? closest(key, Object.keys(KEYS));
+    fail(key, 'there is no such option', near === undefined ? `use one of ${Object.keys(KEYS).join(', ')}` : `use ${near}`);
+  }
+  const { type = 'pvh', kernel, initrd, memory, maxMemoryBytes, name, id, uuid, vcpus } = config;
+  if (type !== 'pvh') {
+    const known = ['pv', 'hvm'].includes(type);
+    fail('type', `${known ? `${type} domains are not supported yet` : `${shown(type)} is no type of domain`}`, "use 'pvh'");
+  }
+  const isFile = (file: unknown): boolean => (typeof file === 'string' && file !== '') || file instanceof Uint8Array;
+  if (!isFile(kernel)) fail('kernel', `${shown(kernel)} is no kernel`, 'give its path or its bytes');
+  if (initrd !== undefined && !isFile(initrd)) fail('initrd', `${shown(initrd)} is no initrd`, 'give its path or its bytes');
+  if (memory !== undefined && typeof memory !== 'string' && !Number.isSafeInteger(memory))
+    fail('memory', `${shown(memory)} is no size`, "give one such as '256MiB', or a number of bytes");
+  if (
+    maxMemoryBytes !== undefined &&
+    !(Number.isSafeInteger(maxMemoryBytes) && maxMemoryBytes > 0 && maxMemoryBytes % PAGE === 0)
+  )
+    fail('maxMemoryBytes', `${shown(maxMemoryBytes)} is no whole number of pages`, 'give bytes, a multiple of 4096');
+  if (name !== undefined && !(typeof name === 'string' && /^[\w.:+-]+$/.test(name)))
+    fail('name', `${shown(name)} is no name for a domain`, 'use letters, digits and _.:+-');
+  if (id !== undefined && !(Number.isInteger(id) && id >= 1 && id <= MAX_DOMID))
+    fail('id', `${shown(id)} is no number for a guest`, `use 1..${MAX_DOMID}`);
+  if (uuid !== undefined && !(uuid instanceof Uint8Array && uuid.length === UUID_BYTES))
+    fail('uuid', `${shown(uuid)} is no UUID`, 'give 16 bytes');
+  if (vcpus !== undefined && !(Number.isInteger(vcpus) && vcpus >= 1))
+    fail('vcpus', `${shown(vcpus)} is no number of vCPUs`, 'use 1 or more');
+}
+
+const SHOWN = 40;
+const shown = (value: unknown): string => {
+  const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
+  return text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
+};

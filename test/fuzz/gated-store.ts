@@ -1,5 +1,6 @@
 // A store whose requests end when the fuzzer says so: in any order, some with an error. Whatever it is asked for must be within it.
 import type { BlockStore } from '../../src/io/block-store.ts';
+import { showsSecret } from './hostile-guest.ts';
 
 /** What the host's disk is made to answer. */
 export class InjectedError extends Error {}
@@ -48,6 +49,7 @@ export class GatedStore implements BlockStore {
 
   write(offset: number, from: Uint8Array): Promise<void> {
     return this.#wait('write', offset, from.length, () => {
+      if (showsSecret(from)) this.problem ??= 'the store was given what the guest did not grant';
       if (offset < this.bytes.length) this.bytes.set(from.subarray(0, this.bytes.length - offset), offset);
     });
   }

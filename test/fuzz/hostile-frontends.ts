@@ -5,6 +5,7 @@ import { XENCONS } from '../../src/abi/xen/console.ts';
 import { XENFB_OUT_RING, XenfbPage } from '../../src/abi/xen/fbif.ts';
 import { SRING } from '../../src/abi/xen/ring.ts';
 import type { Random } from '../native/random.ts';
+import { request9p } from './hostile-9p.ts';
 import { type HostileGuest, wild } from './hostile-guest.ts';
 
 export type Keys = Map<string, string | number>;
@@ -114,6 +115,7 @@ export class HostileDisk implements HostileFrontend {
     const { request, discard, indirect } = this.#layout;
     const bytes = new Uint8Array(request.sizeof);
     const view = new DataView(bytes.buffer);
+    const good = !random.oneIn(3);
     const operation = random.oneIn(20)
       ? random.below(256)
       : random.pick([BLKIF_OP.READ, BLKIF_OP.READ, BLKIF_OP.WRITE, BLKIF_OP.WRITE, 2, 3, BLKIF_OP.DISCARD, BLKIF_OP.INDIRECT]);
@@ -127,29 +129,30 @@ export class HostileDisk implements HostileFrontend {
       return bytes;
     }
     if (operation === BLKIF_OP.INDIRECT) {
-      const page = guest.nextGfn();
+      const page = guest.anyGfn(random);
       const count = random.oneIn(5) ? random.pick([0, 33, 256, 257, 512, 513, 4096, 65535]) : 1 + random.below(32);
-      for (let i = 0; i < Math.min(count, 512); i++) guest.putBytes(page, i * 8, this.#segment(guest, random));
+      for (let i = 0; i < Math.min(count, 512); i++) guest.putBytes(page, i * 8, this.#segment(guest, random, good));
       indirect.indirect_op.set(view, 0, random.oneIn(6) ? random.below(256) : random.below(2));
       indirect.nr_segments.set(view, 0, count);
       indirect.sector_number.set(view, 0, sector);
       for (let i = 0; i < 8; i++) view.setUint32(indirect.indirect_grefs.offset + i * 4, guest.anyRef(random), LITTLE);
       view.setUint32(indirect.indirect_grefs.offset, guest.offer(page, random.pick([1, 1, 5])), LITTLE);
     } else {
-      const count = random.oneIn(10) ? random.below(256) : random.below(12);
+      const count = !good && random.oneIn(5) ? random.below(256) : random.below(12);
       request.nr_segments.set(view, 0, count);
       request.sector_number.set(view, 0, sector);
-      for (let i = 0; i < Math.min(count, 11); i++) bytes.set(this.#segment(guest, random), request.seg.offset + i * 8);
+      for (let i = 0; i < Math.min(count, 11); i++) bytes.set(this.#segment(guest, random, good), request.seg.offset + i * 8);
     }
-    if (random.oneIn(12)) bytes[random.below(bytes.length)] = random.u32();
+    if (!good && random.oneIn(4)) bytes[random.below(bytes.length)] = random.u32();
     return bytes;
   }
 
-  #segment(guest: HostileGuest, random: Random): Uint8Array {
-    const ref = random.oneIn(4) ? guest.anyRef(random) : guest.offer(guest.anyGfn(random), random.pick([1, 1, 1, 5]));
+  #segment(guest: HostileGuest, random: Random, good: boolean): Uint8Array {
+    const ref =
+      !good && random.oneIn(4) ? guest.anyRef(random) : guest.offer(guest.anyGfn(random), !good && random.oneIn(6) ? 5 : 1);
     const bytes = new Uint8Array(8);
     new DataView(bytes.buffer).setUint32(0, ref, LITTLE);
-    const odd = random.oneIn(12);
+    const odd = !good && random.oneIn(12);
     bytes[4] = odd ? random.below(256) : random.oneIn(3) ? random.below(8) : 0;
     bytes[5] = odd ? random.below(256) : 7;
     return bytes;
@@ -210,18 +213,18 @@ export class HostileCard implements HostileFrontend {
 
   /** Slots and extras of one frame. */
   #frame(guest: HostileGuest, random: Random): Uint8Array[] {
-    const slots = random.oneIn(6) ? random.below(40) : 1 + random.below(3);
-    const sizes = Array.from({ length: slots }, () => (random.oneIn(6) ? random.below(0x1_0000) : 1 + random.below(1500)));
+    const slots = random.oneIn(12) ? random.below(40) : 1 + random.below(3);
+    const sizes = Array.from({ length: slots }, () => (random.oneIn(15) ? random.below(0x1_0000) : 1 + random.below(1500)));
     const total = random.oneIn(8) ? random.below(0x1_0000) : sizes.reduce((sum, size) => sum + size, 0) & 0xffff;
     const extras = random.oneIn(3) ? 1 + random.below(random.oneIn(5) ? 8 : 2) : 0;
     const entries: Uint8Array[] = [];
     for (let i = 0; i < slots; i++) {
-      const more = i < slots - 1 !== random.oneIn(12) ? 4 : 0;
-      const flags = random.oneIn(12) ? random.below(0x1_0000) : more | random.below(4) | (i === 0 && extras > 0 ? 8 : 0);
+      const more = i < slots - 1 !== random.oneIn(40) ? 4 : 0;
+      const flags = random.oneIn(40) ? random.below(0x1_0000) : more | random.below(4) | (i === 0 && extras > 0 ? 8 : 0);
       const gfn = guest.anyGfn(random);
       if (i === 0) guest.putBytes(gfn, 0, headers(random));
-      const ref = random.oneIn(6) ? guest.anyRef(random) : guest.offer(gfn, random.pick([1, 5]));
-      const offset = random.oneIn(4) ? random.below(0x1_0000) : 0;
+      const ref = random.oneIn(10) ? guest.anyRef(random) : guest.offer(gfn, random.pick([1, 5]));
+      const offset = random.oneIn(8) ? random.below(0x1_0000) : 0;
       const entry = new Uint16Array(6);
       entry.set([ref & 0xffff, ref >>> 16, offset, flags, random.below(0x1_0000), i === 0 ? total : (sizes[i] as number)]);
       entries.push(new Uint8Array(entry.buffer));
@@ -283,6 +286,8 @@ export class HostileShare implements HostileFrontend {
   shared: SharedPage[] = [];
   ports: number[] = [];
   #half = 0;
+  /** Requests since the rings were made. */
+  #begun = 0;
   #rings: (readonly number[])[] = [];
 
   publish(guest: HostileGuest, random: Random): Keys {
@@ -293,6 +298,7 @@ export class HostileShare implements HostileFrontend {
     this.shared = [];
     this.ports = [];
     this.#rings = [];
+    this.#begun = 0;
     keys.set('num-rings', rings);
     for (let i = 0; i < rings; i++) {
       const gfns = Array.from({ length: 1 + (1 << order) }, () => guest.nextGfn());
@@ -320,7 +326,7 @@ export class HostileShare implements HostileFrontend {
     if (!random.oneIn(4)) guest.put32(intf, in_cons, guest.get32(intf, in_prod));
     let prod = guest.get32(intf, out_prod);
     for (let count = 1 + random.below(4); count > 0; count--) {
-      const message = request9p(random);
+      const message = request9p(random, this.#begun++);
       for (const byte of message) {
         const at = this.#half + (prod & (this.#half - 1));
         guest.putBytes(gfns[1 + (at >>> 12)] as number, at & 4095, Uint8Array.of(byte));
@@ -329,32 +335,6 @@ export class HostileShare implements HostileFrontend {
     }
     guest.put32(intf, out_prod, prod);
   }
-}
-
-/** Version, attach, walk, open, read, write, readdir, clunk, or something else. */
-function request9p(random: Random): Uint8Array {
-  const u16 = (value: number): number[] => [value & 0xff, (value >>> 8) & 0xff];
-  const u32 = (value: number): number[] => [...u16(value & 0xffff), ...u16(value >>> 16)];
-  const text = (value: string): number[] => [...u16(value.length), ...new TextEncoder().encode(value)];
-  const fid = u32(random.below(3));
-  const size = u32(random.oneIn(4) ? wild(random) : random.below(5000));
-  const offset = [...u32(random.oneIn(6) ? wild(random) : random.below(100)), ...u32(random.oneIn(9) ? wild(random) : 0)];
-  const bodies: (readonly [number, readonly number[]])[] = [
-    [100, [...u32(random.pick([4096, 8192, 65536, 100])), ...text('9P2000.L')]],
-    [104, [...fid, ...u32(0xffff_ffff), ...text('root'), ...text(''), ...u32(0)]],
-    [110, [...fid, ...u32(random.below(3)), ...u16(1), ...text(random.pick(['file', 'none', '..', 'a/b']))]],
-    [110, [...fid, ...u32(random.below(3)), ...u16(0)]],
-    [12, [...fid, ...u32(random.pick([0, 1, 2, 0x8000]))]],
-    [116, [...fid, ...offset, ...size]],
-    [118, [...fid, ...offset, ...u32(40), ...Array.from({ length: 40 }, () => random.below(256))]],
-    [40, [...fid, ...offset, ...size]],
-    [120, fid],
-    [108, u16(random.below(4))],
-    [random.below(256), Array.from({ length: random.below(60) }, () => random.below(256))],
-  ];
-  const [type, body] = random.pick(bodies);
-  const length = random.oneIn(15) ? wild(random) : 7 + body.length;
-  return Uint8Array.from([...u32(length), type, ...u16(type === 100 ? 0xffff : random.below(8)), ...body]);
 }
 
 const EVENT_PAGE = [0, 4, 8, 12];

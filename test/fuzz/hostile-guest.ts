@@ -5,9 +5,14 @@ import { P2M, pageOf } from '../../src/memory/guest-memory.ts';
 import { RAM_PAGES } from '../../src/xen/fixtures/test-guest.ts';
 import type { Random } from '../native/random.ts';
 
-/** Frames that cases use; a few more are never granted on purpose. */
-const FIRST_GFN = 0x08;
-const LAST_GFN = 0x2f;
+/** Frames that cases use, the even ones. Those between are never granted, and hold the secret. */
+const DATA = { first: 0x08, count: 10 } as const;
+const RINGS = { first: 0x1c, count: 13 } as const;
+const SECRET = Buffer.from('not to be seen: ');
+
+/** Whether bytes that a backend gave to the host show what the guest never granted. */
+export const showsSecret = (bytes: Uint8Array): boolean =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).includes(SECRET);
 const FIRST_REF = 8;
 const LAST_REF = 120;
 /** Arguments of hypercalls go here. */
@@ -34,23 +39,29 @@ export class HostileGuest extends BackendGuest {
   readonly #ram: number;
   readonly #shadow = new Uint8Array(RAM_PAGES * 4096);
   #turn = 0;
+  #grants = 0;
 
   constructor(random: Random) {
     super();
     this.version = random.oneIn(4) ? 2 : 1;
     if (this.version === 2) this.setVersion(2);
     this.#ram = this.memory.host(0 as never);
-    for (let gfn = 3; gfn < 0x38; gfn++) this.page(gfn).fill(0xa0 + (gfn & 0xf));
+    for (let gfn = 3; gfn < 0x38; gfn++) {
+      const page = this.page(gfn);
+      Buffer.from(page.buffer, page.byteOffset, page.length).fill(gfn % 2 === 0 ? 'a' : SECRET);
+    }
     this.#resync();
   }
 
-  /** A frame of the pool. */
+  /** A frame for data, or now and then one that a ring may be in. */
   anyGfn(random: Random): number {
-    return FIRST_GFN + random.below(LAST_GFN - FIRST_GFN + 1);
+    const { first, count } = random.oneIn(60) ? RINGS : DATA;
+    return first + random.below(count) * 2;
   }
 
+  /** A frame for a ring. */
   nextGfn(): number {
-    return FIRST_GFN + (this.#turn++ % (LAST_GFN - FIRST_GFN + 1));
+    return RINGS.first + (this.#turn++ % RINGS.count) * 2;
   }
 
   /** A reference, mostly of a grant that is good. */
@@ -61,7 +72,7 @@ export class HostileGuest extends BackendGuest {
 
   /** Grants a frame by the next reference, in use or not. */
   offer(gfn: number, flags: number = GTF.permit_access): number {
-    const ref = FIRST_REF + (this.#turn++ % (LAST_REF - FIRST_REF + 1));
+    const ref = FIRST_REF + (this.#grants++ % (LAST_REF - FIRST_REF + 1));
     this.setEntry(ref, gfn, flags, 0);
     return ref;
   }
@@ -76,7 +87,7 @@ export class HostileGuest extends BackendGuest {
   spoil(random: Random): void {
     const ref = FIRST_REF + random.below(LAST_REF - FIRST_REF + 1);
     const flags = random.pick([0, GTF.permit_access, GTF.permit_access, GTF.permit_access | GTF.readonly, 2, 3, 0xffff, 0x101]);
-    const frame = random.oneIn(5) ? wild(random) : random.oneIn(8) ? random.below(RAM_PAGES) : this.anyGfn(random);
+    const frame = random.oneIn(5) ? wild(random) & ~1 : random.oneIn(8) ? random.below(RAM_PAGES) & ~1 : this.anyGfn(random);
     this.setEntry(ref, frame, flags, random.oneIn(8) ? random.pick([7, 5, 0x7ff0, 0xffff]) : 0);
   }
 

@@ -22,7 +22,7 @@ import {
   type HostileFrontend,
   HostileShare,
 } from './hostile-frontends.ts';
-import type { HostileGuest } from './hostile-guest.ts';
+import { type HostileGuest, showsSecret } from './hostile-guest.ts';
 
 export interface HostileHost {
   readonly front: HostileFrontend;
@@ -99,8 +99,8 @@ class CardHost implements HostileHost {
 
   act(random: Random): void {
     this.#look();
-    if (random.oneIn(6)) return this.#sink.setLink(random.oneIn(2));
-    if (random.oneIn(3)) return this.#sink.makeRoom(random.oneIn(3) ? Number.POSITIVE_INFINITY : random.below(5));
+    if (random.oneIn(8) || !this.#sink.linkUp) return this.#sink.setLink(!random.oneIn(5));
+    if (random.oneIn(3)) return this.#sink.makeRoom(random.oneIn(2) ? Number.POSITIVE_INFINITY : random.below(5));
     const { receiver } = this.#sink;
     for (let count = random.below(20); receiver !== undefined && count > 0; count--) {
       if (!receiver.receive(randomFrame(random, receiver.offloads.gsoIpv4, receiver.offloads.checksumIpv4))) break;
@@ -127,6 +127,7 @@ class CardHost implements HostileHost {
   /** What the network was given must be what its contract allows. */
   #look(): void {
     for (const { bytes, checksumStart, checksumOffset, gsoType, gsoSize } of this.#sink.sent.splice(0)) {
+      if (showsSecret(bytes)) this.#problem ??= 'a frame holds what the guest did not grant';
       if (bytes.length > 18 + 0xffff) this.#problem ??= `a frame of ${bytes.length} bytes was sent`;
       if (checksumStart > 0 && checksumStart + checksumOffset + 2 > bytes.length)
         this.#problem ??= `the checksum of a frame of ${bytes.length} bytes is to go to ${checksumStart} + ${checksumOffset}`;
@@ -161,11 +162,13 @@ class ConsoleHost implements HostileHost {
   readonly front = new HostileConsole();
   readonly #device: ConsoleDevice;
   #printed = 0;
+  #leaks = false;
 
   constructor(random: Random) {
     this.#device = new ConsoleDevice({ whenFull: random.oneIn(2) ? 'wait' : 'drop' });
     const reader = this.#device.pipe.reader((bytes) => {
       this.#printed += bytes.length;
+      this.#leaks ||= showsSecret(bytes);
       if (random.oneIn(3)) reader.hold();
     });
     this.#resume = () => reader.resume();
@@ -186,6 +189,7 @@ class ConsoleHost implements HostileHost {
   }
 
   problem(): string | undefined {
+    if (this.#leaks) return 'the guest printed what it did not grant';
     return this.#device.pipe.input.length > 65_536 ? 'too much input waits' : undefined;
   }
 
@@ -231,6 +235,8 @@ class ShareHost implements HostileHost {
   }
 
   problem(): string | undefined {
+    for (const { bytes } of this.#tree.top.entries.values())
+      if (showsSecret(bytes)) return 'a file holds what the guest did not grant';
     return this.#waiting.length > 64 ? `${this.#waiting.length} calls of the tree are under way` : undefined;
   }
 

@@ -156,8 +156,8 @@ class Run {
     for (let count = random.below(5); count > 0; count--) await undefined;
     if (random.oneIn(3)) await turn();
     // The frontend may go on however far the backend is; most do so when it is ready.
-    if (this.#device.state === 2 && random.oneIn(6)) await this.#connect(random);
-    else if (this.#device.state >= 5 && random.oneIn(5)) this.#write('state', random.pick([6, 1, 1]));
+    if (this.#device.state === 2 && random.oneIn(3)) await this.#connect(random);
+    else if (this.#device.state >= 5 && random.oneIn(2)) this.#write('state', random.pick([6, 1, 1]));
   }
 
   /** Events that come after the backend has been told of them. */

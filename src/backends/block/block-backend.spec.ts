@@ -312,6 +312,14 @@ it('can be inspected', async () => {
   });
 });
 
+it('leaves no listener when it is detached while its disc is changed', async () => {
+  const { guest, store, device, backend } = await setup({}, { cdrom: true });
+  const changed = backend.changeMedium(store);
+  await guest.bus.detach(device, { timeout: 0 });
+  await changed;
+  expect(store.listened).toBe(false);
+});
+
 it('leaves neither nodes nor a listener when it is detached', async () => {
   const { guest, front, store, device } = await setup();
   const detached = guest.bus.detach(device);

@@ -41,6 +41,7 @@ export class BlockBackend implements BackendDriver {
   #device: BackendDevice | undefined;
   #connection: BlockConnection | undefined;
   #resize: Disposable | undefined;
+  #disposed = false;
 
   constructor(options: BlockBackendOptions) {
     const { store, readOnly = false, cdrom = false, discard = true } = options;
@@ -121,10 +122,14 @@ export class BlockBackend implements BackendDriver {
 
   /** Stops listening to the store. The device is detached. */
   dispose(): void {
+    this.#disposed = true;
     this.#resize?.[Symbol.dispose]();
   }
 
   #watchSize(): void {
+    // A medium may come after another that came meanwhile, or to a device that is gone.
+    this.#resize?.[Symbol.dispose]();
+    if (this.#disposed) return;
     this.#resize = this.#disk.store?.onResize?.(() => this.#device?.announce(this.#geometry()));
   }
 

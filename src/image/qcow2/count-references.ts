@@ -3,7 +3,7 @@ import type { RandomAccessFile } from '../../io/random-access-file.ts';
 import { ClusterCounts } from './cluster-counts.ts';
 import type { Qcow2Header } from './header.ts';
 import { clusterKind, compressedExtent, hostOffset } from './l2-entry.ts';
-import { AUTOCLEAR, getU64, viewOf } from './layout.ts';
+import { AUTOCLEAR, COMPRESSED, getU64, RESERVED_HIGH, RESERVED_LOW, viewOf, ZERO } from './layout.ts';
 import { readSnapshotTable } from './snapshots.ts';
 
 export interface ReferenceCount {
@@ -92,7 +92,10 @@ class Counter {
     // Each table is looked at once, however many entries point to it.
     const tables = new Map<number, number>();
     for (let i = 0; i < entries; i++) {
-      const table = hostOffset(view.getUint32(i * 8), view.getUint32(i * 8 + 4));
+      const [high, low] = [view.getUint32(i * 8), view.getUint32(i * 8 + 4)];
+      if ((high & (COMPRESSED | RESERVED_HIGH)) !== 0 || (low & (RESERVED_LOW | ZERO)) !== 0)
+        this.problem(`${what} has an entry with bits that mean nothing`);
+      const table = hostOffset(high, low);
       if (table === 0) continue;
       if (table % clusterSize !== 0) this.problem(`${what} has an entry with offset ${table}, where no cluster begins`);
       else if (this.range('an L2 table', table, clusterSize, 1)) tables.set(table, (tables.get(table) ?? 0) + 1);

@@ -91,6 +91,35 @@ describe('a hostile image', () => {
     );
   }, 120_000);
 
+  it('cannot have a cluster far behind its end written', async () => {
+    const bytes = await sample();
+    const { l1Offset } = await readHeader(new RamFile('evil.qcow2', bytes));
+    // Guest cluster 0: data, or zeroes that have their place, used by nobody else.
+    for (const low of [0, 1]) {
+      const copy = bytes.slice();
+      const view = viewOf(copy);
+      const l2 = view.getUint32(l1Offset + 4);
+      view.setUint32(l2, 0x8000_ffff);
+      view.setUint32(l2 + 4, low);
+      const file = new RamFile('evil.qcow2', copy);
+      const store = await openPlain(file, () => new RamStore(SIZE));
+      for (const length of [512, 4096])
+        await expect(store.write(0, new Uint8Array(length))).rejects.toMatchObject({ name: 'ImageError', code: 'corrupt' });
+      await store.close().catch(expectTyped);
+      expect(file.size).toBe(bytes.length);
+    }
+  });
+
+  it('does not pass with bits in an L1 entry that mean nothing', async () => {
+    for (const bit of [0, 8, 56, 62]) {
+      const bytes = await sample();
+      const view = viewOf(bytes);
+      const at = (await readHeader(new RamFile('evil.qcow2', bytes))).l1Offset;
+      view.setBigUint64(at, view.getBigUint64(at) | (1n << BigInt(bit)));
+      expect(await checkImage(new RamFile('evil.qcow2', bytes))).toMatchObject({ errors: 1, errorsLeft: 1 });
+    }
+  });
+
   it('cannot make a compressed cluster more than a cluster', async () => {
     const bytes = await sample();
     // Entries that say "compressed" with all kinds of places and lengths.

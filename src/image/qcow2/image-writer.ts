@@ -132,6 +132,10 @@ export class ImageWriter {
   #inPlace(extent: Extent): boolean {
     if (extent.kind !== 'data' || !extent.copied) return false;
     const { clusterSize } = this.#map;
+    const end = extent.host + extent.length - 1;
+    // The last cluster need not be in the file as a whole, but begins there.
+    if (end - (end % clusterSize) >= this.#file.size)
+      throw badReference(this.#file.name, `a guest's cluster should lie at offset ${end - (end % clusterSize)}, behind its end`);
     for (let at = extent.host - (extent.host % clusterSize); at < extent.host + extent.length; at += clusterSize) {
       if (this.#metadata.has(at / clusterSize))
         throw badReference(this.#file.name, `a guest's cluster lies upon a table at offset ${at}`);

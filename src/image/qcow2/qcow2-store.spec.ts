@@ -5,6 +5,7 @@ import { RamStore } from '../../io/ram-store.ts';
 import { checkImage } from './check-image.ts';
 import { createImage, type NewImage } from './create-image.ts';
 import { openPlain, runSteps, steps } from './fixtures/model-run.ts';
+import { HEADER, setU64, viewOf } from './layout.ts';
 
 const SECTORS = 700;
 
@@ -50,6 +51,37 @@ describe('a qcow2 image', () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  it.each([2, 3] as const)('grows by zeroes where it was larger once: version %i', async (version) => {
+    const file = await newImage({ clusterSize: 4096, version });
+    const before = await openPlain(file);
+    await before.write(0, new Uint8Array(SECTORS * 512).fill(7));
+    await before.close();
+    const size = new Uint8Array(8);
+    setU64(viewOf(size), 0, 5 * 512);
+    await file.write(HEADER.size, size);
+    const store = await openPlain(file);
+    await store.grow(SECTORS * 512);
+    const into = new Uint8Array(SECTORS * 512);
+    await store.read(0, into);
+    await store.close();
+    expect(into.indexOf(0)).toBe(5 * 512);
+    expect(into.findLastIndex((byte) => byte !== 0)).toBe(5 * 512 - 1);
+    expect(await checkImage(file)).toMatchObject(clean);
+  });
+
+  it('takes no room to discard what the backing disk does not reach', async () => {
+    const file = new RamFile('the image');
+    await createImage(file, { size: 2 ** 33, clusterSize: 4096, backing: { name: 'base', format: 'raw' } });
+    const store = await openPlain(file, () => new RamStore(8192, { contents: new Uint8Array(8192).fill(0xee), readOnly: true }));
+    await store.discard(0, 2 ** 33);
+    await store.flush();
+    const into = new Uint8Array(16_384);
+    await store.read(0, into);
+    await store.close();
+    expect(into.every((byte) => byte === 0)).toBe(true);
+    expect(file.size).toBeLessThan(2 ** 18);
   });
 
   it('keeps requests apart that share clusters and run at the same time', async () => {

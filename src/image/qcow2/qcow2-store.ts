@@ -152,6 +152,8 @@ export class Qcow2Store implements BlockStore {
         'convert it to an image with larger clusters',
       );
     const old = this.#sizeBytes;
+    // Nothing is allocated where there was no L1 table.
+    const reach = this.#map.l1Entries * this.#map.l2Span;
     const hold = await this.#locks.acquire(0, Number.POSITIVE_INFINITY, true);
     try {
       await writer.grow(sizeBytes);
@@ -159,9 +161,7 @@ export class Qcow2Store implements BlockStore {
     } finally {
       this.#locks.release(hold);
     }
-    // A backing file that is longer than the disk was would show in the new end.
-    const hidden = Math.min(this.#backingBytes, sizeBytes) - old;
-    if (hidden > 0) await this.writeZeroes(old, hidden);
+    await this.#hide(old, Math.min(sizeBytes, Math.max(reach, this.#backingBytes)));
     await this.flush();
     this.#resized.notify();
   }
@@ -239,6 +239,17 @@ export class Qcow2Store implements BlockStore {
     }
   }
 
+  /** What lies behind the old end would show now: of a backing file that is longer, or of a time when the disk was larger. */
+  async #hide(from: number, end: number): Promise<void> {
+    for (let at = from; at < end; ) {
+      const found = this.#map.extentAt(at, end - at);
+      const { kind, length } = found instanceof Promise ? await found : found;
+      const shows = kind === 'zero' ? 0 : kind === 'unallocated' ? Math.min(length, this.#backingBytes - at) : length;
+      if (shows > 0) await this.writeZeroes(at, shows);
+      at += length;
+    }
+  }
+
   async #writeZeroBytes(offset: number, length: number): Promise<void> {
     const zeroes = new Uint8Array(Math.min(length, ZERO_PIECE));
     for (let done = 0; done < length; done += zeroes.length)
@@ -251,7 +262,10 @@ export class Qcow2Store implements BlockStore {
     if (first >= end) return;
     const hold = await this.#locks.acquire(first, end - 1, true);
     try {
-      await writer.unmap(first, end, to);
+      // Behind the backing disk's end there is nothing to hide, and no table is needed to say so.
+      const hidden = Math.ceil(this.#backingBytes / this.#map.clusterSize);
+      if (first < hidden) await writer.unmap(first, Math.min(end, hidden), to);
+      if (end > hidden) await writer.unmap(Math.max(first, hidden), end, 'unallocated');
     } finally {
       this.#locks.release(hold);
     }

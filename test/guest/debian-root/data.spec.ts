@@ -42,7 +42,7 @@ describe('a quarter of a gigabyte of random data', { timeout: 2 * LOGIN_TIME }, 
     baseHash = await md5OfFile(base);
     raw = await images.copy(base, 'disk.raw');
     top = await images.onTopOf(base, 'raw', 'top.qcow2');
-  });
+  }, LOGIN_TIME);
   afterAll(async () => {
     await images?.[Symbol.asyncDispose]();
   });

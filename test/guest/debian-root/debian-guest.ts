@@ -13,7 +13,7 @@ const KERNEL = process.env.DOM1_KERNEL ?? 'linux-image-cloud-amd64';
 const COMMAND_LINE = 'console=hvc0 root=/dev/xvda rw cryptomgr.notests net.ifnames=0 systemd.show_status=0';
 
 /** Milliseconds from the start to `login:`, on a slow, busy host. */
-export const LOGIN_TIME = 180_000;
+export const LOGIN_TIME = 300_000;
 
 export interface DebianBootOptions extends Omit<Partial<CreateDomainConfig>, 'disks'> {
   /** What is xvda. */
@@ -69,6 +69,8 @@ export class DebianGuest implements AsyncDisposable {
       await terminal.expect(/debian login: /, { timeout: LOGIN_TIME });
       terminal.write('root\n');
       await terminal.prompt({ timeout: LOGIN_TIME });
+      // The kernel's messages would come in the middle of what a command prints; a panic is still printed.
+      await this.sh('dmesg -n 1', { timeout: LOGIN_TIME });
     } catch (cause) {
       throw new Error(`no shell; the console's last lines:\n${terminal.lastLines(20).join('\n')}`, { cause });
     }

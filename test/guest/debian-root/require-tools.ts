@@ -2,7 +2,7 @@
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** The Debian package of each program that the tests use beyond node. `.ci/run` installs them. */
+/** The Debian package of each program that the tests use beyond node. `test/host-tools.ts` installs them for root. */
 const PACKAGE = {
   mmdebstrap: 'mmdebstrap',
   mke2fs: 'e2fsprogs',
@@ -25,11 +25,18 @@ export const TOOL_PATH: string = [...(process.env.PATH ?? '').split(delimiter), 
 
 /** @throws Error that names the Debian packages of what is missing. */
 export function requireTools(...tools: readonly HostTool[]): void {
-  const missing = tools.filter((tool) => !TOOL_PATH.split(delimiter).some((directory) => isExecutable(join(directory, tool))));
+  const missing = tools.filter(isMissing);
   if (missing.length === 0) return;
-  const packages = [...new Set(missing.map((tool) => PACKAGE[tool]))].join(' ');
-  throw new Error(`this test needs ${missing.join(', ')}: run \`apt-get install ${packages}\` as root`);
+  throw new Error(`this test needs ${missing.join(', ')}: run \`apt-get install ${packagesOf(missing).join(' ')}\` as root`);
 }
+
+/** Debian packages of all programs that are not there. Those that only other users than root need do not count. */
+export const missingPackages = (): readonly string[] =>
+  packagesOf((Object.keys(PACKAGE) as HostTool[]).filter((tool) => tool !== 'newuidmap' && isMissing(tool)));
+
+const packagesOf = (tools: readonly HostTool[]): string[] => [...new Set(tools.map((tool) => PACKAGE[tool]))];
+const isMissing = (tool: HostTool): boolean =>
+  !TOOL_PATH.split(delimiter).some((directory) => isExecutable(join(directory, tool)));
 
 function isExecutable(path: string): boolean {
   try {

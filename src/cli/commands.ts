@@ -30,6 +30,8 @@ const NAME: OptionRow = {
 
 const PTY: OptionRow = { name: 'pty', help: 'offer the console at a pseudo-terminal too, for minicom and its kin; needs koffi' };
 
+const INTERPRET: OptionRow = { name: 'interpret', help: 'translate no code: slower, to tell where a fault comes from' };
+
 const TERMINAL_NOTE = 'On a terminal the keys go to the guest, and Ctrl-] ends it and leaves.';
 
 export const COMMANDS: readonly CommandRow[] = [
@@ -66,6 +68,7 @@ export const COMMANDS: readonly CommandRow[] = [
         help: "run the command in the guest's shell, print its output, power off, exit with its status",
       },
       PTY,
+      INTERPRET,
       TRACE,
     ],
     guestCommandLine: true,

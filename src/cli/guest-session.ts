@@ -46,6 +46,7 @@ export async function runSession(options: SessionOptions): Promise<number> {
     ...(memory !== undefined && { memory }),
     ...control.identity,
     trace: invocation.options.get('trace') ?? [],
+    translate: !invocation.options.has('interpret'),
   };
   using pty = invocation.options.has('pty') ? Pty.open() : undefined;
   let domain: Domain;

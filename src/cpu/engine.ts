@@ -22,6 +22,7 @@ import { type Handler, Variants } from './interpreter/variants.ts';
 import { Mmu } from './mmu.ts';
 import { notCanonicalVector } from './not-canonical.ts';
 import { PageCrossings } from './page-crossings.ts';
+import { READ, WRITE } from './page-walk.ts';
 import { PendingIo } from './pending-io.ts';
 import { ATTR, CODE_MODE, FLAG, PRIVATE_VECTOR, REQUEST, SEG, SEGMENT, SHADOW, STATE, VCPU_BYTES, VECTOR } from './state.ts';
 import { writeControl } from './system/control-registers.ts';
@@ -30,6 +31,7 @@ import { deliver } from './system/exceptions.ts';
 import { resetRegisters } from './system/reset.ts';
 import { checkSegment, fetchRoom } from './system/segment-check.ts';
 import { nmiBlocked, SYSTEM_STATE } from './system/system-state.ts';
+import { Regions, SLICE } from './translator/regions.ts';
 import { Decoder } from './x86/decoder.ts';
 import { ROWS } from './x86/table/rows.ts';
 
@@ -45,6 +47,8 @@ export interface EngineOptions extends EngineServices {
   /** VCPU_BYTES, page-aligned. */
   readonly vcpuRegion: Region;
   readonly codeRegion: Region;
+  /** Whether hot code is translated. Default true; false: everything is interpreted. */
+  readonly translate?: boolean;
 }
 
 /** What of the engine does not depend on the vCPU; made once a process. */
@@ -65,6 +69,8 @@ export class WasmEngine implements VcpuEngine {
   readonly cpu: Cpu;
   readonly mmu: Mmu;
   readonly code: CodeCache;
+  /** Translated code; undefined where everything is interpreted. */
+  readonly regions: Regions | undefined;
   readonly #memory: GuestMemory;
   readonly #io: PendingIo;
   readonly #breakpoints: Breakpoints;
@@ -124,10 +130,20 @@ export class WasmEngine implements VcpuEngine {
       fetchMiss: () => this.#fetchMiss(),
       decodeMiss: (table, offset) => this.code.decode(table, offset),
       crossPage: (record) => this.#crossings.reach(record),
+      plainRead: (size) => this.mmu.plain(size, READ),
+      plainWrite: (size) => this.mmu.plain(size & 0xff, WRITE),
     };
     const module = new WebAssembly.Module(this.#names.bytes);
     const instance = new WebAssembly.Instance(module, { env: imports as unknown as WebAssembly.ModuleImports });
-    this.#run = (instance.exports as unknown as InterpreterExports).run;
+    const interpreter = instance.exports as unknown as InterpreterExports;
+    this.#run = interpreter.run;
+    const { cpu, mmu, code } = this;
+    if (options.translate !== false)
+      this.regions = new Regions({ cpu, mmu, code, memory: wasmMemory, bytes: memory.u8, decoder, variants, interpreter });
+    code.onFlush = () => {
+      mmu.forgetAllCode();
+      this.regions?.clear();
+    };
     this.reset();
   }
 
@@ -187,8 +203,10 @@ export class WasmEngine implements VcpuEngine {
       }
       if (left <= 0) return EXIT.budget;
       const stepping = this.#prepareRun(shadow);
-      const code = stepping ? this.#step(shadow, replaying) : this.#run(left, 0);
-      const used = (stepping ? 1 : left) - (cpu.i32[STATE.left >> 2] as number);
+      const slice = stepping ? 1 : Math.min(left, SLICE);
+      const code = stepping ? this.#step(shadow, replaying) : this.#run(slice, 0);
+      const used = slice - (cpu.i32[STATE.left >> 2] as number);
+      if (code === RUN.poll && used >= SLICE) this.regions?.sample();
       this.#retire(used);
       left -= used;
       if (code === RUN.fault) {
@@ -576,6 +594,7 @@ export class WasmEngine implements VcpuEngine {
     for (;;) {
       const op = view.getUint16(record + REC.op, true);
       if (op === SPECIAL.goto) record = view.getUint32(record + REC.immediate, true);
+      else if (op === SPECIAL.region) record = view.getUint32(record + REC.displacement, true);
       else if (op === SPECIAL.cross) {
         record = this.#crossings.reach(record);
         if (record === 0) return 0;

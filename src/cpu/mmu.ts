@@ -40,7 +40,6 @@ export class Mmu implements LinearMemory {
     this.#pages = new PageWalk(cpu, memory);
     this.#code = code;
     this.#io = io;
-    code.onFlush = () => this.#flushArrays(EXECUTE);
     code.onCodePage = (gfn) => this.#dropWrites(gfn);
     this.flush(true);
   }
@@ -64,6 +63,25 @@ export class Mmu implements LinearMemory {
     const high = cpu.get32(STATE.slowAddress + 4);
     if (isMisaligned(low, size) && cpu.checksAlignment && isCanonical(high)) return this.#fault(VECTOR.ac, 0);
     return this.#reach(low, high, size, WRITE, cpu.get32(STATE.mmuIndex), true, sizeAndModify !== size);
+  }
+
+  /**
+   * TLB miss of translated code at STATE.slowAddress: host address of `size` bytes of RAM in one page, which the TLB has from
+   * now on. 0 for whatever else: a fault, a device, a page border, code that is written to. The interpreter does that.
+   */
+  plain(size: number, access: typeof READ | typeof WRITE): number {
+    const cpu = this.#cpu;
+    const low = cpu.get32(STATE.slowAddress) | 0;
+    const high = cpu.get32(STATE.slowAddress + 4) | 0;
+    if ((low & 4095) + size > 4096 || this.#watched.length > 0) return 0;
+    const index = cpu.get32(STATE.mmuIndex);
+    const gpa = this.#gpa(low, high, access, index);
+    if (gpa < 0) return 0;
+    const entry = this.#memory.entry(Math.floor(gpa / 4096) as Gfn);
+    if (entry === 0 || (access === WRITE && ((entry & P2M.writable) === 0 || (entry & P2M.code) !== 0))) return 0;
+    const host = pageOf(entry) + (gpa % 4096);
+    this.#fill(cpu.tlbArray(index, access), low, high, 0, (host - low) | 0);
+    return host;
   }
 
   /** Puts the bounce buffer where the last `writeMiss` wanted it. Not 0 on a fault (an MMIO write to complete). */
@@ -112,6 +130,11 @@ export class Mmu implements LinearMemory {
     return table;
   }
 
+  /** Takes everything out of the execute TLBs: the entry tables are gone. */
+  forgetAllCode(): void {
+    this.#flushArrays(EXECUTE);
+  }
+
   /** Takes the page at STATE.slowAddress out of the execute TLB again. */
   forgetCode(): void {
     const cpu = this.#cpu;
@@ -129,6 +152,14 @@ export class Mmu implements LinearMemory {
     const tag = ((low & ~4095) | cpu.get32(STATE.codeTag)) >>> 0;
     if (u32[at] === tag && u32[at + 1] === cpu.get32(STATE.slowAddress + 4)) return u32[at + 2] as number;
     return this.fetchMiss();
+  }
+
+  /** Entry table of a page of code that runs with the rights of now, if it was run: nothing is walked for it that has effects. */
+  cachedCode(linear: bigint): number {
+    const gpa = this.translate(linear);
+    if (gpa < 0) return 0;
+    const gfn = Math.floor(gpa / 4096) as Gfn;
+    return this.#code.existing(gfn, this.#cpu.get32(STATE.codeMode));
   }
 
   // ---- LinearMemory, for helpers -------------------------------------------------------------------------------------
@@ -231,6 +262,7 @@ export class Mmu implements LinearMemory {
   }
 
   flush(includeGlobal: boolean): void {
+    this.#cpu.set32(STATE.codeDropped, 1);
     if (includeGlobal || this.#overflow) {
       const { u32 } = this.#memory;
       const first = this.#cpu.tlbArray(0, 0);
@@ -255,6 +287,7 @@ export class Mmu implements LinearMemory {
   }
 
   invalidatePage(linear: bigint): void {
+    this.#cpu.set32(STATE.codeDropped, 1);
     const low = Number(linear & 0xffff_ffffn);
     if (this.#large.mayHold(low, Number((linear >> 32n) & 0xffff_ffffn))) {
       this.flush(true);

@@ -124,6 +124,8 @@ export const STATE = {
   linearMask: 0x668,
   /** i32: instructions left in the budget when generated code returned. */
   left: 0x670,
+  /** u32: not 0 when decoded code was dropped, or a TLB flushed, since a translated region began to run. */
+  codeDropped: 0x674,
 } as const;
 
 /** One segment register: selector u16 at 0, attributes u16 at 2 (descriptor bits 40..55), limit u32 at 4 (in bytes), base u64 at 8, u64 reserved. */

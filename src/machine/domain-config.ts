@@ -36,6 +36,8 @@ export interface DomainConfig {
   readonly vcpus?: number;
   /** What an HVM domain has beyond a PVH domain; all off by default. See the platform's `DomainConfig.emulation`. */
   readonly emulation?: { readonly pirq?: boolean; readonly viridian?: boolean };
+  /** Whether hot code of the guest is translated. Default true; false: everything is interpreted, to tell a fault of the one from the other's. */
+  readonly translate?: boolean;
   /** PV devices of the start; the domain closes them when it has ended. */
   readonly devices?: readonly PvDevice[];
   /** Tracepoints to turn on, as globs: `xen.*`. They come as the domain's event 'trace'. Default: none. */

@@ -361,6 +361,7 @@ export class Domain implements AsyncDisposable {
       entry: this.#entry,
       ioapic,
       pirq: config.emulation?.pirq ?? false,
+      translate: config.translate ?? true,
       trace: config.trace ?? [],
     });
   }

@@ -38,6 +38,8 @@ export interface VcpuThreadData {
   readonly ioapic: boolean;
   /** The domain has physical interrupts, and an I/O APIC with a pin for each. */
   readonly pirq: boolean;
+  /** Whether hot code is translated. */
+  readonly translate: boolean;
   /** Globs of tracepoints to turn on. */
   readonly trace: readonly string[];
 }
@@ -132,6 +134,7 @@ export function buildVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => 
 
   const words: CpuidResult = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
   const engine: WasmEngine = new WasmEngine({
+    translate: data.translate,
     vcpuId,
     memory,
     wasmMemory: data.memory,

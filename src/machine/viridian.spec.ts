@@ -56,6 +56,7 @@ it('fills its hypercall page, serves a call through it and reaches the LAPIC', a
     entry,
     ioapic: true,
     pirq: false,
+    translate: true,
     trace: [],
   };
   const { engine, vcpu, hypercalls, lapic } = buildVcpu(data, () => {});

@@ -22,6 +22,7 @@ const KEYS: Readonly<Record<keyof CreateDomainConfig, true>> = {
   shares: true,
   devices: true,
   trace: true,
+  translate: true,
 };
 /** The first domain number that is none of a guest is DOMID_SELF: DOMID_FIRST_RESERVED of public/xen.h. */
 const MAX_DOMID = DOMID_SELF - 1;

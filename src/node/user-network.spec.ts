@@ -246,9 +246,9 @@ describe('a socket link', () => {
     const path = join(folder, 'net');
     const first = spawn(process.execPath, [
       '-e',
-      `require('net').createServer((s) => s.once('data', () => process.kill(process.pid, 'SIGKILL'))).listen('${path}')`,
+      `require('net').createServer((s) => s.once('data', () => process.kill(process.pid, 'SIGKILL'))).listen('${path}', () => console.log('listening'))`,
     ]);
-    await until(() => existsSync(path));
+    await once(first.stdout, 'data');
     const far = await SocketLink.connect({ path });
     const [state, atNear]: [{ up?: boolean }, Uint8Array[]] = [{}, []];
     far.attach(card([], state));

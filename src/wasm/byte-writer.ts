@@ -35,6 +35,11 @@ export class ByteWriter {
 
   /** Signed LEB128. */
   sleb(value: bigint): void {
+    const small = Number(value);
+    if (small === (small | 0)) {
+      this.#slebSmall(small);
+      return;
+    }
     let rest = value;
     for (;;) {
       const byte = Number(rest & 0x7fn);
@@ -45,6 +50,26 @@ export class ByteWriter {
       }
       this.u8(byte | 0x80);
     }
+  }
+
+  #slebSmall(value: number): void {
+    let rest = value;
+    for (;;) {
+      const byte = rest & 0x7f;
+      rest >>= 7;
+      if ((rest === 0 && (byte & 0x40) === 0) || (rest === -1 && (byte & 0x40) !== 0)) {
+        this.u8(byte);
+        return;
+      }
+      this.u8(byte | 0x80);
+    }
+  }
+
+  /** Takes the bytes from `at` on out again. */
+  cut(at: number): Uint8Array {
+    const tail = this.#bytes.slice(at, this.#length);
+    this.#length = at;
+    return tail;
   }
 
   /** A length-prefixed UTF-8 name. */

@@ -30,6 +30,13 @@ export class FunctionBuilder {
     this.results = results;
   }
 
+  /** Emits `body` in front of what was emitted since the code had `at` bytes. */
+  insert(at: number, body: () => void): void {
+    const tail = this.code.cut(at);
+    body();
+    this.code.bytes(tail);
+  }
+
   /** A new variable, given back at the end of the enclosing `scope`. Its value is whatever was there before. */
   local(type: ValueType): Local {
     const at = this.#free.findIndex((local) => local.type === type);
@@ -203,11 +210,14 @@ export class FunctionBuilder {
     return this.#take(target.results[0] as ValueType);
   }
   callIndirect(typeIndex: number, result: ValueType, index: Expr, ...args: Expr[]): Local {
+    return this.callTable(0, typeIndex, result, index, ...args);
+  }
+  callTable(table: 0 | 1, typeIndex: number, result: ValueType, index: Expr, ...args: Expr[]): Local {
     for (const arg of args) arg.emit(this.code);
     index.emit(this.code);
     this.code.u8(0x11);
     this.code.uleb(typeIndex);
-    this.code.u8(0);
+    this.code.u8(table);
     return this.#take(result);
   }
 

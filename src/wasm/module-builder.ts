@@ -21,6 +21,7 @@ export class ModuleBuilder {
   readonly #exports: { name: string; index: number }[] = [];
   #memory: { minimum: number; maximum: number } | undefined;
   #table: readonly FunctionRef[] | undefined;
+  #emptyTable: { readonly name: string; readonly minimum: number } | undefined;
 
   /** The module imports the shared memory as `env.memory`; sizes in 64 KiB pages. */
   importMemory(minimum: number, maximum: number): void {
@@ -63,6 +64,11 @@ export class ModuleBuilder {
   /** The functions `call_indirect` can reach, by position. */
   table(functions: readonly FunctionRef[]): void {
     this.#table = functions;
+  }
+
+  /** A second table, exported, without functions to begin with: for those of other modules. `callIndirect` reaches it as table 1. */
+  emptyTable(name: string, minimum: number): void {
+    this.#emptyTable = { name, minimum };
   }
 
   /** Index of a function type, added if new. */
@@ -108,16 +114,26 @@ export class ModuleBuilder {
       for (const { type } of this.#functions) s.uleb(type);
     });
     const table = this.#table;
+    const empty = this.#emptyTable;
     if (table !== undefined)
       section(out, 4, (s) => {
-        s.uleb(1);
+        s.uleb(empty === undefined ? 1 : 2);
         s.u8(0x70);
         s.u8(1);
         s.uleb(table.length);
         s.uleb(table.length);
+        if (empty === undefined) return;
+        s.u8(0x70);
+        s.u8(0);
+        s.uleb(empty.minimum);
       });
     section(out, 7, (s) => {
-      s.uleb(this.#exports.length);
+      s.uleb(this.#exports.length + (empty === undefined ? 0 : 1));
+      if (empty !== undefined) {
+        s.name(empty.name);
+        s.u8(1);
+        s.uleb(1);
+      }
       for (const { name, index } of this.#exports) {
         s.name(name);
         s.u8(0);

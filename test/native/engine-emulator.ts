@@ -7,7 +7,7 @@ import { ArenaPlanner, allocateArena } from '../../src/memory/arena.ts';
 import { GuestMemory, P2M_BYTES } from '../../src/memory/guest-memory.ts';
 import { EXIT } from '../../src/vcpu/contract.ts';
 import { CODE_BASE, DATA_BASE, DATA_SIZE, GDT, LDT, type NativeDescriptor, PAGE } from './address-map.ts';
-import { CpuImage, type CpuResult, type Emulator, FXSAVE } from './cpu-image.ts';
+import { CpuImage, type CpuResult, type Emulator, FLAG, FXSAVE } from './cpu-image.ts';
 
 /** Guest-physical pages. */
 const AT = {
@@ -32,6 +32,7 @@ const LDT_LIMIT = LDT.length * 8 - 1;
 const CODE_CACHE_BYTES = 8 << 20;
 const INT3 = 0xcc;
 const HLT = 0xf4;
+const NOP = 0x90;
 /** Vectors that push an error code. SDM vol. 3, table 6-1. */
 const WITH_ERROR: ReadonlySet<number> = new Set([VECTOR.df, VECTOR.ts, VECTOR.np, VECTOR.ss, VECTOR.gp, VECTOR.pf, VECTOR.ac]);
 /** Instructions after which a case counts as endless. */
@@ -39,6 +40,9 @@ const PATIENCE = 200_000;
 const PTE = { present: 1n, write: 2n, user: 4n, noExecute: 1n << 63n } as const;
 const CR0_VALUE = (CR0.pe | CR0.mp | CR0.et | CR0.ne | CR0.wp | CR0.am | CR0.pg) >>> 0;
 const CR4_VALUE = CR4.pse | CR4.pae | CR4.pge | CR4.osfxsr | CR4.osxmmexcpt | CR4.fsgsbase | CR4.osxsave | CR4.umip;
+
+/** What runs the code under test: the interpreter alone, or a translated region that begins with it. */
+export type Tier = 'interpreted' | 'translated';
 
 /** Stands in for the native CPU; one object, one case at a time. A result is valid until the next `run`. */
 export class EngineEmulator implements Emulator {
@@ -51,10 +55,15 @@ export class EngineEmulator implements Emulator {
   readonly #segments = new Map<number, Uint8Array>();
   readonly #image = new CpuImage();
   #nextTable: number = AT.tables;
+  readonly #tier: Tier;
   #codeStart = 0;
   #codeLength = 0;
+  /** Cases that ran as a region. */
+  translated = 0;
 
-  constructor() {
+  /** Only 64-bit code is ever translated, and no single step: such cases are interpreted in both tiers. */
+  constructor(tier: Tier = 'interpreted') {
+    this.#tier = tier;
     const planner = new ArenaPlanner();
     const p2m = planner.reserve(P2M_BYTES);
     const vcpuRegion = planner.reserve(VCPU_BYTES);
@@ -75,6 +84,7 @@ export class EngineEmulator implements Emulator {
       ticks: () => 0n,
       cpuid: { apicId: 0, vcpuCount: 1, apicEnabled: true, tscKHz: 1_000_000, hypervisor: () => undefined },
       cr8: { read: () => 0, write: () => {} },
+      translate: tier === 'translated',
     });
     this.#ram.fill(INT3, AT.code, AT.code + PAGE);
     this.#ram.fill(HLT, AT.handlers, AT.handlers + PAGE);
@@ -87,6 +97,7 @@ export class EngineEmulator implements Emulator {
     this.#placeCode(code, state);
     this.#ram.set(state.data, AT.data);
     this.#load(state);
+    if (this.#tier === 'translated' && state.mode === 64 && (state.rflags & FLAG.tf) === 0) this.#translate(state.linearRip);
     const { engine } = this;
     const image = this.#image;
     image.copyFrom(state);
@@ -144,6 +155,37 @@ export class EngineEmulator implements Emulator {
     this.#ram.set(code.subarray(0, PAGE - start), AT.code + start);
     this.#codeStart = start;
     this.#codeLength = code.length;
+  }
+
+  /** Makes a region that begins at the code; at a NOP before it, if the code begins with what no region may begin with. */
+  #translate(rip: number): void {
+    if (this.#enterRegion(rip)) return;
+    const before = rip - 1 - CODE_BASE;
+    if (before < 0 || before >= PAGE) return;
+    this.engine.code.stored((AT.code / PAGE) as Gfn, before, 1);
+    this.#ram[AT.code + before] = NOP;
+    this.#codeStart--;
+    this.#codeLength++;
+    if (this.#enterRegion(rip - 1)) this.engine.rip = BigInt(rip - 1);
+  }
+
+  #enterRegion(rip: number): boolean {
+    const { cpu, mmu, code, regions } = this.engine;
+    if (regions === undefined || rip < CODE_BASE || rip >= CODE_BASE + PAGE) return false;
+    const offset = rip - CODE_BASE;
+    // Once more when the code cache was full, and is empty now.
+    for (let attempt = 0; attempt < 2; attempt++) {
+      cpu.set64(STATE.slowAddress, BigInt(rip));
+      const table = mmu.codeTable();
+      if (code.known(table, offset) === 0) code.decode(table, offset);
+      const { flushes } = code;
+      if (regions.translate(BigInt(rip), table, offset)) {
+        this.translated++;
+        return true;
+      }
+      if (code.flushes === flushes) return false;
+    }
+    return false;
   }
 
   #load(state: CpuImage): void {

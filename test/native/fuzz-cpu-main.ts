@@ -4,9 +4,11 @@
 // regular expression for row names), FUZZ_SHOW (how many differences are described), FUZZ_EACH (how many of each row),
 // FUZZ_STRICT (1: compare flags too that the manual leaves undefined), FUZZ_SEQUENCES (1: two to eight instructions a case;
 // always strict, so only for a host that treats undefined flags as the engine does).
+// `--tier interpreted` (the default), `translated` (64-bit cases run as a translated region) or `both` (one after the other).
+import { parseArgs } from 'node:util';
 import { ROWS } from '../../src/cpu/x86/table/rows.ts';
 import type { CpuMode } from './cpu-image.ts';
-import { EngineEmulator } from './engine-emulator.ts';
+import { EngineEmulator, type Tier } from './engine-emulator.ts';
 import { compareCpus } from './fuzz-cpu.ts';
 import { NativeCpu } from './oracle.ts';
 import { existsIn, NOT_COMPARABLE, rowName } from './row-cases.ts';
@@ -19,6 +21,14 @@ const seed = Number(env.FUZZ_SEED ?? Date.now() % 0x1_0000_0000);
 const shown = Number(env.FUZZ_SHOW ?? 10);
 /** Cases between two lines of progress; each piece has a seed of its own, so that it can be run alone. */
 const PIECE = 50_000;
+
+const { values } = parseArgs({ options: { tier: { type: 'string', default: 'interpreted' } } });
+const tiers: readonly Tier[] | undefined = {
+  interpreted: ['interpreted'],
+  translated: ['translated'],
+  both: ['interpreted', 'translated'],
+}[values.tier] as Tier[] | undefined;
+if (tiers === undefined) throw new RangeError(`--tier ${values.tier}: interpreted, translated or both`);
 
 const native = NativeCpu.open();
 if (!(native instanceof NativeCpu)) {
@@ -41,34 +51,38 @@ for (const { what, source } of rules) console.log(`not compared on this vendor's
 console.log(`seed ${seed}, ${count} cases, ${fuzz.rows.length} rows, modes ${modes.join(' ')}`);
 
 const sequences = env.FUZZ_SEQUENCES === '1';
-const emulator = new EngineEmulator();
 const differing = new Map<string, number>();
 const outcomes = new Map<string, number>();
 const excused = new Map<VendorDifference, number>();
 const add = <Key>(to: Map<Key, number>, from: ReadonlyMap<Key, number>) => {
   for (const [key, times] of from) to.set(key, (to.get(key) ?? 0) + times);
 };
-const started = performance.now();
 let described = 0;
-for (let done = 0; done < count; done += PIECE) {
-  const report = compareCpus({
-    native,
-    emulator,
-    describePerName: Number(env.FUZZ_EACH ?? 1),
-    seed: (seed + done / PIECE) >>> 0,
-    count: Math.min(PIECE, count - done),
-    next: sequences ? fuzz.nextSequence : fuzz.next,
-    states: { unmaskOneIn: 8, alignmentCheckOneIn: 16, singleStepOneIn: 64 },
-  });
-  add(differing, report.differing);
-  add(outcomes, report.outcomes);
-  add(excused, report.excused);
-  for (const text of report.descriptions) if (described++ < shown) console.log(`\n${text}`);
-  const total = Math.min(done + PIECE, count);
-  const seconds = (performance.now() - started) / 1000;
-  console.log(
-    `${total} cases, ${[...differing.values()].reduce((a, b) => a + b, 0)} differ, ${Math.round(total / seconds)} a second`,
-  );
+for (const tier of tiers) fuzzTier(tier);
+
+function fuzzTier(tier: Tier): void {
+  const emulator = new EngineEmulator(tier);
+  const started = performance.now();
+  for (let done = 0; done < count; done += PIECE) {
+    const report = compareCpus({
+      native: native as NativeCpu,
+      emulator,
+      describePerName: Number(env.FUZZ_EACH ?? 1),
+      seed: (seed + done / PIECE) >>> 0,
+      count: Math.min(PIECE, count - done),
+      next: sequences ? fuzz.nextSequence : fuzz.next,
+      states: { unmaskOneIn: 8, alignmentCheckOneIn: 16, singleStepOneIn: 64 },
+    });
+    add(differing, report.differing);
+    add(outcomes, report.outcomes);
+    add(excused, report.excused);
+    for (const text of report.descriptions) if (described++ < shown) console.log(`\n${text}`);
+    const total = Math.min(done + PIECE, count);
+    const seconds = (performance.now() - started) / 1000;
+    const differ = [...differing.values()].reduce((a, b) => a + b, 0);
+    console.log(`${tier}: ${total} cases, ${differ} differ, ${Math.round(total / seconds)} a second`);
+  }
+  if (tier === 'translated') console.log(`${emulator.translated} of them ran translated`);
 }
 native.close();
 

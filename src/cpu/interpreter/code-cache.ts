@@ -54,6 +54,8 @@ export class CodeCache {
   onFlush: () => void = () => {};
   /** Called when a page first gets decoded code: write TLBs must not reach it any more. */
   onCodePage: (gfn: Gfn) => void = () => {};
+  /** Called when a page's decoded code was dropped, by the address of its entry table. */
+  onDrop: (table: number) => void = () => {};
   decoded = 0;
   flushes = 0;
 
@@ -90,6 +92,61 @@ export class CodeCache {
     this.#pages.set(key, page);
     this.#byTable.set(table, page);
     return table;
+  }
+
+  /** Entry table of a physical page in a code mode, 0 if none was made. */
+  existing(gfn: Gfn, mode: number): number {
+    return this.#pages.get(gfn * 4 + mode)?.table ?? 0;
+  }
+
+  /** Whether so many bytes can be had before everything has to be dropped. */
+  hasRoom(bytes: number): boolean {
+    return this.#next + bytes <= this.#region.at + this.#region.size;
+  }
+
+  /** Address of the record of the instruction at `offset`, 0 if it was not decoded. */
+  known(table: number, offset: number): number {
+    return this.#memory.u32[(table >> 2) + offset] as number;
+  }
+
+  /** Makes stores to these bytes drop the page's decoded code. */
+  cover(table: number, offset: number, length: number): void {
+    const page = this.#byTable.get(table);
+    if (page === undefined) throw new Error('cover: the entry table is gone');
+    if (page.chunks === 0) {
+      this.#memory.flag(page.gfn, P2M.code, 0);
+      this.onCodePage(page.gfn);
+    }
+    for (let chunk = offset >> CHUNK_SHIFT; chunk <= (offset + length - 1) >> CHUNK_SHIFT; chunk++) page.chunks |= 1 << chunk;
+  }
+
+  /** A record of its own for an instruction at `offset`, outside of any block. There must be room for it. */
+  record(table: number, insn: Instruction, offset: number): number {
+    const page = this.#byTable.get(table);
+    if (page === undefined) throw new Error('record: the entry table is gone');
+    const at = this.#take(RECORD_SIZE);
+    this.#write(at, insn, offset, page);
+    return at;
+  }
+
+  /** From now on what goes to `offset` finds the region of this number. Returns the address of its record. */
+  enterRegion(table: number, offset: number, number: number): number {
+    const page = this.#byTable.get(table);
+    if (page === undefined) throw new Error('enterRegion: the entry table is gone');
+    const at = this.#take(RECORD_SIZE);
+    this.#special(at, SPECIAL.region, offset, 0, number);
+    this.#memory.view.setUint32(at + REC.displacement, this.known(table, offset), true);
+    page.records.push(at, at + RECORD_SIZE);
+    this.#memory.u32[(table >> 2) + offset] = at;
+    return at;
+  }
+
+  /** Undoes `enterRegion`. */
+  leaveRegion(table: number, offset: number, record: number): void {
+    const { u32, view } = this.#memory;
+    const word = (table >> 2) + offset;
+    if (u32[word] === record) u32[word] = view.getUint32(record + REC.displacement, true);
+    view.setUint16(record + REC.op, SPECIAL.resync, true);
   }
 
   /** Decodes a block at `offset` of the page behind `table`; returns the address of its first record. */
@@ -131,6 +188,11 @@ export class CodeCache {
       }
       const known = u32[words + at] as number;
       if (known !== 0) {
+        // A region may go while this page stays: nothing but the entry table may lead to it.
+        if (this.#memory.view.getUint16(known + REC.op, true) === SPECIAL.region) {
+          finish(SPECIAL.link, 0, page.table + at * 4);
+          break;
+        }
         this.#join(previous, this.#variants.single(this.#memory.view.getUint16(known + REC.op, true)), record);
         record = this.#repeat(known, record);
         break;
@@ -251,6 +313,7 @@ export class CodeCache {
     this.#memory.u8.fill(0, page.table, page.table + TABLE_BYTES);
     page.records.length = 0;
     page.chunks = 0;
+    this.onDrop(page.table);
     const others = [0, 1, 2].some((mode) => (this.#pages.get(page.gfn * 4 + mode)?.chunks ?? 0) !== 0);
     if (!others) this.#memory.flag(page.gfn, 0, P2M.code);
   }

@@ -33,11 +33,21 @@ export interface InterpreterImports {
   decodeMiss(table: number, offset: number): number;
   /** The instruction of this record crosses its page: address of a record to run now, 0 after leaving a fault. */
   crossPage(record: number): number;
+  /** TLB miss of translated code: host address of `size` bytes of plain RAM, 0 for whatever is anything else. */
+  plainRead(size: number): number;
+  plainWrite(size: number): number;
 }
 
 export interface InterpreterExports {
   /** Runs at most about `budget` instructions from `STATE.rip`, or from `record` if that is not 0. Returns RUN. */
   run(budget: number, record: number): number;
+  /** For translated regions: (linear address, size) → host address or 0. */
+  readonly plainRead: (linear: bigint, size: number) => number;
+  readonly plainWrite: (linear: bigint, size: number) => number;
+  /** For translated regions: runs a handler on a record; answers STATUS. */
+  readonly handler: (handler: number, record: number) => number;
+  /** Functions of translated regions, by number. */
+  readonly regions: WebAssembly.Table;
 }
 
 /** Generates the module for the vCPU at `base`. `pages` is the size of the shared memory in 64 KiB. */
@@ -59,6 +69,8 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
   const fetchMiss = m.importFunction('fetchMiss', [], ['i32']);
   const decodeMiss = m.importFunction('decodeMiss', ['i32', 'i32'], ['i32']);
   const crossPage = m.importFunction('crossPage', ['i32'], ['i32']);
+  const plainRead = m.importFunction('plainRead', ['i32'], ['i32']);
+  const plainWrite = m.importFunction('plainWrite', ['i32'], ['i32']);
   const state = i32(base);
 
   const slow = (miss: FunctionRef) =>
@@ -102,11 +114,23 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
   const unused = functions.get(SPECIAL_COUNT) as FunctionRef;
   m.table(Array.from({ length: SPECIAL_COUNT + variants.handlers.length }, (_, i) => functions.get(i) ?? unused));
 
-  const calls: RunCalls = { fetchMiss, decodeMiss, crossPage, handlerType: m.type(['i32'], ['i32']) };
+  m.emptyTable('regions', FIRST_REGIONS);
+  const handlerType = m.type(['i32'], ['i32']);
+  const calls: RunCalls = { fetchMiss, decodeMiss, crossPage, handlerType, regionType: m.type([], ['i32']) };
   const run = m.add(['i32', 'i32'], ['i32'], (f) => emitRun(f, base, variants.handlers.filter(isHot), runtime, calls));
   m.export('run', run);
+  m.export('plainRead', slow(plainRead));
+  m.export('plainWrite', slow(plainWrite));
+  const handler = m.add(['i32', 'i32'], ['i32'], (f) => {
+    const [number, record] = f.params as [Local, Local];
+    f.return(f.callIndirect(handlerType, 'i32', number, record));
+  });
+  m.export('handler', handler);
   return { bytes: m.finish(), helpers, computes };
 }
+
+/** Size of the table of regions at first. */
+export const FIRST_REGIONS = 256;
 
 const isHot = (handler: Handler): boolean => handler.pair !== undefined || fusible(handler);
 

@@ -31,6 +31,16 @@ export const REC = {
   immediate: 24,
 } as const;
 
+/** What a translated region answers. `STATE.rip` is where to go on, `STATE.left` what is left of the budget. */
+export const REGION = {
+  jump: 0,
+  /** The interpreter must run at least one instruction, whatever is translated there. */
+  interpret: 1,
+  /** As RUN.fault and RUN.exit, which follow each other too. */
+  fault: 2,
+  exit: 3,
+} as const;
+
 /** How the address of a memory operand is made. */
 export const EA = {
   /** base + displacement, 64-bit mode, no segment base. */
@@ -62,5 +72,10 @@ export const SPECIAL = {
   tooLong: 5,
   /** Ends blocks: `immediate` is the address of the next instruction's word in the entry table; resync if that is still 0. */
   link: 6,
+  /**
+   * A translated region begins here: `immediate` is its number in the table of regions, `displacement` the address of the
+   * record that this one stands before.
+   */
+  region: 7,
 } as const;
-export const SPECIAL_COUNT = 7;
+export const SPECIAL_COUNT = 8;

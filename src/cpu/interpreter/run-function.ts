@@ -8,7 +8,7 @@ import { type FlagStore, stateFlagStore } from '../emit/flag-emitter.ts';
 import { STATE, TLB, VECTOR } from '../state.ts';
 import { ForwardedFlags } from './forwarded-flags.ts';
 import { type Ends, InterpreterEmitter, type Runtime, STATUS } from './interpreter-emitter.ts';
-import { REC, RECORD_SHIFT, RECORD_SIZE, SPECIAL } from './record.ts';
+import { REC, RECORD_SHIFT, RECORD_SIZE, REGION, SPECIAL } from './record.ts';
 import type { Handler } from './variants.ts';
 
 /** What `run` answers. */
@@ -30,6 +30,8 @@ export interface RunCalls {
   readonly crossPage: FunctionRef;
   /** Type of the functions in the table: (record) → STATUS, by handler number. */
   readonly handlerType: number;
+  /** Type of the functions of translated regions: () → REGION. */
+  readonly regionType: number;
 }
 
 /** Emits `run(budget, record)` → RUN for the vCPU at `base`. */
@@ -40,6 +42,7 @@ export function emitRun(f: FunctionBuilder, base: number, hot: readonly Handler[
   const start = f.local('i32');
   const next = f.local('i32');
   const table = f.local('i32');
+  const passRegion = f.local('i32');
   const rip = f.local('i64');
   const ripOf = (record: Expr) => state.load('i64', 8, STATE.ripBase).add(record.load('i64', 2, REC.offset));
   /** Counts what ran since `start`; `done` is 1 if the current record is complete, 0 if not. */
@@ -91,6 +94,10 @@ export function emitRun(f: FunctionBuilder, base: number, hot: readonly Handler[
       f.set(next, f.callValue(calls.decodeMiss, table, offset));
       f.brIf(fetchFault, next.eqz());
     });
+    f.if(passRegion, () => {
+      f.set(passRegion, i32(0));
+      f.if(next.load('i32', 2, REC.op).eq(SPECIAL.region), () => f.set(next, next.load('i32', 4, REC.displacement)));
+    });
     f.brIf(poll, spent());
     enter(next);
   };
@@ -118,96 +125,109 @@ export function emitRun(f: FunctionBuilder, base: number, hot: readonly Handler[
         f.loop((outer) => {
           f.if(rec.eqz(), () => find(fetchFault, poll));
           f.block((cross) => {
-            f.block((cold) => {
-              f.loop((again) => {
-                f.block((search) => {
-                  f.block((jump) => {
-                    f.block((take) => {
-                      const inside: Ends = {
-                        fault: () => f.br(fault),
-                        jump: (target) => {
-                          f.set(rip, target);
-                          f.br(jump);
-                        },
-                        take: (record) => {
-                          f.set(next, record);
-                          f.br(take);
-                        },
-                        status: () => {
-                          throw new Error('a hot handler called a helper');
-                        },
-                        cold: () => f.br(cold),
-                      };
-                      const emit = ({ semantics, variant }: Handler, flags?: FlagStore) =>
-                        semantics.emit(new InterpreterEmitter(f, rec, base, semantics, variant, runtime, inside, flags));
-                      const body = (handler: Handler) => {
-                        if (handler.pair === undefined) {
-                          emit(handler);
-                          return;
-                        }
-                        const flags = new ForwardedFlags(f, stateFlagStore(f, state));
-                        emit(handler, flags);
-                        f.set(rec, rec.add(RECORD_SIZE));
-                        emit(handler.pair.second, flags);
-                      };
-                      dispatch(f, hot, rec, again, cold, body, {
-                        [SPECIAL.resync]: () => {
-                          count(0);
-                          f.set(rip, ripOf(rec));
-                          f.br(search);
-                        },
-                        [SPECIAL.stop]: () => {
-                          f.store(state, 8, ripOf(rec), STATE.rip);
-                          count(0);
-                          leave(RUN.step);
-                        },
-                        [SPECIAL.cross]: () => f.br(cross),
-                        [SPECIAL.invalid]: () => {
-                          raise(VECTOR.ud, -1);
-                          f.br(fault);
-                        },
-                        [SPECIAL.goto]: () => {
-                          count(0);
-                          enter(rec.load('i32', 4, REC.immediate));
-                          f.br(again);
-                        },
-                        [SPECIAL.link]: () => {
-                          count(0);
-                          f.set(next, rec.load('i32', 4, REC.immediate).load('i32', 4, 0));
-                          f.set(rip, ripOf(rec));
-                          f.brIf(search, next.eqz());
-                          enter(next);
-                          f.br(again);
-                        },
-                        [SPECIAL.tooLong]: () => {
-                          raise(VECTOR.gp, 0);
-                          f.br(fault);
-                        },
+            f.block((region) => {
+              f.block((cold) => {
+                f.loop((again) => {
+                  f.block((search) => {
+                    f.block((jump) => {
+                      f.block((take) => {
+                        const inside: Ends = {
+                          fault: () => f.br(fault),
+                          jump: (target) => {
+                            f.set(rip, target);
+                            f.br(jump);
+                          },
+                          take: (record) => {
+                            f.set(next, record);
+                            f.br(take);
+                          },
+                          status: () => {
+                            throw new Error('a hot handler called a helper');
+                          },
+                          cold: () => f.br(cold),
+                        };
+                        const emit = ({ semantics, variant }: Handler, flags?: FlagStore) =>
+                          semantics.emit(new InterpreterEmitter(f, rec, base, semantics, variant, runtime, inside, flags));
+                        const body = (handler: Handler) => {
+                          if (handler.pair === undefined) {
+                            emit(handler);
+                            return;
+                          }
+                          const flags = new ForwardedFlags(f, stateFlagStore(f, state));
+                          emit(handler, flags);
+                          f.set(rec, rec.add(RECORD_SIZE));
+                          emit(handler.pair.second, flags);
+                        };
+                        dispatch(f, hot, rec, again, cold, body, {
+                          [SPECIAL.resync]: () => {
+                            count(0);
+                            f.set(rip, ripOf(rec));
+                            f.br(search);
+                          },
+                          [SPECIAL.stop]: () => {
+                            f.store(state, 8, ripOf(rec), STATE.rip);
+                            count(0);
+                            leave(RUN.step);
+                          },
+                          [SPECIAL.cross]: () => f.br(cross),
+                          [SPECIAL.invalid]: () => {
+                            raise(VECTOR.ud, -1);
+                            f.br(fault);
+                          },
+                          [SPECIAL.goto]: () => {
+                            count(0);
+                            enter(rec.load('i32', 4, REC.immediate));
+                            f.br(again);
+                          },
+                          [SPECIAL.link]: () => {
+                            count(0);
+                            f.set(next, rec.load('i32', 4, REC.immediate).load('i32', 4, 0));
+                            f.set(rip, ripOf(rec));
+                            f.brIf(search, next.eqz());
+                            enter(next);
+                            f.br(again);
+                          },
+                          [SPECIAL.region]: () => f.br(region),
+                          [SPECIAL.tooLong]: () => {
+                            raise(VECTOR.gp, 0);
+                            f.br(fault);
+                          },
+                        });
                       });
+                      // `take`: a branch inside the page.
+                      count(1);
+                      enter(next);
+                      f.brIf(again, spent().eqz());
+                      f.set(rip, ripOf(rec));
+                      f.br(poll);
                     });
-                    // `take`: a branch inside the page.
+                    // `jump`: anywhere else.
                     count(1);
-                    enter(next);
-                    f.brIf(again, spent().eqz());
-                    f.set(rip, ripOf(rec));
-                    f.br(poll);
                   });
-                  // `jump`: anywhere else.
-                  count(1);
+                  findFast(outer, again, poll);
                 });
-                findFast(outer, again, poll);
               });
-            });
-            // `cold`: the handler in a function of its own.
-            const status = f.callIndirect(calls.handlerType, 'i32', rec.load('i32', 2, REC.op), rec);
-            f.if(status.eqz(), () => {
-              f.set(rec, rec.add(RECORD_SIZE));
+              // `cold`: the handler in a function of its own.
+              const status = f.callIndirect(calls.handlerType, 'i32', rec.load('i32', 2, REC.op), rec);
+              f.if(status.eqz(), () => {
+                f.set(rec, rec.add(RECORD_SIZE));
+                f.br(outer);
+              });
+              f.brIf(fault, status.eq(STATUS.fault));
+              f.set(rip, state.load('i64', 8, STATE.rip));
+              count(1);
+              f.if(status.eq(STATUS.exit), () => leave(RUN.exit));
+              f.set(rec, i32(0));
               f.br(outer);
             });
-            f.brIf(fault, status.eq(STATUS.fault));
+            // `region`: translated code goes on from here.
+            count(0);
+            f.store(state, 4, left, STATE.left);
+            const how = f.callTable(1, calls.regionType, 'i32', rec.load('i32', 4, REC.immediate));
+            f.set(left, state.load('i32', 4, STATE.left));
+            f.if(how.gtU(REGION.interpret), () => f.return(how.sub(REGION.fault - RUN.fault)));
+            f.set(passRegion, how);
             f.set(rip, state.load('i64', 8, STATE.rip));
-            count(1);
-            f.if(status.eq(STATUS.exit), () => leave(RUN.exit));
             f.set(rec, i32(0));
             f.br(outer);
           });

@@ -17,36 +17,38 @@ const FLAG_SLOTS: Readonly<Record<'z' | 's' | 'c', Slot>> = {
 };
 const gprSlot = (register: number): Slot => ({ at: STATE.gpr + register * 8, bytes: 8 });
 
-/** What a function touches, by state offset; learnt in a first pass, used in a second. */
-export class RegisterUse {
-  readonly slots = new Map<number, Slot>();
-  readonly written = new Set<number>();
-}
-
-/** Registers as locals of `f`. Every slot that is read or written is noted in `seen`. */
+/** Registers as locals of `f`. What is read or written is noted, for what is loaded at the start and written back at the end. */
 export class RegisterLocals implements FlagStore {
   readonly #f: FunctionBuilder;
   readonly #state: Expr;
-  readonly #seen: RegisterUse;
+  readonly #slots = new Map<number, Slot>();
+  readonly #written = new Set<number>();
   readonly #locals = new Map<number, Local>();
 
-  constructor(f: FunctionBuilder, state: Expr, seen: RegisterUse) {
+  constructor(f: FunctionBuilder, state: Expr) {
     this.#f = f;
     this.#state = state;
-    this.#seen = seen;
   }
 
-  /** Loads what a first pass saw used; at the start of the function. */
-  load(use: RegisterUse): void {
-    for (const slot of use.slots.values()) {
+  /** Loads what was used until now. */
+  load(): void {
+    for (const slot of this.#slots.values()) {
       this.#f.set(this.#local(slot), this.#state.load(slot.bytes === 8 ? 'i64' : 'i32', slot.bytes, slot.at));
     }
   }
 
-  /** Writes back what a first pass saw changed; at the shared exit. */
-  store(use: RegisterUse): void {
-    for (const slot of use.slots.values())
-      if (use.written.has(slot.at)) this.#f.store(this.#state, slot.bytes, this.#local(slot), slot.at);
+  /** Writes back what was changed until now. */
+  store(): void {
+    for (const slot of this.#slots.values())
+      if (this.#written.has(slot.at)) this.#f.store(this.#state, slot.bytes, this.#local(slot), slot.at);
+  }
+
+  /** From now on all of them count as changed: what is emitted later may run before, in a loop. */
+  useAll(): void {
+    for (const slot of [...Array.from({ length: 16 }, (_, register) => gprSlot(register)), ...Object.values(FLAG_SLOTS)]) {
+      this.#local(slot);
+      this.#written.add(slot.at);
+    }
   }
 
   /** A value of its own: later writes do not change it. `high` reads bits 8..15. */
@@ -60,7 +62,7 @@ export class RegisterLocals implements FlagStore {
   /** A 32-bit result clears the upper half, a shorter one keeps the rest: SDM vol. 1, 3.4.1.1. */
   set(register: number, size: OperandSize, value: Expr, high = false): void {
     const whole = this.#local(gprSlot(register));
-    this.#seen.written.add(STATE.gpr + register * 8);
+    this.#written.add(STATE.gpr + register * 8);
     if (size === 8) this.#f.set(whole, value);
     else if (size === 4) this.#f.set(whole, value.extendU());
     else {
@@ -92,15 +94,15 @@ export class RegisterLocals implements FlagStore {
 
   #setFlag(which: 'z' | 's' | 'c', value: Expr): void {
     const slot = FLAG_SLOTS[which];
-    this.#seen.written.add(slot.at);
+    this.#written.add(slot.at);
     this.#f.set(this.#local(slot), value);
   }
 
   #local(slot: Slot): Local {
-    this.#seen.slots.set(slot.at, slot);
     let local = this.#locals.get(slot.at);
     if (local === undefined) {
       local = this.#f.variable(slot.bytes === 8 ? 'i64' : 'i32');
+      this.#slots.set(slot.at, slot);
       this.#locals.set(slot.at, local);
     }
     return local;

@@ -6,20 +6,20 @@ import { WordFlags } from '../emit/flag-emitter.ts';
 import { type MemoryRuntime, narrowTo, OperandEmitter } from '../emit/operand-emitter.ts';
 import { SEG, SEGMENT, STATE, TLB } from '../state.ts';
 import { BASE_RIP, NO_REGISTER } from '../x86/decoder.ts';
-import type { LoopInstruction } from './hot-loop.ts';
+import type { RegionInstruction } from './region.ts';
 import type { RegisterLocals } from './register-locals.ts';
 import { Untranslatable } from './untranslatable.ts';
 
 /** Where control goes; the translation of the whole region knows. */
 export interface RegionEnds {
-  /** The instruction has not happened; its fault slots are set. */
-  fault(): void;
-  /** The interpreter must run this instruction, from its start. */
+  /** The interpreter must run this instruction, from its start: nothing of it has happened that may not happen twice. */
   interpret(): void;
+  /** The instruction raises the exception in the fault slots. */
+  fault(): void;
   /** The instruction is complete. */
   jump(rip: Expr): void;
-  /** The instruction is complete; the target may lie in the region. */
-  branch(target: bigint): void;
+  /** The relative branch is taken; the instruction is complete. */
+  branch(): void;
 }
 
 /** Slots that decide what a translation may assume. */
@@ -29,7 +29,9 @@ const RSP = 4;
 
 export class TranslatorEmitter extends OperandEmitter {
   readonly flags: FlagEmitter;
-  readonly #at: LoopInstruction;
+  readonly #at: RegionInstruction;
+  /** Linear address of the page that places count from. */
+  readonly #origin: Expr;
   readonly #registers: RegisterLocals;
   readonly #tlbs: number;
   readonly #ends: RegionEnds;
@@ -39,7 +41,8 @@ export class TranslatorEmitter extends OperandEmitter {
   /** `tlbs` is the address of the read TLB of the privilege the code runs with; the write TLB follows it. */
   constructor(
     f: FunctionBuilder,
-    at: LoopInstruction,
+    at: RegionInstruction,
+    origin: Expr,
     base: number,
     tlbs: number,
     registers: RegisterLocals,
@@ -48,6 +51,7 @@ export class TranslatorEmitter extends OperandEmitter {
   ) {
     super(f, base, at.handler.semantics, at.handler.variant, memory);
     this.#at = at;
+    this.#origin = origin;
     this.#registers = registers;
     this.#tlbs = tlbs;
     this.#ends = ends;
@@ -58,12 +62,12 @@ export class TranslatorEmitter extends OperandEmitter {
   // ---- addresses -------------------------------------------------------------------------------------------------------
 
   offset(_n: number): Expr {
-    const { insn, rip } = this.#at;
+    const { insn } = this.#at;
     if (insn.displacementHigh !== (insn.displacement < 0 ? -1 : 0)) {
       return i64(BigInt(insn.displacement >>> 0) | (BigInt(insn.displacementHigh >>> 0) << 32n));
     }
     let sum: Expr = i64(insn.displacement);
-    if (insn.base === BASE_RIP) sum = i64(rip + BigInt(insn.length + insn.displacement));
+    if (insn.base === BASE_RIP) sum = this.#rip(insn.length + insn.displacement);
     else if (insn.base !== NO_REGISTER) sum = this.#registers.get(insn.base, 8).add(sum);
     if (insn.index !== NO_REGISTER) sum = sum.add(this.#registers.get(insn.index, 8).shl(insn.scale));
     return this.f.let(insn.asize === 8 ? sum : sum.and(0xffff_ffff));
@@ -125,21 +129,27 @@ export class TranslatorEmitter extends OperandEmitter {
   // ---- ends ------------------------------------------------------------------------------------------------------------
 
   ripNext(): Expr {
-    return i64(this.#at.rip + BigInt(this.#at.insn.length));
+    return this.f.let(this.#rip(this.#at.insn.length));
   }
   jump(rip: Expr): void {
     this.#ends.jump(rip);
   }
   jumpRelative(): void {
-    const { target } = this.#at;
-    if (target === undefined) throw new Error(`${this.#at.row.mnemonic} has no target`);
-    this.#ends.branch(target);
+    this.#ends.branch();
   }
   /** 64-bit code has no segment limit, and a target in reach of its page is canonical. */
   checkRelative(): void {}
+  /** Of memory: the interpreter finds the same one, and leaves it as it should be. */
   fault(): void {
+    this.#ends.interpret();
+  }
+  override raise(vector: number, errorCode?: number): void {
+    this.setSlot32(STATE.faultVector, i32(vector));
+    this.setSlot32(STATE.faultError, i32(errorCode ?? -1));
     this.#ends.fault();
   }
+  /** Writes reach nothing but RAM here: what must be put somewhere else afterwards is the interpreter's. */
+  override commit(): void {}
   /**
    * A helper does its instruction whole, so where it is only for a rare case the interpreter can run the instruction again.
    */
@@ -147,8 +157,18 @@ export class TranslatorEmitter extends OperandEmitter {
     if (this.f.depth === this.#depth) throw new Untranslatable(`${this.#at.row.mnemonic} calls the helper '${name}'`);
     this.#ends.interpret();
   }
+  /** A hot handler may be given up at a computation, and run again from its start: so it is in the interpreter. */
   compute(name: string): void {
+    if (this.semantics.hot && this.f.depth > this.#depth) {
+      this.#ends.interpret();
+      return;
+    }
     throw new Untranslatable(`${this.#at.row.mnemonic} calls the computation '${name}'`);
+  }
+
+  /** RIP of the instruction, and `more`. */
+  #rip(more: number): Expr {
+    return this.#origin.add(this.#at.place + more);
   }
 
   /** Register number of operand `n`. */

@@ -1,0 +1,42 @@
+// Which instructions a region can do by itself: found by trying, once for each handler.
+import { i32, i64 } from '../../wasm/expr.ts';
+import { FunctionBuilder } from '../../wasm/function-builder.ts';
+import type { RegionInstruction } from './region.ts';
+import type { Means } from './region-function.ts';
+import { RegisterLocals } from './register-locals.ts';
+import { TranslatorEmitter } from './translator-emitter.ts';
+import { Untranslatable } from './untranslatable.ts';
+
+const NO_FUNCTION = { index: 0, results: ['i32'] } as const;
+const MEMORY = { readSlow: NO_FUNCTION, writeSlow: NO_FUNCTION, commit: NO_FUNCTION };
+const NOWHERE = { interpret: () => {}, fault: () => {}, jump: () => {}, branch: () => {} };
+
+/** ENTER copies a list that it may write to itself: when it fails at its end, it cannot begin again. */
+const NOT_TWICE: ReadonlySet<string> = new Set(['enter']);
+
+/** A function that tells, and remembers by handler. */
+export function meansOf(): (instruction: RegionInstruction) => Means {
+  const known = new Map<number, Means>();
+  return (instruction) => {
+    const { handler } = instruction;
+    let means = known.get(handler.index);
+    if (means === undefined) {
+      means = isInline(instruction) ? 'inline' : handler.semantics.endsBlock ? 'leave' : 'handler';
+      known.set(handler.index, means);
+    }
+    return means;
+  };
+}
+
+function isInline(instruction: RegionInstruction): boolean {
+  if (NOT_TWICE.has(instruction.handler.semantics.name)) return false;
+  const f = new FunctionBuilder([], []);
+  const registers = new RegisterLocals(f, i32(0));
+  try {
+    instruction.handler.semantics.emit(new TranslatorEmitter(f, instruction, i64(0), 0, 0, registers, MEMORY, NOWHERE));
+    return true;
+  } catch (reason) {
+    if (reason instanceof Untranslatable) return false;
+    throw reason;
+  }
+}

@@ -1,0 +1,302 @@
+// A region as one WebAssembly function: registers and flags in locals, its control flow as nested blocks and loops.
+//
+// The nesting follows the dominator tree (Ramsey, "Beyond Relooper"): a block that two edges go forward to comes behind a
+// WebAssembly block of the one that dominates it, a block that an edge goes back to is the head of a loop, and all others lie
+// where the one edge to them is.
+import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
+import type { FunctionBuilder, FunctionRef, Label } from '../../wasm/function-builder.ts';
+import type { MemoryRuntime } from '../emit/operand-emitter.ts';
+import { STATUS } from '../interpreter/interpreter-emitter.ts';
+import { REGION } from '../interpreter/record.ts';
+import { CODE_MODE, STATE, TLB } from '../state.ts';
+import { analyse, type Flow, isBackward } from './flow.ts';
+import { type Block, endingOf, offsetOfPlace, pageOfPlace, type Region, type RegionInstruction } from './region.ts';
+import { RegisterLocals } from './register-locals.ts';
+import { TranslatorEmitter } from './translator-emitter.ts';
+
+/** How an instruction is done: by its semantics, by the interpreter's handler in their place, or outside of the region. */
+export type Means = 'inline' | 'handler' | 'leave';
+
+/** What the region's code lies on. */
+export interface RegionContext {
+  /** Address of the vCPU's state. */
+  readonly base: number;
+  /** One of MMU_INDEX: the TLBs that memory operands use. */
+  readonly mmuIndex: number;
+  /** Address of the execute TLB. */
+  readonly fetchTlb: number;
+  readonly memory: MemoryRuntime;
+  /** (handler number, record) → STATUS. */
+  readonly handler: FunctionRef;
+  means(instruction: RegionInstruction): Means;
+  /** Address of a record that the handler can run the instruction from. */
+  record(instruction: RegionInstruction): number;
+  /** Address of the entry table of a page of the region. */
+  entryTable(page: number): number;
+}
+
+/** Emits the region's function: () → REGION. */
+export function emitRegion(f: FunctionBuilder, region: Region, context: RegionContext): void {
+  new RegionFunction(f, region, context).emit();
+}
+
+class RegionFunction {
+  readonly #f: FunctionBuilder;
+  readonly #context: RegionContext;
+  readonly #region: Region;
+  readonly #flow: Flow;
+  readonly #cut = new Set<string>();
+  readonly #state: Expr;
+  readonly #registers: RegisterLocals;
+  readonly #left: Local;
+  readonly #rip: Local;
+  readonly #code: Local;
+  /** Linear address of the head's page. */
+  readonly #origin: Local;
+  /** By page: not 0 once it was found where it was. */
+  readonly #found = new Map<number, Local>();
+  readonly #labels = new Map<Block, Label>();
+  #exit: Label | undefined;
+  /** Instructions complete since `left` was last settled on this path. */
+  #pending = 0;
+
+  constructor(f: FunctionBuilder, region: Region, context: RegionContext) {
+    this.#f = f;
+    this.#region = region;
+    this.#context = context;
+    this.#state = i32(context.base);
+    this.#registers = new RegisterLocals(f, this.#state);
+    this.#left = f.variable('i32');
+    this.#rip = f.variable('i64');
+    this.#code = f.variable('i32');
+    this.#origin = f.variable('i64');
+    const successors = region.blocks.map(({ taken, next, returned }) =>
+      [taken, next, returned].flatMap((block) => (block === undefined ? [] : [block.index])),
+    );
+    this.#flow = analyse(successors, (from, to) => this.#cut.add(`${from} ${to}`));
+  }
+
+  emit(): void {
+    const f = this.#f;
+    const state = this.#state;
+    const head = this.#region.blocks[0] as Block;
+    f.set(this.#origin, state.load('i64', 8, STATE.ripBase));
+    // Another privilege, or alignment checks: the data TLBs are others.
+    f.if(state.load('i32', 4, STATE.tlbRead).ne(this.#tlbs), () => {
+      f.store(state, 8, this.#ripAt(head.place), STATE.rip);
+      f.return(i32(REGION.interpret));
+    });
+    f.store(state, 4, i32(0), STATE.codeDropped);
+    f.set(this.#left, state.load('i32', 4, STATE.left));
+    for (const page of this.#region.pages) if (page !== pageOfPlace(head.place)) this.#found.set(page, f.variable('i32'));
+    const start = f.code.length;
+    f.block((exit) => {
+      this.#exit = exit;
+      this.#tree(head);
+    });
+    // The shared exit.
+    f.insert(start, () => this.#registers.load());
+    this.#registers.store();
+    f.store(state, 8, this.#rip, STATE.rip);
+    f.store(state, 4, this.#left, STATE.left);
+    f.return(this.#code);
+  }
+
+  get #tlbs(): number {
+    return this.#context.base + TLB.at + 3 * this.#context.mmuIndex * TLB.bytes;
+  }
+  #ripAt(place: number): Expr {
+    return this.#origin.add(place);
+  }
+
+  // ---- structure -------------------------------------------------------------------------------------------------------
+
+  /** A block and everything it dominates. */
+  #tree(block: Block): void {
+    const { children, merges, loops } = this.#flow;
+    const behind = (children[block.index] ?? []).filter((child) => merges.has(child));
+    if (!loops.has(block.index)) {
+      this.#within(block, behind);
+      return;
+    }
+    this.#f.loop((head) => {
+      const outer = this.#labels.get(block);
+      this.#labels.set(block, head);
+      this.#within(block, behind);
+      if (outer === undefined) this.#labels.delete(block);
+      else this.#labels.set(block, outer);
+    });
+  }
+
+  /** The block inside WebAssembly blocks whose ends are the merges behind it; the last of them is outermost. */
+  #within(block: Block, behind: readonly number[]): void {
+    const index = behind.at(-1);
+    if (index === undefined) {
+      this.#block(block);
+      return;
+    }
+    const merge = this.#region.blocks[index] as Block;
+    this.#f.block((end) => {
+      this.#labels.set(merge, end);
+      this.#within(block, behind.slice(0, -1));
+    });
+    this.#labels.delete(merge);
+    this.#tree(merge);
+  }
+
+  /** Goes to a block, from the end of another; `fallback` is its place when it is not in the region. */
+  #goTo(from: Block, to: Block | undefined, fallback: Expr): void {
+    const f = this.#f;
+    if (to === undefined || this.#cut.has(`${from.index} ${to.index}`)) {
+      this.#leave(REGION.jump, fallback);
+      return;
+    }
+    this.#settle();
+    const pending = this.#pending;
+    if (isBackward(this.#flow, from.index, to.index)) {
+      const spent = this.#state.load('i32', 4, STATE.request).or(this.#left.leS(0));
+      f.if(spent, () => this.#exitWith(REGION.jump, this.#ripAt(to.place)));
+      f.br(this.#labels.get(to) as Label);
+    } else if (this.#flow.merges.has(to.index)) f.br(this.#labels.get(to) as Label);
+    else {
+      this.#pending = 0;
+      this.#tree(to);
+    }
+    this.#pending = pending;
+  }
+
+  // ---- instructions ----------------------------------------------------------------------------------------------------
+
+  #block(block: Block): void {
+    this.#pending = 0;
+    this.#expectPage(pageOfPlace(block.place), block.place);
+    for (const instruction of block.instructions) {
+      const { place, insn } = instruction;
+      if (offsetOfPlace(place) + insn.length > 4096) this.#expectPage(pageOfPlace(place) + 1, place);
+      const last = instruction === block.instructions.at(-1);
+      switch (this.#context.means(instruction)) {
+        case 'leave':
+          this.#leave(REGION.interpret, this.#ripAt(place));
+          return;
+        case 'handler':
+          this.#byHandler(instruction);
+          break;
+        case 'inline':
+          this.#inline(block, instruction);
+          if (last && endingOf(instruction) !== 'next' && endingOf(instruction) !== 'branch') {
+            // A branch that is always taken, a return, or the like: nothing comes after it.
+            if (endingOf(instruction) === 'leave') this.#leave(REGION.jump, this.#ripAt(block.end), 1);
+            return;
+          }
+          break;
+      }
+      this.#pending++;
+    }
+    this.#goTo(block, block.next, this.#ripAt(block.end));
+  }
+
+  #inline(block: Block, instruction: RegionInstruction): void {
+    const { base, memory } = this.#context;
+    const { place } = instruction;
+    const e = new TranslatorEmitter(this.#f, instruction, this.#origin, base, this.#tlbs, this.#registers, memory, {
+      interpret: () => this.#leave(REGION.interpret, this.#ripAt(place)),
+      fault: () => this.#leave(REGION.fault, this.#ripAt(place)),
+      jump: (rip) => this.#jump(block, instruction, rip),
+      branch: () => {
+        this.#pending++;
+        this.#goTo(block, block.taken, this.#ripAt(instruction.target as number));
+        this.#pending--;
+      },
+    });
+    this.#f.scope(() => instruction.handler.semantics.emit(e));
+  }
+
+  #jump(block: Block, instruction: RegionInstruction, rip: Expr): void {
+    const { returned } = block;
+    if (returned !== undefined && endingOf(instruction) === 'return') {
+      this.#pending++;
+      this.#f.if(rip.eq(this.#ripAt(returned.place)), () => this.#goTo(block, returned, rip));
+      this.#pending--;
+    }
+    this.#leave(REGION.jump, rip, 1);
+  }
+
+  /** The interpreter's handler does it, on the state in memory. */
+  #byHandler(instruction: RegionInstruction): void {
+    const f = this.#f;
+    const { place, insn, handler } = instruction;
+    const record = this.#context.record(instruction);
+    const state = this.#state;
+    const home = pageOfPlace(place) * 4096;
+    this.#settle();
+    this.#pending = 0;
+    f.scope(() => {
+      this.#registers.useAll();
+      this.#registers.store();
+      // Also for the head's page: the code may come back from another one.
+      if (this.#found.size > 0) f.store(state, 8, this.#ripAt(home), STATE.ripBase);
+      const status = f.callValue(this.#context.handler, i32(handler.index), i32(record));
+      f.if(status, () => {
+        f.if(status.eq(STATUS.fault), () => {
+          f.store(state, 8, this.#ripAt(place), STATE.rip);
+          f.store(state, 4, i32(record), STATE.record);
+          f.store(state, 4, this.#left, STATE.left);
+          f.return(i32(REGION.fault));
+        });
+        f.store(state, 4, this.#left.sub(1), STATE.left);
+        f.return(i32(REGION.exit).select(status.eq(STATUS.exit), i32(REGION.jump)));
+      });
+      // It may have written to the region's own code or flushed the TLB; CLAC and STAC change the data TLBs.
+      const tlbsChanged = state.load('i32', 4, STATE.tlbRead).xor(this.#tlbs);
+      f.if(state.load('i32', 4, STATE.codeDropped).or(tlbsChanged), () => {
+        f.store(state, 8, this.#ripAt(place + insn.length), STATE.rip);
+        f.store(state, 4, this.#left.sub(1), STATE.left);
+        f.return(i32(REGION.jump));
+      });
+      this.#registers.load();
+    });
+  }
+
+  /** Goes on only if the page is the one that was translated; looks once each time the region is run. */
+  #expectPage(page: number, place: number): void {
+    const found = this.#found.get(page);
+    if (found === undefined) return;
+    const f = this.#f;
+    f.scope(() =>
+      f.if(found.eqz(), () => {
+        const linear = f.let(this.#ripAt(page * 4096));
+        const entry = f.let(
+          i32(this.#context.fetchTlb).add(
+            linear
+              .shrU(8)
+              .wrap()
+              .and((TLB.entries - 1) * TLB.entrySize),
+          ),
+        );
+        const tag = entry.load('i64', 8, 0).ne(linear.or(i64(CODE_MODE.code64)));
+        const table = entry.load('i32', 4, 8).ne(this.#context.entryTable(page));
+        // An instruction that the region begins with, and whose end is elsewhere now, would find this region again.
+        const code = place === this.#region.blocks[0]?.place ? REGION.interpret : REGION.jump;
+        f.if(tag.or(table), () => this.#leave(code, this.#ripAt(place)));
+        f.set(found, i32(1));
+      }),
+    );
+  }
+
+  // ---- ways out --------------------------------------------------------------------------------------------------------
+
+  #settle(more: 0 | 1 = 0): void {
+    const count = this.#pending + more;
+    if (count > 0) this.#f.set(this.#left, this.#left.sub(count));
+  }
+  #leave(code: number, rip: Expr, more: 0 | 1 = 0): void {
+    this.#settle(more);
+    this.#exitWith(code, rip);
+  }
+  #exitWith(code: number, rip: Expr): void {
+    if (this.#exit === undefined) throw new Error('outside the function');
+    this.#f.set(this.#rip, rip);
+    this.#f.set(this.#code, i32(code));
+    this.#f.br(this.#exit);
+  }
+}

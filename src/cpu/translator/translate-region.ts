@@ -1,0 +1,56 @@
+// A region as a WebAssembly module.
+import { ModuleBuilder } from '../../wasm/module-builder.ts';
+import type { Region, RegionInstruction } from './region.ts';
+import { emitRegion, type Means, type RegionContext } from './region-function.ts';
+
+/** The pages that a region lies on. */
+export interface RegionPages {
+  /** Address of the entry table of a page, counted from the head's. */
+  entryTable(page: number): number;
+  /** Address of a record that the interpreter can run the instruction from. */
+  record(instruction: RegionInstruction): number;
+}
+
+/** What a translation holds for; it is left at once where it does not. */
+export interface Assumptions {
+  /** Address of the vCPU's state. */
+  readonly base: number;
+  /** One of MMU_INDEX: decides which TLBs memory operands use. */
+  readonly mmuIndex: number;
+  /** Address of the execute TLB. */
+  readonly fetchTlb: number;
+  /** Size of the shared memory in 64 KiB. */
+  readonly memoryPages: number;
+  readonly pages: RegionPages;
+  means(instruction: RegionInstruction): Means;
+}
+
+/**
+ * The module exports `region`: () → REGION. It imports `memory`, `plainRead`, `plainWrite` and `handler` from `env`, which the
+ * interpreter's module has.
+ */
+export function translateRegion(
+  region: Region,
+  { base, mmuIndex, fetchTlb, memoryPages, pages, means }: Assumptions,
+): Uint8Array<ArrayBuffer> {
+  const m = new ModuleBuilder();
+  m.importMemory(memoryPages, memoryPages);
+  const readSlow = m.importFunction('plainRead', ['i64', 'i32'], ['i32']);
+  const writeSlow = m.importFunction('plainWrite', ['i64', 'i32'], ['i32']);
+  const handler = m.importFunction('handler', ['i32', 'i32'], ['i32']);
+  const context: RegionContext = {
+    base,
+    mmuIndex,
+    fetchTlb,
+    memory: { readSlow, writeSlow, commit: readSlow },
+    handler,
+    means,
+    record: (instruction) => pages.record(instruction),
+    entryTable: (page) => pages.entryTable(page),
+  };
+  m.export(
+    'region',
+    m.add([], ['i32'], (f) => emitRegion(f, region, context)),
+  );
+  return m.finish();
+}

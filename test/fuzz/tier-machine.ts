@@ -1,0 +1,489 @@
+// A machine that runs random programs on one tier, and notes what a program does.
+import type { Gfn } from '../../src/abi/types.ts';
+import { VCPU_BYTES, WasmEngine } from '../../src/cpu/engine.ts';
+import { CR0, CR4, EFER, FLAG, REQUEST, SEGMENT, STATE, VECTOR } from '../../src/cpu/state.ts';
+import { DECODE, Decoder, Instruction } from '../../src/cpu/x86/decoder.ts';
+import { ROWS } from '../../src/cpu/x86/table/rows.ts';
+import { ArenaPlanner, allocateArena } from '../../src/memory/arena.ts';
+import { GuestMemory, P2M_BYTES } from '../../src/memory/guest-memory.ts';
+import { EXIT } from '../../src/vcpu/contract.ts';
+import { Random } from '../native/random.ts';
+import { CODE, FUEL, STACK, WINDOWS } from './tier-map.ts';
+import type { TierProgram } from './tier-program.ts';
+
+const PAGE = 4096;
+const RAM_PAGES = 0x80;
+const KERNEL = 0xffff_8000_0000_0000n;
+/** Guest frames. Code has two sets of them, and neither lies as its linear addresses do. */
+const GFN = {
+  pml4: 1,
+  tables: 2,
+  code: [0x23, 0x21, 0x26, 0x20],
+  otherCode: [0x33, 0x30, 0x31, 0x35],
+  data: [0x41, 0x40, 0x43, 0x42, 0x47, 0x46, 0x45, 0x44],
+  lazy: [0x50, 0x52, 0x51, 0x53],
+  supervisor: [0x5b, 0x5a, 0x59, 0x58],
+  fuel: 0x60,
+  stack: [0x64, 0x66, 0x65, 0x67],
+  gdt: 0x70,
+  idt: 0x71,
+  tss: 0x72,
+  handlers: 0x73,
+  faultStack: 0x74,
+  interruptStack: 0x75,
+  mmio: 0x9000,
+} as const;
+const SELECTOR = { kernelCode: 0x08, kernelData: 0x10, userData: 0x1b, userCode: 0x23, tss: 0x28 } as const;
+const PTE = { present: 1n, write: 2n, user: 4n, accessed: 0x20n, dirty: 0x40n, noExecute: 1n << 63n } as const;
+const WITH_ERROR: ReadonlySet<number> = new Set([VECTOR.df, VECTOR.ts, VECTOR.np, VECTOR.ss, VECTOR.gp, VECTOR.pf, VECTOR.ac]);
+/** Bytes of a handler: HLT, then the way back. */
+const HANDLER_BYTES = 16;
+const INTERRUPT = 0x40;
+const FAULTS_MOST = 60;
+/** Instructions after which a program counts as endless: it has destroyed itself. */
+const PATIENCE = 60_000;
+const CODE_CACHE_BYTES = 4 << 20;
+
+/** How a program is driven on the tier under test: what must make no difference. */
+export interface Drive {
+  readonly random: Random;
+  /** Largest budget of one call of `run`. */
+  readonly budget: number;
+  readonly requests: boolean;
+  readonly interrupts: boolean;
+  /** How often what is about to run is translated: once in so many pauses. */
+  readonly translateOneIn: number;
+}
+
+/** What a program did: each stop in order, then the state at the end. Two tiers agree when these are equal. */
+export interface Outcome {
+  readonly ended: 'end' | 'fault' | 'endless' | 'shutdown';
+  readonly log: readonly string[];
+  readonly state: Readonly<Record<string, string>>;
+}
+
+export class TierMachine {
+  readonly engine: WasmEngine;
+  readonly #memory: GuestMemory;
+  readonly #ram: Uint8Array;
+  readonly #view: DataView;
+  #nextTable: number = GFN.tables;
+  /** By linear page of code: which set its frame is from. */
+  readonly #other: boolean[] = [];
+  #interrupts = 0;
+  readonly #decoder = new Decoder(ROWS);
+
+  constructor(translate: boolean) {
+    const planner = new ArenaPlanner();
+    const p2m = planner.reserve(P2M_BYTES);
+    const vcpuRegion = planner.reserve(VCPU_BYTES);
+    const codeRegion = planner.reserve(CODE_CACHE_BYTES);
+    const ram = planner.reserve(RAM_PAGES * PAGE);
+    const wasmMemory = allocateArena(planner.size);
+    const buffer = wasmMemory.buffer as unknown as SharedArrayBuffer;
+    this.#memory = new GuestMemory(buffer, p2m.at);
+    this.#ram = new Uint8Array(buffer, ram.at, RAM_PAGES * PAGE);
+    this.#view = new DataView(buffer, ram.at, RAM_PAGES * PAGE);
+    for (let i = 0; i < RAM_PAGES; i++) this.#memory.map(i as Gfn, (ram.at + i * PAGE) as typeof ram.at);
+    this.engine = new WasmEngine({
+      vcpuId: 0,
+      memory: this.#memory,
+      wasmMemory,
+      vcpuRegion,
+      codeRegion,
+      ticks: () => 0n,
+      cpuid: { apicId: 0, vcpuCount: 1, apicEnabled: true, tscKHz: 1_000_000, hypervisor: () => undefined },
+      cr8: { read: () => 0, write: () => {} },
+      translate,
+    });
+  }
+
+  /** Runs a program from the start. `seed` fills registers and memory. Without `drive` nothing disturbs it. */
+  run(program: TierProgram, seed: number, drive?: Drive): Outcome {
+    this.#load(program, new Random(seed));
+    const { engine } = this;
+    const log: string[] = [];
+    const before = engine.retired;
+    this.#interrupts = 0;
+    let ended: Outcome['ended'] = 'end';
+    let faults = 0;
+    let checkpoints = 0;
+    for (;;) {
+      const used = engine.retired - before - this.#interrupts;
+      if (used >= PATIENCE) {
+        ended = 'endless';
+        break;
+      }
+      const exit = this.#step(PATIENCE, drive);
+      if (exit === EXIT.budget) continue;
+      if (exit === EXIT.mmio) {
+        const { gpa, size, write, dataLow, dataHigh } = engine.exit;
+        log.push(`${write ? `write ${dataHigh.toString(16)}:${dataLow.toString(16)} to` : 'read'} ${gpa.toString(16)} ${size}`);
+        engine.exit.dataLow = Math.imul(gpa, 0x9e37_79b1) ^ log.length;
+        engine.exit.dataHigh = Math.imul(gpa, 0x85eb_ca6b);
+        continue;
+      }
+      if (exit === EXIT.shutdown) {
+        ended = 'shutdown';
+        break;
+      }
+      if (exit !== EXIT.hlt) {
+        // A port or the like: it runs what was not meant to be code.
+        log.push(`exit ${exit} at ${engine.rip.toString(16)}`);
+        ended = 'fault';
+        break;
+      }
+      const stop = this.#stop();
+      if (stop === undefined) {
+        // A HLT of its own, in code that has destroyed itself.
+        log.push(`halt at ${engine.rip.toString(16)}`);
+        ended = 'fault';
+        break;
+      }
+      const { vector, errorCode, frame } = stop;
+      const cr2 = vector === VECTOR.pf ? engine.control('cr2') : 0n;
+      const rip = this.#view.getBigUint64(frame, true);
+      log.push(
+        `#${vector}(${errorCode}) at ${rip.toString(16)} cr2 ${cr2.toString(16)} after ${engine.retired - before - this.#interrupts}`,
+      );
+      const action = vector === VECTOR.ud ? this.#actionAt(rip) : undefined;
+      if (action === 0xff) break;
+      if (action !== undefined) {
+        this.#act(action, checkpoints++);
+        this.#view.setBigUint64(frame, rip + 3n, true);
+        log.push(this.#registers());
+      } else {
+        log.push(this.#registers());
+        if (vector === VECTOR.pf && this.#repair(cr2)) continue;
+        // What cannot be done is passed over.
+        const length = this.#lengthAt(rip);
+        if (length === 0 || faults++ > FAULTS_MOST) {
+          ended = 'fault';
+          break;
+        }
+        this.#view.setBigUint64(frame, rip + BigInt(length), true);
+      }
+    }
+    return { ended, log, state: this.#state(engine.retired - before - this.#interrupts) };
+  }
+
+  #step(budget: number, drive: Drive | undefined): number {
+    const { engine } = this;
+    if (drive === undefined) return engine.run(budget);
+    const { random } = drive;
+    if (drive.requests && random.oneIn(4)) engine.cpu.set32(STATE.request, REQUEST.kick);
+    if (drive.interrupts && random.oneIn(3) && engine.canInterrupt) {
+      engine.interrupt(INTERRUPT);
+      this.#interrupts++; // its IRETQ
+    }
+    if (random.oneIn(drive.translateOneIn)) this.translate(engine.rip);
+    return engine.run(1 + random.below(random.oneIn(3) ? drive.budget : Math.min(drive.budget, 8)));
+  }
+
+  /** Translates what lies at a linear address, if it was run there. */
+  translate(rip: bigint): void {
+    const { cpu, mmu, code, regions } = this.engine;
+    if (regions === undefined || cpu.get32(STATE.codeMode) !== 2) return;
+    cpu.set64(STATE.slowAddress, rip);
+    if (mmu.cachedCode(rip & ~0xfffn) === 0) return;
+    const table = mmu.codeTable();
+    const offset = Number(rip & 0xfffn);
+    if (table !== 0 && code.known(table, offset) !== 0) regions.translate(rip, table, offset);
+  }
+
+  // ---- stops -----------------------------------------------------------------------------------------------------------
+
+  /** The exception whose handler has halted. */
+  #stop(): { vector: number; errorCode: number; frame: number } | undefined {
+    const { engine } = this;
+    const at = Number(engine.rip - KERNEL) - 1 - GFN.handlers * PAGE;
+    if (at < 0 || at >= PAGE || at % HANDLER_BYTES !== 0) return undefined;
+    const vector = at / HANDLER_BYTES;
+    const top = Number(engine.gpr(4) - KERNEL);
+    return WITH_ERROR.has(vector)
+      ? { vector, errorCode: this.#view.getUint32(top, true), frame: top + 8 }
+      : { vector, errorCode: 0, frame: top };
+  }
+
+  /** The byte behind a UD2 in the code. */
+  #actionAt(rip: bigint): number | undefined {
+    const offset = Number(rip) - CODE.at;
+    if (offset < 0 || offset > CODE.bytes - 3) return undefined;
+    const byte = (at: number) => this.#ram[(this.#codeFrame(at >> 12) << 12) + (at & 4095)] as number;
+    return byte(offset) === 0x0f && byte(offset + 1) === 0x0b ? byte(offset + 2) : undefined;
+  }
+
+  /** Length of the instruction of the program at `rip`; 0 where there is none. */
+  #lengthAt(rip: bigint): number {
+    const offset = Number(rip) - CODE.at;
+    if (offset < 0 || offset >= CODE.bytes) return 0;
+    const bytes = Uint8Array.from({ length: 15 }, (_, i) => {
+      const at = Math.min(offset + i, CODE.bytes - 1);
+      return this.#ram[this.#codeFrame(at >> 12) * PAGE + (at & 4095)] as number;
+    });
+    const insn = new Instruction();
+    return this.#decoder.decode(bytes, 0, bytes.length, 2, insn) === DECODE.ok ? insn.length : 0;
+  }
+
+  #repair(address: bigint): boolean {
+    const offset = Number(address) - WINDOWS.lazy.at;
+    if (offset < 0 || offset >= WINDOWS.lazy.pages * PAGE) return false;
+    this.#setPage(WINDOWS.lazy.at, GFN.lazy, offset >> 12, PTE.present | PTE.write | PTE.user | PTE.noExecute);
+    return true;
+  }
+
+  /** What happens at the nth checkpoint. */
+  #act(action: number, nth: number): void {
+    const page = nth % CODE.pages;
+    switch (action) {
+      case 0:
+      case 1: // The page is taken away again, or only its being writable.
+        this.#setPage(
+          WINDOWS.lazy.at,
+          GFN.lazy,
+          nth % WINDOWS.lazy.pages,
+          action === 0 ? 0n : PTE.present | PTE.user | PTE.noExecute,
+        );
+        break;
+      case 2:
+      case 3:
+      case 4: {
+        // Code moves to another frame: the same code, or all but the same.
+        const from = this.#codeFrame(page) * PAGE;
+        this.#other[page] = this.#other[page] !== true;
+        const to = this.#codeFrame(page);
+        const copy = this.#ram.slice(from, from + PAGE);
+        this.#memory.write((to * PAGE) as never, copy);
+        this.#mapCode(page);
+        break;
+      }
+      case 5: // Somebody else writes to a page with code: what is there already.
+        this.#memory.write(
+          (this.#codeFrame(page) * PAGE + 0x100) as never,
+          this.#ram.slice(this.#codeFrame(page) * PAGE + 0x100, this.#codeFrame(page) * PAGE + 0x180),
+        );
+        break;
+      case 6:
+        this.engine.flushTlb();
+        break;
+      case 7:
+        this.engine.setControl('cr3', this.engine.control('cr3'));
+        break;
+      default:
+    }
+  }
+
+  // ---- state -----------------------------------------------------------------------------------------------------------
+
+  #registers(): string {
+    const { engine } = this;
+    const general = Array.from({ length: 16 }, (_, i) => engine.gpr(i).toString(16)).join(' ');
+    return `${general} ${hash(engine.cpu.u8.subarray(STATE.mxcsr, STATE.vectorScratch))}`;
+  }
+
+  #state(retired: number): Record<string, string> {
+    const { engine } = this;
+    const { cpu } = engine;
+    const state: Record<string, string> = {
+      rip: engine.rip.toString(16),
+      rflags: engine.rflags.toString(16),
+      retired: String(retired),
+    };
+    for (let i = 0; i < 16; i++) state[`r${i}`] = engine.gpr(i).toString(16);
+    for (const name of ['cr0', 'cr2', 'cr3', 'cr4', 'efer'] as const) state[name] = engine.control(name).toString(16);
+    for (let i = 0; i < 16; i++) state[`xmm${i}`] = hex(cpu.u8.subarray(STATE.xmm + i * 16, STATE.xmm + i * 16 + 16));
+    for (let i = 0; i < 8; i++) state[`x87 ${i}`] = hex(cpu.u8.subarray(STATE.x87 + i * 16, STATE.x87 + i * 16 + 10));
+    state['x87'] = hex(cpu.u8.subarray(STATE.fcw, STATE.x87));
+    state['mxcsr'] = cpu.get32(STATE.mxcsr).toString(16);
+    state['segments'] = hex(cpu.u8.subarray(STATE.seg, STATE.gdtr));
+    state['bases'] = hex(cpu.u8.subarray(STATE.kernelGsBase, STATE.kernelGsBase + 8));
+    for (let page = 1; page < RAM_PAGES; page++) {
+      if (page === GFN.interruptStack) continue;
+      const bytes = this.#ram.subarray(page * PAGE, (page + 1) * PAGE);
+      state[`page ${page.toString(16)}`] = hash(bytes);
+    }
+    return state;
+  }
+
+  /** Bytes of RAM, for finding where two machines differ. */
+  get ram(): Uint8Array {
+    return this.#ram;
+  }
+
+  // ---- loading ---------------------------------------------------------------------------------------------------------
+
+  #load({ user, code, entry, fuel }: TierProgram, random: Random): void {
+    const { engine } = this;
+    const { cpu } = engine;
+    const ram = this.#ram;
+    engine.reset();
+    for (let i = 0; i < CODE.pages; i++) this.#other[i] = false;
+    const put = (gfn: number, bytes: Uint8Array) => this.#memory.write((gfn * PAGE) as never, bytes);
+    for (let gfn = 1; gfn < RAM_PAGES; gfn++) {
+      const isCode = GFN.code.includes(gfn as never) || GFN.otherCode.includes(gfn as never) || gfn === GFN.handlers;
+      if (!isCode) ram.fill(0, gfn * PAGE, (gfn + 1) * PAGE);
+    }
+    // Programs share frames: what is decoded of another one stays until it is written to.
+    for (const [i, gfn] of GFN.code.entries()) {
+      const page = code.subarray(i * PAGE, (i + 1) * PAGE);
+      for (let at = 0; at < PAGE; at += 64) {
+        const there = ram.subarray(gfn * PAGE + at, gfn * PAGE + at + 64);
+        const wanted = page.subarray(at, at + 64);
+        if (!there.every((byte, k) => byte === wanted[k])) this.#memory.write((gfn * PAGE + at) as never, wanted);
+      }
+    }
+    for (const gfn of [...GFN.data, ...GFN.lazy, ...GFN.supervisor]) {
+      const bytes = new Uint8Array(PAGE);
+      for (let i = 0; i < PAGE; i += 4)
+        new DataView(bytes.buffer).setUint32(i, random.oneIn(3) ? random.below(256) : random.u32(), true);
+      put(gfn, bytes);
+    }
+    this.#view.setUint32(GFN.fuel * PAGE + (FUEL & 4095), fuel, true);
+    this.#buildPageTables(user);
+    this.#buildDescriptorTables();
+    const { u8 } = cpu;
+    cpu.set64(STATE.cr3, BigInt(GFN.pml4 * PAGE));
+    cpu.set64(STATE.cr4, BigInt(CR4.pae | CR4.pge | CR4.osfxsr | CR4.osxmmexcpt | CR4.fsgsbase | CR4.smap | CR4.osxsave));
+    cpu.set64(STATE.efer, BigInt(EFER.sce | EFER.lme | EFER.lma | EFER.nxe));
+    cpu.set64(STATE.cr0, BigInt((CR0.pe | CR0.mp | CR0.et | CR0.ne | CR0.wp | CR0.am | CR0.pg) >>> 0));
+    cpu.set64(STATE.xcr0, 3n);
+    cpu.set64(STATE.gdtr, KERNEL + BigInt(GFN.gdt * PAGE));
+    cpu.view.setUint16(STATE.gdtr + 8, 0x3f, true);
+    cpu.set64(STATE.idtr, KERNEL + BigInt(GFN.idt * PAGE));
+    cpu.view.setUint16(STATE.idtr + 8, 0xfff, true);
+    cpu.setSegment(SEGMENT.tr, SELECTOR.tss, 0x8b, 0x67, KERNEL + BigInt(GFN.tss * PAGE));
+    const dpl = user ? 0x60 : 0;
+    cpu.setSegment(SEGMENT.cs, user ? SELECTOR.userCode : SELECTOR.kernelCode, 0xa09b | dpl, 0xffff_ffff, 0n);
+    for (const which of [SEGMENT.es, SEGMENT.ss, SEGMENT.ds, SEGMENT.fs, SEGMENT.gs])
+      cpu.setSegment(which, user ? SELECTOR.userData : SELECTOR.kernelData, 0xc093 | dpl, 0xffff_ffff, 0n);
+    cpu.setSegBase(SEGMENT.fs, 0x40n);
+    cpu.setSegBase(SEGMENT.gs, 0x80n);
+    cpu.set32(STATE.cpl, user ? 3 : 0);
+    for (let i = 0; i < 16; i++) {
+      const low = BigInt(random.u32());
+      cpu.setGpr(i, random.oneIn(2) ? BigInt(WINDOWS.data.at + 0x400) + (low & 0xfffn) : (low << 32n) | BigInt(random.u32()));
+    }
+    cpu.setGpr(4, BigInt(STACK.at + 0x2000));
+    cpu.setGpr(15, 9n);
+    cpu.rflags = FLAG.if | 2 | (random.u32() & 0x8d5) | (random.oneIn(8) ? FLAG.ac : 0);
+    for (let i = 0; i < 256; i++) u8[STATE.xmm + i] = random.u32();
+    cpu.view.setUint16(STATE.fcw, 0x37f, true);
+    cpu.set32(STATE.mxcsr, random.oneIn(4) ? 0x1f80 & ~(1 << (7 + random.below(6))) : 0x1f80);
+    cpu.rip = BigInt(entry);
+    cpu.updateMode();
+    engine.flushTlb();
+  }
+
+  #codeFrame(page: number): number {
+    return ((this.#other[page] === true ? GFN.otherCode : GFN.code)[page] ?? 0) as number;
+  }
+
+  #buildPageTables(user: boolean): void {
+    this.#nextTable = GFN.tables;
+    const own = user ? PTE.user : 0n;
+    for (let i = 0; i < CODE.pages; i++) this.#mapCode(i, own);
+    const all = (at: number, frames: readonly number[], rights: bigint) => {
+      for (const [i, gfn] of frames.entries()) this.#map(BigInt(at + i * PAGE), gfn, rights);
+    };
+    // The page before the window belongs to it.
+    all(WINDOWS.data.at - PAGE, GFN.data, PTE.present | PTE.write | PTE.noExecute | own);
+    for (const [i, gfn] of GFN.lazy.entries())
+      this.#map(BigInt(WINDOWS.lazy.at + i * PAGE), gfn, i % 2 === 0 ? 0n : PTE.present | PTE.noExecute | own);
+    this.#lazyRights = own;
+    all(WINDOWS.supervisor.at, GFN.supervisor, PTE.present | PTE.write | PTE.noExecute | (user ? 0n : PTE.user));
+    for (let i = 0; i < WINDOWS.mmio.pages; i++)
+      this.#map(BigInt(WINDOWS.mmio.at + i * PAGE), GFN.mmio + i, PTE.present | PTE.write | PTE.noExecute | own);
+    all(STACK.at, GFN.stack, PTE.present | PTE.write | PTE.noExecute | own);
+    this.#map(BigInt(FUEL & ~4095), GFN.fuel, PTE.present | PTE.write | PTE.noExecute | own);
+    for (const gfn of [GFN.gdt, GFN.idt, GFN.tss, GFN.handlers, GFN.faultStack, GFN.interruptStack])
+      this.#map(KERNEL + BigInt(gfn * PAGE), gfn, PTE.present | PTE.write | PTE.accessed | PTE.dirty);
+  }
+  #lazyRights = 0n;
+  #codeRights = 0n;
+
+  #mapCode(page: number, own = this.#codeRights): void {
+    this.#codeRights = own;
+    const gfn = this.#codeFrame(page);
+    for (const [base, rights] of [
+      [CODE.at, PTE.present | PTE.write | own],
+      [WINDOWS.alias.at, PTE.present | PTE.write | own],
+    ] as const) {
+      const linear = BigInt(base + page * PAGE);
+      this.#map(linear, gfn, rights);
+      this.engine.mmu.invalidatePage(linear);
+    }
+  }
+
+  #setPage(base: number, frames: readonly number[], page: number, rights: bigint): void {
+    const linear = BigInt(base + page * PAGE);
+    this.#map(linear, frames[page] as number, (rights & ~PTE.user) | (rights === 0n ? 0n : this.#lazyRights));
+    this.engine.mmu.invalidatePage(linear);
+  }
+
+  #map(linear: bigint, gfn: number, rights: bigint): void {
+    let table: number = GFN.pml4 * PAGE;
+    for (let level = 4; level > 1; level--) {
+      const at = table + Number((linear >> BigInt(12 + 9 * (level - 1))) & 511n) * 8;
+      let entry = this.#view.getBigUint64(at, true);
+      if (entry === 0n) {
+        if (this.#nextTable === GFN.code.at(-1)) throw new Error('no room for another page table');
+        entry = BigInt(this.#nextTable++ * PAGE) | PTE.present | PTE.write | PTE.user;
+        this.#view.setBigUint64(at, entry, true);
+      }
+      table = Number(entry & ~0xfffn);
+    }
+    this.#view.setBigUint64(table + Number((linear >> 12n) & 511n) * 8, BigInt(gfn * PAGE) | rights, true);
+  }
+
+  #buildDescriptorTables(): void {
+    const view = this.#view;
+    const gdt = GFN.gdt * PAGE;
+    const descriptors = [
+      [SELECTOR.kernelCode, 0x00af_9b00_0000_ffffn],
+      [SELECTOR.kernelData, 0x00cf_9300_0000_ffffn],
+      [SELECTOR.userData, 0x00cf_f300_0000_ffffn],
+      [SELECTOR.userCode, 0x00af_fb00_0000_ffffn],
+    ] as const;
+    for (const [selector, value] of descriptors) view.setBigUint64(gdt + (selector & ~7), value, true);
+    const address = (gfn: number) => KERNEL + BigInt(gfn * PAGE);
+    // IST 1 for exceptions, 2 for the interrupt.
+    view.setBigUint64(GFN.tss * PAGE + 0x24, address(GFN.faultStack) + BigInt(PAGE), true);
+    view.setBigUint64(GFN.tss * PAGE + 0x2c, address(GFN.interruptStack) + BigInt(PAGE), true);
+    view.setUint16(GFN.tss * PAGE + 0x66, 0x68, true);
+    const handlers = new Uint8Array(PAGE).fill(0xf4);
+    for (let vector = 0; vector < 256; vector++) {
+      const at = vector * HANDLER_BYTES;
+      const code =
+        vector === INTERRUPT
+          ? [0x48, 0xcf]
+          : WITH_ERROR.has(vector)
+            ? [0xf4, 0x48, 0x83, 0xc4, 8, 0x48, 0xcf]
+            : [0xf4, 0x48, 0xcf];
+      handlers.set(code, at);
+      const target = address(GFN.handlers) + BigInt(at);
+      const gate = GFN.idt * PAGE + vector * 16;
+      view.setUint32(gate, Number(target & 0xffffn) | (SELECTOR.kernelCode << 16), true);
+      view.setUint32(gate + 4, Number(target & 0xffff_0000n) | (0x8e << 8) | (vector === INTERRUPT ? 2 : 1), true);
+      view.setUint32(gate + 8, Number(target >> 32n), true);
+    }
+    const there = this.#ram.subarray(GFN.handlers * PAGE, (GFN.handlers + 1) * PAGE);
+    if (!there.every((byte, i) => byte === handlers[i])) this.#memory.write((GFN.handlers * PAGE) as never, handlers);
+  }
+}
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+
+/** FNV-1a over 32-bit words. */
+function hash(bytes: Uint8Array): string {
+  let h = 0x811c_9dc5;
+  for (let i = 0; i + 3 < bytes.length; i += 4) {
+    const word =
+      (bytes[i] as number) |
+      ((bytes[i + 1] as number) << 8) |
+      ((bytes[i + 2] as number) << 16) |
+      ((bytes[i + 3] as number) << 24);
+    h = Math.imul(h ^ word, 0x0100_0193);
+    h ^= h >>> 15;
+  }
+  return (h >>> 0).toString(16);
+}

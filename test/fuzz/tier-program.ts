@@ -1,0 +1,386 @@
+// Random 64-bit programs that come to an end: straight code of any instructions, branches, loops into which other code
+// jumps, calls, code that writes to itself, and checkpoints at which the machine changes something.
+import { BASE_RIP, DECODE, Decoder, Instruction } from '../../src/cpu/x86/decoder.ts';
+import type { Row } from '../../src/cpu/x86/row.ts';
+import { ROWS } from '../../src/cpu/x86/table/rows.ts';
+import { DATA_BASE, DATA_SIZE } from '../native/address-map.ts';
+import { CpuImage } from '../native/cpu-image.ts';
+import type { Random } from '../native/random.ts';
+import { caseOf, existsIn } from '../native/row-cases.ts';
+import { CODE, FUEL, WINDOWS, type Window } from './tier-map.ts';
+
+export interface TierProgram {
+  readonly user: boolean;
+  /** Contents of the code pages. */
+  readonly code: Uint8Array;
+  /** Linear address of the first instruction. */
+  readonly entry: number;
+  /** Branches back that it may take. */
+  readonly fuel: number;
+  /** Addresses where something is likely to be worth translating. */
+  readonly heads: readonly number[];
+}
+
+/** Leave the engine, go elsewhere by far, raise on purpose, load segments, or change what the machine here is built on. */
+const EXCLUDED =
+  /^(x87|fwait|hlt|in|out|ins|outs|insb|outsb|vmcall|vmmcall|iret|retf|int|int1|int3|into|bound|ud.*|sys.*|call|callf|jmp|jmpf|ret|j.*|loop.*|l[defgs]s|lgdt|lidt|lldt|ltr|lmsw|wrmsr|rdmsr|rdpmc|xsetbv|xrstor|fxrstor|mov cr|mov dr|swapgs|rdrand)$/;
+/** Only at CPL 0. */
+const PRIVILEGED = /^(cli|sti|clts|invd|wbinvd|invlpg|stac|clac)$/;
+const STACK = /^(push|pop|enter|leave|pusha|popa)/;
+const STRING = /^(movs|cmps|stos|lods|scas)b?$/;
+const RSP = 4;
+/** R12 to R15 are implicit in no instruction. R15 counts rounds. */
+const COUNTER = 15;
+const NOP = 0x90;
+/** Room that a construct needs at the end. */
+const RESERVE = 600;
+
+const usable = (row: Row): boolean =>
+  existsIn(row, 64) && !row.operands.some(({ source }) => source === 'J' || source === 'S' || source === 'C' || source === 'D');
+const PLAIN = ROWS.filter((row) => usable(row) && !EXCLUDED.test(row.mnemonic) && !PRIVILEGED.test(row.mnemonic));
+const FAST = PLAIN.filter((row) => row.semantics.hot && !row.semantics.endsBlock);
+const PRIVILEGED_ROWS = ROWS.filter((row) => usable(row) && PRIVILEGED.test(row.mnemonic));
+const ACCESS_CHECK = PRIVILEGED_ROWS.filter(({ mnemonic }) => mnemonic === 'stac' || mnemonic === 'clac');
+const X87 = ROWS.filter((row) => usable(row) && /^(x87|fwait)$/.test(row.mnemonic));
+const STACK_ROWS = PLAIN.filter((row) => STACK.test(row.mnemonic));
+const REST = PLAIN.filter((row) => !STACK.test(row.mnemonic));
+
+interface Label {
+  at: number | undefined;
+  readonly uses: { readonly at: number; readonly size: 1 | 4 | 'absolute' }[];
+}
+
+export function randomProgram(random: Random): TierProgram {
+  return new ProgramBuilder(random).build();
+}
+
+class ProgramBuilder {
+  readonly #random: Random;
+  readonly #decoder = new Decoder(ROWS);
+  readonly #insn = new Instruction();
+  readonly #sample = new CpuImage();
+  readonly #code = new Uint8Array(CODE.bytes).fill(NOP);
+  readonly #labels: Label[] = [];
+  readonly #heads: number[] = [];
+  readonly #functions: Label[] = [];
+  readonly #end: Label;
+  readonly #user: boolean;
+  /** Where code writes to: in this program none, some, or also where it runs right then. */
+  readonly #selfModifying: boolean;
+  readonly #wild: number;
+  #at = 0;
+  #limit: number = CODE.bytes - RESERVE;
+
+  constructor(random: Random) {
+    this.#random = random;
+    this.#user = random.oneIn(2);
+    this.#selfModifying = random.oneIn(4);
+    this.#wild = random.pick([0, 0, 40, 12]);
+    this.#end = this.#label();
+  }
+
+  build(): TierProgram {
+    const random = this.#random;
+    // Begins near the end of a page as often as not, so that it reaches into the next.
+    this.#at = random.oneIn(2) ? random.below(2048) : 4096 * (1 + random.below(2)) - random.below(500);
+    const entry = this.#at;
+    this.#limit = Math.min(this.#limit, entry + 600 + random.below(4000));
+    const functions = random.below(5);
+    for (let i = 0; i < functions; i++) this.#functions.push(this.#label());
+    for (let i = 1 + random.below(4); i > 0; i--) this.#construct(0, 0);
+    this.#place(this.#end);
+    // The end: a checkpoint that says so.
+    this.#bytes(0x0f, 0x0b, 0xff);
+    for (let i = 0; i < functions; i++) {
+      if (random.oneIn(3)) this.#at = Math.max(this.#at, Math.ceil(this.#at / 4096) * 4096 - random.below(40));
+      if (this.#at > CODE.bytes - RESERVE) this.#at = Math.min(this.#at, CODE.bytes - RESERVE / 2);
+      this.#place(this.#functions[i] as Label);
+      this.#limit = Math.min(this.#at + 500, CODE.bytes - RESERVE / 2);
+      if (this.#at < CODE.bytes - RESERVE) for (let n = random.below(3); n >= 0; n--) this.#construct(1, i + 1);
+      if (random.oneIn(6)) this.#bytes(0xc2, 8 * random.below(2), 0);
+      else this.#bytes(0xc3);
+    }
+    // Whatever jumps to nowhere.
+    for (const label of this.#labels) if (label.at === undefined) label.at = this.#end.at;
+    this.#resolve();
+    return {
+      user: this.#user,
+      code: this.#code,
+      entry: CODE.at + entry,
+      fuel: random.pick([20, 60, 200, 500]),
+      heads: this.#heads.map((at) => CODE.at + at),
+    };
+  }
+
+  // ---- structure -------------------------------------------------------------------------------------------------------
+
+  /** `callable`: the first function that may be called from here. */
+  #construct(depth: number, callable: number): void {
+    const random = this.#random;
+    if (this.#at > this.#limit) return;
+    switch (random.below(depth > 3 ? 4 : 12)) {
+      case 0:
+      case 1:
+        this.#straight();
+        break;
+      case 2:
+        this.#straight();
+        this.#special();
+        break;
+      case 3: {
+        const callee = this.#functions[callable + random.below(4)];
+        if (callee === undefined) this.#straight();
+        else if (random.oneIn(4)) this.#indirect(callee, 2);
+        else this.#relative([0xe8], callee);
+        break;
+      }
+      case 4:
+      case 5: {
+        // Forward over something, and sometimes an else.
+        const over = this.#label();
+        this.#forward(over);
+        this.#construct(depth + 1, callable);
+        const end = this.#label();
+        if (random.oneIn(2)) this.#relative([0xe9], end);
+        this.#place(over);
+        if (random.oneIn(2)) this.#construct(depth + 1, callable);
+        this.#place(end);
+        break;
+      }
+      case 6: {
+        const target = this.#label();
+        this.#indirect(target, 4);
+        if (random.oneIn(2)) this.#construct(depth + 1, callable);
+        this.#place(target);
+        break;
+      }
+      case 7: {
+        // A way into the middle of a loop.
+        const middle = this.#label();
+        this.#condition(middle);
+        this.#loop(depth, callable, middle);
+        break;
+      }
+      default:
+        this.#loop(depth, callable, undefined);
+    }
+    if (random.oneIn(2)) this.#construct(depth + 1, callable);
+  }
+
+  #loop(depth: number, callable: number, middle: Label | undefined): void {
+    const random = this.#random;
+    const head = this.#label();
+    const counted = random.oneIn(3);
+    if (counted) this.#bytes(0x41, 0xbf, 1 + random.below(60), 0, 0, 0); // mov r15d, n
+    this.#place(head);
+    this.#heads.push(this.#at);
+    this.#straight();
+    if (random.oneIn(2)) this.#construct(depth + 1, callable);
+    if (middle !== undefined) {
+      this.#place(middle);
+      this.#construct(depth + 1, callable);
+    }
+    // dec d[fuel]; js end
+    this.#bytes(0xff, 0x0c, 0x25, ...u32(FUEL));
+    this.#relative([0x0f, 0x88], this.#end);
+    if (counted) {
+      this.#bytes(0x41, 0xff, 0xcf); // dec r15d
+      this.#relative([0x0f, 0x85], head);
+    } else if (random.oneIn(6)) {
+      // Past the loop, or again: by a jump.
+      const out = this.#label();
+      this.#condition(out);
+      this.#relative([0xe9], head);
+      this.#place(out);
+    } else this.#condition(head);
+  }
+
+  #condition(target: Label): void {
+    this.#relative([0x0f, 0x80 | this.#random.below(16)], target);
+  }
+
+  /** A branch over code that is near enough for a short one, or any. */
+  #forward(target: Label): void {
+    const random = this.#random;
+    if (!random.oneIn(4)) return this.#condition(target);
+    const near = this.#label();
+    if (random.oneIn(3)) this.#bytes(0x67);
+    this.#bytes(random.pick([0xe0, 0xe1, 0xe2, 0xe3]));
+    near.uses.push({ at: this.#at, size: 1 });
+    this.#bytes(0);
+    for (let i = random.below(3); i >= 0; i--) this.#instruction();
+    this.#place(near);
+    this.#condition(target);
+  }
+
+  /** LEA RAX, [target]; CALL or JMP RAX, or the same through memory on the stack. */
+  #indirect(target: Label, extension: 2 | 4): void {
+    if (this.#random.oneIn(2)) {
+      this.#relative([0x48, 0x8d, 0x05], target);
+      this.#bytes(0xff, 0xc0 | (extension << 3));
+    } else {
+      this.#bytes(0xb9); // mov ecx, target
+      target.uses.push({ at: this.#at, size: 'absolute' });
+      this.#bytes(0, 0, 0, 0, 0x51); // push rcx
+      if (extension === 4) this.#bytes(0xc3);
+      else this.#bytes(0x59, 0xff, 0xd1); // pop rcx; call rcx
+    }
+  }
+
+  #special(): void {
+    const random = this.#random;
+    if (random.oneIn(3)) {
+      // A checkpoint, and what shall happen at it.
+      this.#bytes(0x0f, 0x0b, random.below(16));
+      return;
+    }
+    if (!this.#selfModifying) return;
+    // An instruction with a constant; a store to the constant before or behind it, by the one address or the other.
+    const constant = this.#label();
+    const first = random.oneIn(2);
+    const store = () => {
+      const alias = random.oneIn(2) ? WINDOWS.alias.at - CODE.at : 0;
+      const crossing = random.oneIn(8) ? 4096 - (this.#at & 4095) : 0;
+      this.#bytes(...random.pick([[0x80, 0x04, 0x25], [0x81, 0x04, 0x25] as const]));
+      const wide = this.#code[this.#at - 3] === 0x81;
+      const at = this.#at;
+      this.#bytes(0, 0, 0, 0, 1 + random.below(3), ...(wide ? [0, 0, 0] : []));
+      const target = constant.at;
+      this.#late.push(() => {
+        const place = constant.at ?? target ?? 0;
+        // Rarely into the end of a page of code, across the border: nothing but NOPs if the program is short.
+        const to = crossing > 0 && (place & 4095) > 4090 ? place | 4093 : place;
+        this.#put32(at, CODE.at + to + alias);
+      });
+    };
+    const load = () => {
+      this.#bytes(0xb8 | random.below(4));
+      this.#place(constant);
+      this.#bytes(...u32(random.u32()));
+    };
+    if (first) store();
+    load();
+    if (!first) store();
+  }
+  readonly #late: (() => void)[] = [];
+
+  // ---- instructions ----------------------------------------------------------------------------------------------------
+
+  #straight(): void {
+    for (let i = this.#random.below(this.#random.oneIn(4) ? 20 : 6); i >= 0; i--) this.#instruction();
+  }
+
+  #instruction(): void {
+    const random = this.#random;
+    if (this.#at > this.#limit + 100) return;
+    if (random.oneIn(12)) {
+      const register = random.below(8);
+      const [push, pop] = [0x50 | register, 0x58 | (register === RSP ? 0 : register)];
+      this.#bytes(push);
+      this.#ordinary(REST);
+      this.#bytes(pop);
+      return;
+    }
+    if (random.oneIn(14)) return this.#ordinary(X87);
+    if (!this.#user && random.oneIn(10)) return this.#ordinary(random.oneIn(2) ? ACCESS_CHECK : PRIVILEGED_ROWS);
+    if (random.oneIn(60)) return this.#ordinary(STACK_ROWS);
+    this.#ordinary(random.oneIn(3) ? REST : FAST);
+  }
+
+  #ordinary(rows: readonly Row[]): void {
+    const random = this.#random;
+    for (let attempt = 0; attempt < 8; attempt++) {
+      const { code, adjust } = caseOf(random.pick(rows), 64, random, true);
+      if (code.length > 15 || !this.#acceptable(code)) continue;
+      this.#loadPointers(code, adjust);
+      this.#bytes(...code);
+      return;
+    }
+  }
+
+  /** Not if it may change the counter, or loses the stack too often. */
+  #acceptable(code: Uint8Array): boolean {
+    const insn = this.#insn;
+    if (this.#decoder.decode(code, 0, code.length, 2, insn) !== DECODE.ok || insn.length !== code.length)
+      return this.#oneInWild();
+    const explicit = insn.row?.operands.flatMap(({ source }) => {
+      if (source === 'G') return [insn.reg];
+      if (source === 'Z') return [insn.opcodeRegister];
+      return (source === 'E' || source === 'R') && !insn.memory ? [insn.rm] : [];
+    });
+    if (explicit?.includes(COUNTER)) return false;
+    return !(explicit?.includes(RSP) && !/^(push|cmp|test)$/.test(insn.row?.mnemonic ?? '')) || this.#oneInWild();
+  }
+  #oneInWild(): boolean {
+    return this.#wild > 0 && this.#random.oneIn(this.#wild);
+  }
+
+  /** MOV of what the case wants in its address registers, mostly; into one of the windows. */
+  #loadPointers(code: Uint8Array, adjust: ((state: CpuImage, random: Random) => void) | undefined): void {
+    const random = this.#random;
+    const state = this.#sample;
+    state.reset(64);
+    const none = 0x5a5a_5a5a_5a5a_5a5an;
+    state.gpr.fill(none);
+    adjust?.(state, random);
+    const relative = this.#insn.memory && this.#insn.base === BASE_RIP;
+    if (relative || code.length === 0) return;
+    const window = this.#window();
+    state.gpr.forEach((value, register) => {
+      if (value === none || register === COUNTER || random.oneIn(16)) return;
+      if (register === RSP && !this.#oneInWild()) return;
+      const pointer = value >= BigInt(DATA_BASE) - 64n && value < BigInt(DATA_BASE + DATA_SIZE) + 64n;
+      const low = Number(value & 0xffff_ffffn) + (pointer ? window.at - DATA_BASE : 0);
+      if (register >= 8) this.#bytes(0x41);
+      this.#bytes(0xb8 | (register & 7), ...u32(low));
+    });
+    // A long repeated instruction pauses now and then, and each pause counts as an instruction; where it pauses is the tier's own.
+    if (STRING.test(this.#insn.row?.mnemonic ?? '')) this.#bytes(0xb9, ...u32(random.below(1000)));
+  }
+
+  #window(): Window {
+    const random = this.#random;
+    if (!random.oneIn(5)) return WINDOWS.data;
+    if (this.#user && this.#wild > 0 && random.oneIn(4)) return WINDOWS.alias;
+    return random.pick([WINDOWS.lazy, WINDOWS.lazy, WINDOWS.mmio, WINDOWS.supervisor, WINDOWS.supervisor]);
+  }
+
+  // ---- bytes -----------------------------------------------------------------------------------------------------------
+
+  #label(): Label {
+    const label: Label = { at: undefined, uses: [] };
+    this.#labels.push(label);
+    return label;
+  }
+  #place(label: Label): void {
+    label.at = this.#at;
+  }
+  #bytes(...bytes: readonly number[]): void {
+    this.#code.set(bytes, this.#at);
+    this.#at += bytes.length;
+  }
+  #relative(opcode: readonly number[], label: Label): void {
+    this.#bytes(...opcode);
+    label.uses.push({ at: this.#at, size: 4 });
+    this.#bytes(0, 0, 0, 0);
+  }
+  #resolve(): void {
+    for (const label of this.#labels)
+      for (const { at, size } of label.uses) {
+        const target = label.at ?? 0;
+        if (size === 1) this.#code[at] = target - at - 1;
+        else this.#put32(at, size === 'absolute' ? CODE.at + target : target - at - 4);
+      }
+    for (const late of this.#late) late();
+  }
+  #put32(at: number, value: number): void {
+    this.#code.set(u32(value), at);
+  }
+}
+
+const u32 = (value: number): [number, number, number, number] => [
+  value & 0xff,
+  (value >>> 8) & 0xff,
+  (value >>> 16) & 0xff,
+  value >>> 24,
+];

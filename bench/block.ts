@@ -58,10 +58,10 @@ try {
     runs,
     seconds,
     image,
-    machine: {
+    machine: async () => ({
       commandLine: 'rdinit=/bench/init io_disks=b',
       disks: Object.keys(FORMATS).map((format) => ({ path: path(format), format: format as keyof typeof FORMATS })),
-    },
+    }),
     against: values.against,
     only: values.only,
   });

@@ -18,7 +18,8 @@ export interface IoRunsOptions {
   readonly rows: readonly IoRow[];
   readonly runs: number;
   readonly image: GuestImage;
-  readonly machine: Omit<MachineOptions, 'image' | 'timeoutMs'>;
+  /** Asked for each machine: a port of the host that was in use by the one before may not be free yet. */
+  readonly machine: () => Promise<Omit<MachineOptions, 'image' | 'timeoutMs'>>;
   /** Path of another build's dom1-machine.js, to be measured in turns too. */
   readonly against: string | undefined;
   readonly only: string | undefined;
@@ -39,8 +40,9 @@ async function measure(subject: string, options: IoRunsOptions): Promise<Values>
   const { rows, seconds, image, against, onListening } = options;
   // What an earlier machine wrote is not to be this one's burden.
   spawnSync('sync');
+  const own = await options.machine();
   using machine = new Machine(subject === 'qemu-tcg' ? 'qemu-tcg' : 'dom1', {
-    ...options.machine,
+    ...own,
     image,
     timeoutMs: (60 + rows.length * (10 + 3 * seconds)) * 1000,
     build: subject === 'against' ? against : undefined,

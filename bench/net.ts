@@ -62,10 +62,14 @@ function serve(socket: Socket): void {
 const server = createServer({ allowHalfOpen: true }, serve).listen(0, '127.0.0.1');
 await new Promise((resolve) => server.once('listening', resolve));
 const { port } = server.address() as AddressInfo;
-const probe = createServer().listen(0, '127.0.0.1');
-await new Promise((resolve) => probe.once('listening', resolve));
-const hostPort = (probe.address() as AddressInfo).port;
-await new Promise((resolve) => probe.close(resolve));
+let hostPort = 0;
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => probe.once('listening', resolve));
+  const { port: free } = probe.address() as AddressInfo;
+  await new Promise((resolve) => probe.close(resolve));
+  return free;
+}
 
 using image = await ioImage(
   rows.map(({ name }) => `/bench/io ${name} ${seconds} 10.0.2.2 ${name === 'forwarded' ? GUEST_PORT : port}`),
@@ -77,7 +81,10 @@ await ioRuns({
   runs,
   seconds,
   image,
-  machine: { commandLine: 'rdinit=/bench/init io_card=1', network: { hostPort, guestPort: GUEST_PORT } },
+  machine: async () => {
+    hostPort = await freePort();
+    return { commandLine: 'rdinit=/bench/init io_card=1', network: { hostPort, guestPort: GUEST_PORT } };
+  },
   against: values.against,
   only: values.only,
   onListening: () => {

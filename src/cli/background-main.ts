@@ -1,5 +1,6 @@
 // The process in which a domain runs that `dom1 create` has made. It is told what to run over the channel that Node gives a
 // child process, and is on its own once the domain runs.
+
 import { ByteHistory } from '../control/console/byte-history.ts';
 import { ImageError } from '../image/image-error.ts';
 import type { Domain } from '../machine/domain.ts';
@@ -7,6 +8,7 @@ import type { DomainEnd } from '../machine/domain-config.ts';
 import type { BackgroundMessage, BackgroundOrder } from '../node/background-protocol.ts';
 import { ConsoleLogs } from '../node/console-logs.ts';
 import { attachPty } from '../node/console-pty.ts';
+import { nodeErrorCode } from '../node/control-error.ts';
 import { createDomain } from '../node/create-domain.ts';
 import { DomainKeeper } from '../node/domain-keeper.ts';
 import { claimDomain, type DomainClaim } from '../node/domain-registry.ts';
@@ -76,7 +78,7 @@ async function keep(
     },
     directory,
   );
-  using consoleLogs = new ConsoleLogs(consoleLog);
+  using consoleLogs = openConsoleLogs(consoleLog);
   using pty = wantsPty ? Pty.open() : undefined;
   const { id, name } = claim.record;
   note(notes, `dom1 ${version()} runs ${name} (id ${id}) in process ${process.pid}`);
@@ -148,3 +150,15 @@ process.once('message', (order) => {
   void run(order as BackgroundOrder).then((code) => process.exit(code));
 });
 await tell({ type: 'ready' });
+
+/** @throws InputError */
+function openConsoleLogs(path: string): ConsoleLogs {
+  try {
+    return new ConsoleLogs(path);
+  } catch (cause) {
+    throw new InputError(
+      `${path}: the log of the console cannot be written (${nodeErrorCode(cause) ?? String(cause)}); check the path`,
+      { cause },
+    );
+  }
+}

@@ -66,7 +66,11 @@ async function readConfig(file: string, overrides: readonly string[]): Promise<C
   } catch (cause) {
     const code = nodeErrorCode(cause);
     const reason =
-      code === 'ENOENT' ? 'there is no such configuration' : `the configuration cannot be read (${code ?? String(cause)})`;
+      code === 'ENOENT'
+        ? 'there is no such configuration'
+        : code === 'EISDIR'
+          ? 'the configuration is a directory'
+          : `the configuration cannot be read (${code ?? String(cause)})`;
     throw new InputError(`${file}: ${reason}; check the path`, { cause });
   }
   try {

@@ -12,6 +12,7 @@ import { GuestFileError } from '../node/guest-file.ts';
 import { GuestPartsError } from '../node/guest-parts-error.ts';
 import { ChannelError } from '../node/open-channel.ts';
 import { PtyError } from '../node/pty.ts';
+import { SharedFolderError } from '../node/shared-folder-error.ts';
 import { BackgroundFailure } from '../node/spawn-background.ts';
 import { UnsupportedDomainError } from '../node/spec-config.ts';
 import { VifError } from '../node/vif-error.ts';
@@ -56,6 +57,7 @@ export function describeFailure(error: unknown): { readonly line: string; readon
     VifError,
     ChannelError,
     PtyError,
+    SharedFolderError,
   ].some((kind) => error instanceof kind);
   if (wrongInput) return { line: `dom1: ${message}\n`, code: EXIT_CODE.input };
   return {

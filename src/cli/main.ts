@@ -36,8 +36,9 @@ async function interruptible(work: (signal: AbortSignal, progress: ProgressLine)
 /** `dom1 xenstore-watch … | head`: there is nothing to clean up. */
 function exitWhenNobodyReads(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    process.exit(new OutputClosed().exitCode);
+    if (error.code === 'EPIPE') process.exit(new OutputClosed().exitCode);
+    process.stderr.write(`dom1: what was to be printed cannot be written (${error.code ?? error.message}); is the disk full?\n`);
+    process.exit(EXIT_CODE.input);
   });
 }
 

@@ -82,6 +82,8 @@ export class WasmEngine implements VcpuEngine {
   readonly #scratch: number;
   readonly #handlers: readonly Handler[];
   readonly #names: InterpreterModule;
+  /** Instructions until the next look at where the guest is; exits in between do not matter. */
+  #untilSample = SLICE;
   #windowRequested = false;
   #nmiPending = false;
   #retired = 0;
@@ -206,7 +208,11 @@ export class WasmEngine implements VcpuEngine {
       const slice = stepping ? 1 : Math.min(left, SLICE);
       const code = stepping ? this.#step(shadow, replaying) : this.#run(slice, 0);
       const used = slice - (cpu.i32[STATE.left >> 2] as number);
-      if (code === RUN.poll && used >= SLICE) this.regions?.sample();
+      this.#untilSample -= used;
+      if (code === RUN.poll && this.#untilSample <= 0) {
+        this.#untilSample = SLICE;
+        this.regions?.sample();
+      }
       this.#retire(used);
       left -= used;
       if (code === RUN.fault) {

@@ -21,7 +21,7 @@ export interface DomainConfig {
   readonly commandLine?: string;
   /** Bytes of RAM, a multiple of 4 KiB. */
   readonly memoryBytes: number;
-  /** The most that a balloon may reach, as bytes. Default: `memoryBytes`. */
+  /** The most that a balloon may reach, as bytes: the guest begins with it and gives back what is above `memoryBytes`. Default: `memoryBytes`. */
   readonly maxMemoryBytes?: number;
   /** Letters, digits and `_.:+-`. Default "guest". */
   readonly name?: string;

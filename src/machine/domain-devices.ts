@@ -115,7 +115,7 @@ export class DomainDevices {
     try {
       await this.#connected(entry, { timeout, ...(signal !== undefined && { signal }) });
     } catch (error) {
-      await this.#bus?.detach(entry.backend, { timeout: 0, force: true });
+      await this.#take(device);
       this.#forget(device);
       throw error;
     }
@@ -131,6 +131,8 @@ export class DomainDevices {
     const entry = this.#find(type, which);
     if (entry === undefined) throw new DeviceError(`the domain has no ${type} ${which}`);
     if (!(await bus.detach(entry.backend, { force: false, ...options }))) return false;
+    // The machine may have been reset meanwhile, and the device offered anew.
+    await this.#take(entry.device, entry.backend);
     // Of two who waited for it one closes it.
     if (this.#forget(entry.device)) await entry.device.close();
     return true;
@@ -154,6 +156,12 @@ export class DomainDevices {
   #find(type: string, which: string | number): Entry | undefined {
     const is = ({ device, backend }: Entry): boolean => device.name === String(which) || String(backend.id) === String(which);
     return this.#entries.find((entry) => entry.device.type === type && is(entry));
+  }
+
+  /** Takes a device from the guest as it is now, whatever the guest says; not when it is still the one that was taken before. */
+  async #take(device: PvDevice, before?: BackendDevice): Promise<void> {
+    const entry = this.#entries.find((other) => other.device === device);
+    if (entry !== undefined && entry.backend !== before) await this.#bus?.detach(entry.backend, { timeout: 0, force: true });
   }
 
   /** False when it was forgotten before. */

@@ -237,7 +237,7 @@ export class Domain implements AsyncDisposable {
 
   /** Lets the vCPUs go on. Nothing happens unless the domain is paused. */
   unpause(): void {
-    if (!this.#paused) return;
+    if (!this.#paused || !ALIVE.has(this.#state)) return;
     this.#paused = false;
     if (this.#state === 'paused') this.#setState('running');
     this.#goOn();
@@ -254,10 +254,22 @@ export class Domain implements AsyncDisposable {
   }
 
   async #reset(): Promise<void> {
+    try {
+      await this.#remake();
+    } catch (error) {
+      // Nothing runs any more, and nothing would end it.
+      this.#fail(error as Error);
+      throw error;
+    }
+  }
+
+  async #remake(): Promise<void> {
     await this.#renewal?.catch(() => {});
     this.devices.withdraw();
     await this.#threads.end();
     await this.#platform.close();
+    // It may have failed meanwhile.
+    this.#expectAlive('reset');
     this.#image.clear();
     this.#entry = this.#image.load();
     this.#clock.reset();
@@ -346,6 +358,8 @@ export class Domain implements AsyncDisposable {
     }
     await this.#threads.end();
     if (this.#state === 'built') this.#finish('destroyed', { reason: 'destroyed', retired: 0 });
+    // Its disks are closed then.
+    await this.ended.catch(() => {});
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -489,9 +503,12 @@ export class Domain implements AsyncDisposable {
   /** Nothing of the domain is at work any more afterwards, and what its disks were kept in is closed. */
   async #letGo(): Promise<void> {
     this.devices.withdraw();
-    await this.#threads.end();
-    await this.#platform.backends.close();
-    await this.devices.close((error) => this.#problem(error));
+    try {
+      await this.#threads.end();
+      await this.#platform.backends.close();
+    } finally {
+      await this.devices.close((error) => this.#problem(error));
+    }
   }
 
   /** The monitor itself has failed. What is left of the domain is ended, as well as it can be. */

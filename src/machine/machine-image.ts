@@ -37,12 +37,12 @@ export class MachineImage {
       kernel,
       ...(config.initrd !== undefined && { initrd: config.initrd }),
       commandLine: config.commandLine ?? '',
-      ramBytes: config.memoryBytes,
+      ramBytes: this.#ramBytes,
       vcpus: this.vcpus,
       ioapic: IOAPIC,
     };
     this.#pvh = planPvh(this.#pvhConfig);
-    this.plan = planMachine(this.#pvh, this.vcpus, this.#spareBytes);
+    this.plan = planMachine(this.#pvh, this.vcpus);
     try {
       this.wasm = allocateArena(this.plan.size);
     } catch (cause) {
@@ -56,9 +56,12 @@ export class MachineImage {
     this.memory = new GuestMemory(this.wasm.buffer as unknown as SharedArrayBuffer, this.plan.p2m.at);
   }
 
-  /** Bytes a balloon may add to what the domain starts with. */
-  get #spareBytes(): number {
-    return Math.max(0, (this.config.maxMemoryBytes ?? 0) - this.config.memoryBytes);
+  /**
+   * Bytes of RAM in the memory map. A guest that may have more than it is to have at first is given all of it, and its balloon takes
+   * back what is above the target: Linux reckons from memory/static-max and what it booted with. (Xen populates on demand.)
+   */
+  get #ramBytes(): number {
+    return Math.max(this.config.memoryBytes, this.config.maxMemoryBytes ?? 0);
   }
 
   /** Fills the memory: RAM with kernel, initrd and tables, and the platform's state. No vCPU runs. */
@@ -69,7 +72,7 @@ export class MachineImage {
     mapPvh(memory, this.#pvh, plan.ram);
     const entry = loadPvh(memory, this.#pvh, this.#pvhConfig);
     const unixMs = Date.now();
-    const pages = config.memoryBytes / 4096;
+    const pages = this.#ramBytes / 4096;
     XenDomain.create(memory, plan.xen, {
       domid: config.id ?? GUEST_DOMID,
       uuid: this.uuid,
@@ -79,7 +82,7 @@ export class MachineImage {
       wallclock: { seconds: Math.floor(unixMs / 1000), nanoseconds: (unixMs % 1000) * 1_000_000 },
       memoryMap: this.#pvh.memmap.map(({ at, size, type }) => ({ addr: at, size, type })),
       pages,
-      maxPages: pages + this.#spareBytes / 4096,
+      maxPages: pages,
       vendor: 'GenuineIntel',
       consoleIo: true,
       ...(config.emulation !== undefined && { emulation: config.emulation }),

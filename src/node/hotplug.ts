@@ -87,7 +87,12 @@ export class Hotplug<S extends DeviceSpecs = DeviceSpecs> implements DevicePort 
     const device = this.#devices().get('vbd', spec.vdevNumber);
     if (!(device instanceof DiskDevice)) throw new RangeError(`${spec.vdev} is no disk of this domain`);
     const { target } = spec;
-    await device.changeMedium(target === undefined ? undefined : await openMedium({ ...diskConfig(spec), path: target }));
+    if (!device.cdrom) throw new RangeError(`${spec.vdev} is no CD drive`);
+    const medium = target === undefined ? undefined : await openMedium({ ...diskConfig(spec), path: target });
+    await device.changeMedium(medium).catch(async (error: unknown) => {
+      await medium?.close?.();
+      throw error;
+    });
     const before = this.#spec.disks;
     this.#spec = {
       ...this.#spec,

@@ -73,6 +73,7 @@ async function openSocketChannel(id: number, name: string, path: string): Promis
   const server = createServer((client) => clients.add(client));
   await removeOldSocket(path);
   await listen(server, path);
+  server.on('error', () => {}); // of a connection that could not be accepted
   // The domain keeps the process alive.
   server.unref();
   const device = new GuestConsoleDevice({
@@ -120,6 +121,9 @@ async function listen(server: Server, path: string): Promise<void> {
   }
 }
 
+/** Milliseconds that a client has to take what the guest said last. */
+const LINGER = 1000;
+
 /**
  * One client at a time; others wait for it to go. What the guest writes while there is none is lost, as with QEMU's sockets,
  * which serve channels on real Xen.
@@ -154,8 +158,10 @@ class ChannelClients {
   close(): void {
     this.#pipe = undefined;
     for (const client of this.#waiting.splice(0)) client.destroy();
-    // What the guest said last is still sent.
-    this.#client?.destroySoon();
+    // What the guest said last is still sent, to a client that takes it.
+    const client = this.#client;
+    client?.destroySoon();
+    setTimeout(() => client?.destroy(), LINGER).unref();
     this.#client = undefined;
   }
 

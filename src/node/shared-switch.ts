@@ -193,20 +193,23 @@ export class SharedSwitch implements FrameSink {
     const reader = new FrameStreamReader(MAX_MEMBER_FRAME);
     const timeout = setTimeout(() => socket.destroy(), HELLO_TIMEOUT);
     socket.once('close', () => clearTimeout(timeout));
-    let member: SwitchMember | undefined;
+    let from: string | undefined;
+    const early: Uint8Array[] = [];
     const first = (chunk: Uint8Array): void => {
       const whole = reader.push(chunk, (bytes) => {
-        if (member !== undefined) return member.received(bytes);
+        if (from !== undefined) return void early.push(bytes.slice());
         const hello = new TextDecoder().decode(bytes);
         const id = hello.slice(HELLO.length);
         if (!hello.startsWith(HELLO) || !ID.test(id)) return void socket.destroy();
         clearTimeout(timeout);
-        member = this.#member(id);
+        from = id;
       });
       if (!whole) socket.destroy();
-      if (member === undefined || socket.destroyed) return;
+      if (from === undefined || socket.destroyed) return;
       socket.off('data', first);
+      const member = this.#member(from);
       member.addStream(socket, reader);
+      for (const bytes of early) member.received(bytes);
     };
     socket.on('data', first);
   }

@@ -208,6 +208,27 @@ describe.skipIf(parts === undefined)('a guest and its toolstack', { timeout: 120
   });
 });
 
+describe.skipIf(parts === undefined)('a guest that may have more memory than it is given', { timeout: 90_000 }, () => {
+  it('comes down to what it is given, may have the rest later, and no more than mem-max says', async () => {
+    if (parts === undefined) return;
+    const [given, most] = [192 * 1024, 256 * 1024];
+    await using guest = await XenGuest.boot(parts, { memory: given * 1024, maxMemoryBytes: most * 1024 });
+    const { domain } = guest;
+    const aim = (kib: number) => domain.xenstore.write(`/local/domain/${domain.id}/memory/target`, kib);
+    const pages = () => (inspectAt(domain.inspect(), 'memory/pages') as number) * KIB_PER_PAGE;
+    await expect.poll(pages, { timeout: 60_000 }).toBe(given);
+    aim(most);
+    await expect.poll(pages, { timeout: 60_000 }).toBe(most);
+    aim(given);
+    await expect.poll(pages, { timeout: 60_000 }).toBe(given);
+    domain.setMaxMemory((given + 16 * 1024) * 1024);
+    aim(most);
+    await expect.poll(pages, { timeout: 60_000 }).toBe(given + 16 * 1024);
+    await guest.sh('dd if=/dev/zero of=/tmp/zeros bs=1M count=100 2>/dev/null; rm /tmp/zeros');
+    expect(() => domain.setMaxMemory(2 * most * 1024)).toThrow(RangeError);
+  });
+});
+
 describe.skipIf(parts === undefined)('a guest with two-level event channels', { timeout: 60_000 }, () => {
   it('works as well, and reboots when it is asked to', async () => {
     if (parts === undefined) return;

@@ -88,6 +88,9 @@ export const TOOLSTACK_COMMANDS = [
           'InvalidArgument',
           `${kib} KiB are more than the domain may have (${most} KiB); give it more maxmem when it is created`,
         );
+      // As in xl, a target above the limit of mem-max moves the limit.
+      const limit = Number(branch(context, '/memory')?.['max_pages'] ?? Number.POSITIVE_INFINITY) * 4;
+      if (kib > limit) context.target.setMaxMemory(Math.floor(kib / 4) * 4 * KIB);
       const video = kibOf(context, 'videoram') ?? 0;
       context.target.xenstore.write(`${home(context)}/memory/target`, String(kib - Math.min(video, kib)));
     },

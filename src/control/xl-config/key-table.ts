@@ -29,7 +29,12 @@ const WHAT = rows(
   ['uuid', 'string', "the domain's UUID", { default: 'random' }],
   ['memory', 'integer', 'RAM at the start, in MiB', { ...MIB, default: '256' }],
   ['maxmem', 'integer', 'the most RAM that a balloon may reach, in MiB', { ...MIB, default: 'memory' }],
-  ['vcpus', 'integer', 'virtual CPUs that are online at the start', { min: 1, max: 128, default: '1' }],
+  [
+    'vcpus',
+    'integer',
+    'virtual CPUs that are online at the start; more than one is for small guests: SMP kernels are not safe yet',
+    { min: 1, max: 128, default: '1' },
+  ],
   ['maxvcpus', 'integer', 'virtual CPUs that there are', { min: 1, max: 128, default: 'vcpus' }],
   ['kernel', 'string', "the kernel's file"],
   ['ramdisk', 'string', "the initial RAM disk's file"],

@@ -110,7 +110,8 @@ describe('a configuration', () => {
 
   it('of a PVH guest, changed on the command line', () => {
     const { spec, warnings } = read(PVH, 'memory=1536', 'name=other');
-    expect(warnings.map(({ key, message }) => [key, message.slice(message.indexOf('vif:'))])).toEqual([
+    expect(warnings.map(({ key, message }) => [key, message])).toEqual([
+      ['vcpus', expect.stringContaining('vcpus are for small guests')],
       ['bridge', expect.stringContaining('vif: there are no bridges, and bridge=xenbr0 is only shown')],
     ]);
     expect(spec).toMatchObject({
@@ -158,6 +159,7 @@ describe('a configuration', () => {
       'not-supported vnc',
       'not-supported usbdevice',
       'not-supported localtime',
+      'not-supported vcpus',
       'not-supported on_crash',
     ]);
   });
@@ -188,6 +190,7 @@ describe('a configuration', () => {
       `${minimal}disk = [ '/a,,xvda', '/b,,xvda' ]`,
       'web.cfg:2:22: two disks are xvda; give this one another vdev; the other one is on line 2',
     ],
+    [`${minimal}p9 = [ 'tag=a,path=/tmp', 'tag=a,path=/' ]`, 'web.cfg:2:27: two shares have the tag a; give this one another'],
     [`${minimal}vif = [ 'devid=1', '' ]`, 'web.cfg:2:20: two vifs have devid 1; give this one another'],
     [`${minimal}uuid = "x"`, "web.cfg:2:8: 'x' is no UUID; write 32 hexadecimal digits as 8-4-4-4-12, or leave it out"],
     [`${minimal}hpet = "true"`, "web.cfg:2:8: 'true' is neither 0 nor 1, as hpet should be; write hpet = 1"],

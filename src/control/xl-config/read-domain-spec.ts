@@ -1,6 +1,6 @@
 // From settings to a domain's specification.
 import { type ConfigWarning, XlConfigError, XlConfigErrors } from './config-error.ts';
-import { parseChannelSpec, parseP9Spec, parseVfbSpec, parseVkbSpec } from './device-specs.ts';
+import { type P9Spec, parseChannelSpec, parseP9Spec, parseVfbSpec, parseVkbSpec } from './device-specs.ts';
 import { type DiskSpec, parseDiskSpec } from './disk-spec.ts';
 import type { DomainSpec, GuestType, ShutdownAction } from './domain-spec.ts';
 import { overrideSetting } from './override.ts';
@@ -52,6 +52,13 @@ function specOf(reader: SettingReader): DomainSpec {
     );
   const vcpus = reader.integer('vcpus') ?? reader.integer('maxvcpus') ?? 1;
   const maxvcpus = reader.integer('maxvcpus') ?? vcpus;
+  if (vcpus > 1)
+    reader.warn(
+      'not-supported',
+      'vcpus',
+      reader.position('vcpus'),
+      `${vcpus} vcpus are for small guests; a kernel that uses several is not safe yet, so write vcpus=1`,
+    );
   if (maxvcpus < vcpus)
     reader.fail(
       reader.position('maxvcpus'),
@@ -80,7 +87,7 @@ function specOf(reader: SettingReader): DomainSpec {
     },
     disks: disksOf(reader),
     vifs: vifsOf(reader),
-    p9: each(reader, 'p9', parseP9Spec),
+    p9: sharesOf(reader),
     channels: each(reader, 'channel', parseChannelSpec),
     vfbs: each(reader, 'vfb', parseVfbSpec),
     vkbs: each(reader, 'vkb', parseVkbSpec),
@@ -187,6 +194,15 @@ function vifsOf(reader: SettingReader): readonly VifSpec[] {
         'write link=user to say so, link=switch:NAME for a network of several domains, or link=tap:IFNAME for one of the host',
     );
   return vifs;
+}
+
+function sharesOf(reader: SettingReader): readonly P9Spec[] {
+  const shares = each(reader, 'p9', parseP9Spec);
+  shares.forEach((share, index) => {
+    if (shares.slice(0, index).some(({ tag }) => tag === share.tag))
+      reader.fail(share.position, `two shares have the tag ${share.tag}`, 'give this one another');
+  });
+  return shares;
 }
 
 function viridianOf(reader: SettingReader): readonly string[] {

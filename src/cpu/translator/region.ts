@@ -128,7 +128,9 @@ export class RegionReader {
   #straight({ place, call }: Start): void {
     for (let at = place; ; ) {
       const key = keyOf(at, call);
-      if (this.#instructions.has(key) || this.#instructions.size >= MOST_INSTRUCTIONS) return;
+      // What another way led to already becomes a block of its own: no instruction is in two of them.
+      if (this.#instructions.has(key)) return at === place ? undefined : this.#start(at, call);
+      if (this.#instructions.size >= MOST_INSTRUCTIONS) return;
       // A block lies within one page: another page is looked up where it is entered.
       if (at !== place && pageOfPlace(at) !== pageOfPlace(place)) return this.#start(at, call);
       const instruction = this.#decode(at);

@@ -92,7 +92,7 @@ export class Regions {
 
   /** Translates the code at a place and installs it. False when there is nothing to gain, or no room. */
   translate(rip: bigint, table: number, offset: number): boolean {
-    const { code, interpreter } = this.#options;
+    const { code } = this.#options;
     if (!code.hasRoom(ROOM) || this.#alive >= MOST_REGIONS) {
       code.flush();
       return false;
@@ -116,11 +116,8 @@ export class Regions {
     });
     for (const { instructions } of region.blocks)
       for (const { place, insn } of instructions) this.#cover(source, place, insn.length);
-    const { plainRead, plainWrite, handler } = interpreter;
-    const env = { memory, plainRead, plainWrite, handler } as unknown as WebAssembly.ModuleImports;
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(module), { env });
-    const number = this.#number();
-    interpreter.regions.set(number, instance.exports.region as () => number);
+    const number = this.#install(module);
+    if (number < 0) return false;
     const installed: Installed = {
       number,
       table,
@@ -139,6 +136,23 @@ export class Regions {
     this.counters.moduleBytes += module.length;
     this.counters.milliseconds += performance.now() - begun;
     return true;
+  }
+
+  /** Compiles a module; its number in the table of regions, −1 when the host has no room for more code. */
+  #install(module: Uint8Array<ArrayBuffer>): number {
+    const { memory, interpreter } = this.#options;
+    const { plainRead, plainWrite, handler } = interpreter;
+    const env = { memory, plainRead, plainWrite, handler } as unknown as WebAssembly.ModuleImports;
+    try {
+      const instance = new WebAssembly.Instance(new WebAssembly.Module(module), { env });
+      const number = this.#number();
+      interpreter.regions.set(number, instance.exports.region as () => number);
+      return number;
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      this.counters.refused++;
+      return -1;
+    }
   }
 
   /** A region that is there already was made for another privilege: only one can be. */

@@ -71,8 +71,8 @@ describe.skipIf(parts === undefined)('dom1 with a Linux guest', () => {
       seen += text.replaceAll('\r', ''); // raw mode leaves the host's own carriage returns on
     });
     await when(/guest:~# /);
-    // A program that runs, to see that Ctrl-C is the guest's.
-    child.stdin.write('echo run""ning; cat\r');
+    // A program that runs, to see that Ctrl-C is the guest's: it is in the foreground before it says so.
+    child.stdin.write(`sh -c 'echo run""ning; exec cat'\r`);
     await when(/\nrunning\n/);
     child.stdin.write('\x03');
     await when(/\^C[\s\S]*guest:~# /);

@@ -77,7 +77,6 @@ export class MachineImage {
       domid: config.id ?? GUEST_DOMID,
       uuid: this.uuid,
       ...plan.shape,
-      ...(plan.spare.size > 0 && { spare: plan.spare }),
       tscKhz: TSC_KHZ,
       wallclock: { seconds: Math.floor(unixMs / 1000), nanoseconds: (unixMs % 1000) * 1_000_000 },
       memoryMap: this.#pvh.memmap.map(({ at, size, type }) => ({ addr: at, size, type })),

@@ -57,8 +57,6 @@ export interface MachinePlan {
   readonly ioapic: Region;
   readonly xen: Region;
   readonly ram: Region;
-  /** Pages that are not the guest's until its balloon asks for them. */
-  readonly spare: Region;
   readonly shape: DomainShape;
 }
 
@@ -71,11 +69,8 @@ export interface VcpuRegions {
 /** Most grant frames, Xen's default: xen/common/grant_table.c. */
 export const GRANT_FRAMES = 64;
 
-/**
- * @param spareBytes RAM beyond what the domain starts with, for its balloon
- * @throws MachineError when it does not fit into 32-bit WebAssembly memory.
- */
-export function planMachine(pvh: PvhPlan, vcpus: number, spareBytes = 0): MachinePlan {
+/** @throws MachineError when it does not fit into 32-bit WebAssembly memory. */
+export function planMachine(pvh: PvhPlan, vcpus: number): MachinePlan {
   const planner = new ArenaPlanner();
   const control = planner.reserve(CONTROL.sizeof);
   const clock = planner.reserve(CLOCK.sizeof);
@@ -90,11 +85,10 @@ export function planMachine(pvh: PvhPlan, vcpus: number, spareBytes = 0): Machin
   const shape: DomainShape = {
     vcpus,
     grantFrames: GRANT_FRAMES,
-    balloonPages: (pvh.ramBytes + spareBytes) / PAGE_SIZE,
+    balloonPages: pvh.ramBytes / PAGE_SIZE,
   };
   const xen = planner.reserve(planDomain(shape).size);
   const ram = planner.reserve(pvhBackingBytes(pvh), 1 << 16);
-  const spare = planner.reserve(spareBytes, PAGE_SIZE);
   if (planner.size > ARENA_LIMIT) {
     const most = Math.floor((ARENA_LIMIT - (planner.size - pvh.ramBytes)) / (1 << 20));
     throw new MachineError(
@@ -103,5 +97,5 @@ export function planMachine(pvh: PvhPlan, vcpus: number, spareBytes = 0): Machin
       `give at most ${most}MiB`,
     );
   }
-  return { size: planner.size, control, clock, frameLists, p2m, vcpus: regions, ioapic, xen, ram, spare, shape };
+  return { size: planner.size, control, clock, frameLists, p2m, vcpus: regions, ioapic, xen, ram, shape };
 }

@@ -1,5 +1,5 @@
 // The Xen platform of one domain, as any thread sees it. All state is in the region; an instance is a view.
-import { type DomId, type Gfn, type HostAddress, PAGE_SIZE } from '../abi/types.ts';
+import type { DomId, Gfn, HostAddress } from '../abi/types.ts';
 import { DOMID_SELF, DOMID_ZERO } from '../abi/xen/domid.ts';
 import { EVTCHN_FIFO } from '../abi/xen/event-channel.ts';
 import { GNTTAB_RESERVED } from '../abi/xen/grant-table.ts';
@@ -56,8 +56,6 @@ export interface DomainConfig extends DomainShape {
   /** Pages of RAM given to the guest, and the most a balloon may reach. */
   readonly pages: number;
   readonly maxPages: number;
-  /** RAM that is not the guest's until its balloon asks for it: at most `balloonPages` whole pages. */
-  readonly spare?: Region;
   /** The vendor CPUID shows: decides the instruction in hypercall page stubs. */
   readonly vendor: 'GenuineIntel' | 'AuthenticAMD' | 'HygonGenuine';
   /**
@@ -145,7 +143,6 @@ export class XenDomain {
     Header.free_pages_max.set(view, at, balloonPages(config));
     Header.tot_pages.set(view, at, config.pages);
     Header.max_pages.set(view, at, config.maxPages);
-    fillFreePages(memory, at, plan, config);
     Header.tsc_khz.set(view, at, config.tscKhz);
     Header.vmmcall.set(view, at, config.vendor === 'GenuineIntel' ? 0 : 1);
     Header.console_io.set(view, at, config.consoleIo ? 1 : 0);
@@ -331,16 +328,6 @@ export class XenDomain {
       unimplemented: u32[(this.at + this.plan.unimplemented) / 4 + nr] ?? 0,
     };
   }
-}
-
-/** The pages a balloon may ask for beyond those of the start. */
-function fillFreePages(memory: GuestMemory, at: number, plan: DomainPlan, config: DomainConfig): void {
-  const { spare } = config;
-  if (spare === undefined) return;
-  const pages = Math.floor(spare.size / PAGE_SIZE);
-  if (pages > balloonPages(config)) throw new RangeError(`${pages} spare pages, but a balloon of ${balloonPages(config)}`);
-  for (let i = 0; i < pages; i++) memory.view.setUint32(at + plan.freePages + i * 4, spare.at + i * PAGE_SIZE, true);
-  Header.free_pages.set(memory.view, at, pages);
 }
 
 /** The highest frame with memory. */

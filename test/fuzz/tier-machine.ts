@@ -1,12 +1,10 @@
-// A machine that runs random programs on one tier, and notes what a program does.
-import type { Gfn } from '../../src/abi/types.ts';
-import { VCPU_BYTES, WasmEngine } from '../../src/cpu/engine.ts';
+import type { WasmEngine } from '../../src/cpu/engine.ts';
 import { CR0, CR4, EFER, FLAG, REQUEST, SEGMENT, STATE, VECTOR } from '../../src/cpu/state.ts';
 import { DECODE, Decoder, Instruction } from '../../src/cpu/x86/decoder.ts';
 import { ROWS } from '../../src/cpu/x86/table/rows.ts';
-import { ArenaPlanner, allocateArena } from '../../src/memory/arena.ts';
-import { GuestMemory, P2M_BYTES } from '../../src/memory/guest-memory.ts';
+import type { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { EXIT } from '../../src/vcpu/contract.ts';
+import { bareEngine } from '../native/bare-engine.ts';
 import { Random } from '../native/random.ts';
 import { CODE, FUEL, STACK, WINDOWS } from './tier-map.ts';
 import type { TierProgram } from './tier-program.ts';
@@ -74,28 +72,11 @@ export class TierMachine {
   readonly #decoder = new Decoder(ROWS);
 
   constructor(translate: boolean) {
-    const planner = new ArenaPlanner();
-    const p2m = planner.reserve(P2M_BYTES);
-    const vcpuRegion = planner.reserve(VCPU_BYTES);
-    const codeRegion = planner.reserve(CODE_CACHE_BYTES);
-    const ram = planner.reserve(RAM_PAGES * PAGE);
-    const wasmMemory = allocateArena(planner.size);
-    const buffer = wasmMemory.buffer as unknown as SharedArrayBuffer;
-    this.#memory = new GuestMemory(buffer, p2m.at);
-    this.#ram = new Uint8Array(buffer, ram.at, RAM_PAGES * PAGE);
-    this.#view = new DataView(buffer, ram.at, RAM_PAGES * PAGE);
-    for (let i = 0; i < RAM_PAGES; i++) this.#memory.map(i as Gfn, (ram.at + i * PAGE) as typeof ram.at);
-    this.engine = new WasmEngine({
-      vcpuId: 0,
-      memory: this.#memory,
-      wasmMemory,
-      vcpuRegion,
-      codeRegion,
-      ticks: () => 0n,
-      cpuid: { apicId: 0, vcpuCount: 1, apicEnabled: true, tscKHz: 1_000_000, hypervisor: () => undefined },
-      cr8: { read: () => 0, write: () => {} },
-      translate,
-    });
+    const { engine, memory, ram, view } = bareEngine(RAM_PAGES, CODE_CACHE_BYTES, translate);
+    this.engine = engine;
+    this.#memory = memory;
+    this.#ram = ram;
+    this.#view = view;
   }
 
   /** Runs a program from the start. `seed` fills registers and memory. Without `drive` nothing disturbs it. */

@@ -1,12 +1,12 @@
 // The engine as an emulator to be compared with the native CPU: user code at CPL 3 in the address space of address-map.ts.
 // Every exception is delivered, through a 64-bit IDT, to a HLT of its own; what happened is read from the pushed frame.
+
 import type { Gfn } from '../../src/abi/types.ts';
-import { VCPU_BYTES, WasmEngine } from '../../src/cpu/engine.ts';
+import type { WasmEngine } from '../../src/cpu/engine.ts';
 import { CR0, CR4, EFER, SEG, SEGMENT, STATE, VECTOR } from '../../src/cpu/state.ts';
-import { ArenaPlanner, allocateArena } from '../../src/memory/arena.ts';
-import { GuestMemory, P2M_BYTES } from '../../src/memory/guest-memory.ts';
 import { EXIT } from '../../src/vcpu/contract.ts';
 import { CODE_BASE, DATA_BASE, DATA_SIZE, GDT, LDT, type NativeDescriptor, PAGE } from './address-map.ts';
+import { bareEngine } from './bare-engine.ts';
 import { CpuImage, type CpuResult, type Emulator, FLAG, FXSAVE } from './cpu-image.ts';
 
 /** Guest-physical pages. */
@@ -47,7 +47,6 @@ export type Tier = 'interpreted' | 'translated';
 /** Stands in for the native CPU; one object, one case at a time. A result is valid until the next `run`. */
 export class EngineEmulator implements Emulator {
   readonly engine: WasmEngine;
-  readonly #memory: GuestMemory;
   /** The guest's RAM, by guest-physical address. */
   readonly #ram: Uint8Array;
   readonly #view: DataView;
@@ -64,28 +63,10 @@ export class EngineEmulator implements Emulator {
   /** Only 64-bit code is ever translated, and no single step: such cases are interpreted in both tiers. */
   constructor(tier: Tier = 'interpreted') {
     this.#tier = tier;
-    const planner = new ArenaPlanner();
-    const p2m = planner.reserve(P2M_BYTES);
-    const vcpuRegion = planner.reserve(VCPU_BYTES);
-    const codeRegion = planner.reserve(CODE_CACHE_BYTES);
-    const ram = planner.reserve(RAM_PAGES * PAGE);
-    const wasmMemory = allocateArena(planner.size);
-    const buffer = wasmMemory.buffer as unknown as SharedArrayBuffer;
-    this.#memory = new GuestMemory(buffer, p2m.at);
-    this.#ram = new Uint8Array(buffer, ram.at, RAM_PAGES * PAGE);
-    this.#view = new DataView(buffer, ram.at, RAM_PAGES * PAGE);
-    for (let i = 0; i < RAM_PAGES; i++) this.#memory.map(i as Gfn, (ram.at + i * PAGE) as typeof ram.at);
-    this.engine = new WasmEngine({
-      vcpuId: 0,
-      memory: this.#memory,
-      wasmMemory,
-      vcpuRegion,
-      codeRegion,
-      ticks: () => 0n,
-      cpuid: { apicId: 0, vcpuCount: 1, apicEnabled: true, tscKHz: 1_000_000, hypervisor: () => undefined },
-      cr8: { read: () => 0, write: () => {} },
-      translate: tier === 'translated',
-    });
+    const { engine, ram, view } = bareEngine(RAM_PAGES, CODE_CACHE_BYTES, tier === 'translated');
+    this.engine = engine;
+    this.#ram = ram;
+    this.#view = view;
     this.#ram.fill(INT3, AT.code, AT.code + PAGE);
     this.#ram.fill(HLT, AT.handlers, AT.handlers + PAGE);
     this.#buildPageTables();

@@ -6,7 +6,7 @@ import type { GuestImage } from './guest-image.ts';
 export const ENGINES = ['dom1', 'qemu-tcg'] as const;
 export type Engine = (typeof ENGINES)[number];
 
-/** MiB of guest RAM. */
+/** MiB of guest RAM, where nothing else is said. */
 export const MEMORY_MIB = 256;
 /** Both guests' command line, after the console. */
 const QUIET = 'mitigations=off nowatchdog quiet';
@@ -30,6 +30,8 @@ export interface MachineOptions {
   readonly image: GuestImage;
   /** More for the kernel's command line. */
   readonly commandLine?: string;
+  /** Default {@link MEMORY_MIB}. */
+  readonly memoryMiB?: number;
   /** Gives up after so many milliseconds. */
   readonly timeoutMs: number;
   readonly disks?: readonly MachineDisk[];
@@ -82,14 +84,14 @@ export class Machine implements Disposable {
   #errors = '';
 
   constructor(engine: Engine, options: MachineOptions) {
-    const { image, commandLine = '', timeoutMs } = options;
+    const { image, commandLine = '', memoryMiB = MEMORY_MIB, timeoutMs } = options;
     this.engine = engine;
     const kernelLine = `console=${engine === 'dom1' ? 'hvc0' : 'ttyS0'} ${QUIET} ${commandLine}`.trim();
     const dom1 = [
       options.build ?? new URL('./dom1-machine.js', import.meta.url).pathname,
       image.kernel,
       image.initrd,
-      `${MEMORY_MIB}`,
+      `${memoryMiB}`,
       kernelLine,
       JSON.stringify(dom1Devices(options)),
     ];
@@ -99,7 +101,7 @@ export class Machine implements Disposable {
       '-cpu',
       'max',
       '-m',
-      `${MEMORY_MIB}`,
+      `${memoryMiB}`,
       '-nographic',
       '-no-reboot',
       '-kernel',

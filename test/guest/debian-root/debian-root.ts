@@ -1,16 +1,17 @@
-// A Debian root file system, made once by mmdebstrap and mke2fs and kept in dom1's cache: systemd, a login without a password
-// on hvc0, ssh, DHCP on eth0, fio and iperf3.
+// A Debian root file system, made once by mmdebstrap and mke2fs and kept in dom1's cache.
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { defaultCacheDirectory } from '../../../src/node/package-cache.ts';
 import { aptSources } from './apt-sources.ts';
 import { buildOnce } from './build-once.ts';
-import { CUSTOMISE, FILES, PACKAGES, RECIPE_VERSION, SIZE } from './recipe.ts';
+import { type DebianRecipe, RECIPE_VERSION, TEST_ROOT } from './recipe.ts';
 import { requireTools } from './require-tools.ts';
 import { runTool } from './run-tool.ts';
 
 export interface DebianRootOptions {
+  /** Default: the tests' own root. */
+  readonly recipe?: DebianRecipe;
   /** Default: dom1's own. */
   readonly cacheDirectory?: string;
   /** Default: lines on stderr. */
@@ -34,22 +35,26 @@ const EPOCH = '1735689600';
  * @throws Error that says which Debian package is missing, or what a tool printed.
  */
 export async function debianRoot(options: DebianRootOptions = {}): Promise<DebianRoot> {
-  const { cacheDirectory = defaultCacheDirectory(), onProgress = (line) => process.stderr.write(`debian-root: ${line}\n`) } =
-    options;
+  const {
+    recipe = TEST_ROOT,
+    cacheDirectory = defaultCacheDirectory(),
+    onProgress = (line) => process.stderr.write(`debian-root: ${line}\n`),
+  } = options;
+  const { packages, size, files, customise } = recipe;
   const key = createHash('sha256')
-    .update(JSON.stringify([RECIPE_VERSION, PACKAGES, SIZE, FILES, CUSTOMISE]))
+    .update(JSON.stringify([RECIPE_VERSION, packages, size, files, customise]))
     .digest('hex')
     .slice(0, 12);
   const directory = await buildOnce(
     join(cacheDirectory, `debian-root_${key}`),
-    (temporary) => build(temporary, onProgress),
+    (temporary) => build(temporary, recipe, onProgress),
     () => onProgress('another process builds it, waiting'),
   );
   const sshKey = join(directory, 'id_ed25519');
   return { raw: join(directory, 'root.img'), sshKey, sshPublicKey: (await readFile(`${sshKey}.pub`, 'utf8')).trim() };
 }
 
-async function build(temporary: string, onProgress: (line: string) => void): Promise<string> {
+async function build(temporary: string, recipe: DebianRecipe, onProgress: (line: string) => void): Promise<string> {
   const isRoot = process.getuid?.() === 0;
   requireTools('mmdebstrap', 'mke2fs', 'e2fsck', 'ssh-keygen', 'apt-get', 'tar');
   if (!isRoot) requireTools('unshare', 'newuidmap');
@@ -61,16 +66,16 @@ async function build(temporary: string, onProgress: (line: string) => void): Pro
 
   const { suite, lines, options } = await aptSources();
   const tar = join(temporary, 'root.tar');
-  onProgress(`mmdebstrap ${suite} with ${PACKAGES.length} packages`);
+  onProgress(`mmdebstrap ${suite} with ${recipe.packages.length} packages`);
   await runTool(
     'mmdebstrap',
     [
       '--variant=minbase',
       `--mode=${isRoot ? 'root' : 'unshare'}`,
-      `--include=${PACKAGES.join(',')}`,
+      `--include=${recipe.packages.join(',')}`,
       '--dpkgopt=force-unsafe-io',
       ...options.map((option) => `--aptopt=${option}`),
-      `--customize-hook=${customisation(publicKey)}`,
+      `--customize-hook=${customisation(recipe, publicKey)}`,
       suite,
       tar,
       ...lines,
@@ -86,7 +91,7 @@ async function build(temporary: string, onProgress: (line: string) => void): Pro
   const image = join(directory, 'root.img');
   const script = join(temporary, 'mkfs.sh');
   await writeFile(script, MAKE_IMAGE);
-  const make = ['sh', script, tar, join(temporary, 'tree'), image, SIZE, FILE_SYSTEM_UUID];
+  const make = ['sh', script, tar, join(temporary, 'tree'), image, recipe.size, FILE_SYSTEM_UUID];
   // In a user namespace of which the user is root, files may belong to anybody.
   const [program = '', ...words] = isRoot ? make : ['unshare', '--map-root-user', '--map-auto', ...make];
   await runTool(program, words, { env: { E2FSPROGS_FAKE_TIME: EPOCH } });
@@ -106,14 +111,15 @@ e2fsck -fn "$image" > /dev/null 2>&1
 `;
 
 /** A script of mmdebstrap's --customize-hook: $1 is the root. */
-function customisation(publicKey: string): string {
+function customisation(recipe: DebianRecipe, publicKey: string): string {
   const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
-  const write = (path: string, text: string): string => `rm -f "$1/${path}"; printf '%s' ${quote(text)} > "$1/${path}"`;
+  const write = (path: string, text: string): string =>
+    `mkdir -p "$1/${dirname(path)}"; rm -f "$1/${path}"; printf '%s' ${quote(text)} > "$1/${path}"`;
   return [
     'set -e',
-    ...Object.entries(FILES).map(([path, text]) => write(path, text)),
+    ...Object.entries(recipe.files).map(([path, text]) => write(path, text)),
     'mkdir -p -m 700 "$1/root/.ssh"',
     write('root/.ssh/authorized_keys', `${publicKey}\n`),
-    CUSTOMISE,
+    recipe.customise,
   ].join('\n');
 }

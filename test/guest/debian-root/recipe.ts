@@ -1,9 +1,21 @@
 // What is in the Debian root that the tests boot. Its cache knows it by all of this.
 
+/** A Debian root file system. */
+export interface DebianRecipe {
+  /** Beside what Debian calls essential. */
+  readonly packages: readonly string[];
+  /** Of the image, as mke2fs has it. Its free space is what guests write; the file is sparse. */
+  readonly size: string;
+  /** Files by path, in place of what is there. */
+  readonly files: Readonly<Record<string, string>>;
+  /** A shell script that is run outside of the root, whose path is $1. */
+  readonly customise: string;
+}
+
 /** To be counted up when the way it is built changes. */
 export const RECIPE_VERSION = 1;
 
-export const PACKAGES = [
+const PACKAGES = [
   'systemd-sysv',
   'udev',
   'kmod',
@@ -19,11 +31,10 @@ export const PACKAGES = [
   'iperf3',
 ] as const;
 
-/** Its free space is what the tests write; the file is sparse. */
-export const SIZE = '2G';
+const SIZE = '2G';
 
 /** In place of what mmdebstrap took from the machine that it ran on, and what would make one boot differ from the next. */
-export const FILES: Readonly<Record<string, string>> = {
+const FILES: Readonly<Record<string, string>> = {
   'etc/hostname': 'debian\n',
   'etc/hosts': '127.0.0.1 localhost\n127.0.1.1 debian\n::1 localhost ip6-localhost ip6-loopback\n',
   'etc/resolv.conf': '',
@@ -48,7 +59,9 @@ const MASKED = [
   'getty@tty1.service',
 ];
 
-/** Runs outside of the root, whose path is $1. */
-export const CUSTOMISE = `chroot "$1" passwd -d root
+const CUSTOMISE = `chroot "$1" passwd -d root
 chroot "$1" systemctl mask ${MASKED.join(' ')}
 rm -rf "$1"/usr/share/doc/* "$1"/usr/share/man/* "$1"/usr/share/locale/* "$1"/var/log/*.log`;
+
+/** systemd, a login without a password on hvc0, ssh, DHCP on eth0, fio and iperf3. */
+export const TEST_ROOT: DebianRecipe = { packages: PACKAGES, size: SIZE, files: FILES, customise: CUSTOMISE };

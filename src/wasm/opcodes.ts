@@ -78,6 +78,7 @@ export const CONVERT = {
   f32DemoteF64: [0xb6, 'f32', 'f64'],
   f64ConvertI32S: [0xb7, 'f64', 'i32'],
   f64ConvertI64S: [0xb9, 'f64', 'i64'],
+  f64ConvertI64U: [0xba, 'f64', 'i64'],
   f64PromoteF32: [0xbb, 'f64', 'f32'],
   i32ReinterpretF32: [0xbc, 'i32', 'f32'],
   i64ReinterpretF64: [0xbd, 'i64', 'f64'],

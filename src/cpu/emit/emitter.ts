@@ -2,6 +2,7 @@
 // over constants and locals.
 import type { Expr, Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder } from '../../wasm/function-builder.ts';
+import type { Routine } from './routine.ts';
 
 export type OperandSize = 1 | 2 | 4 | 8;
 /** What an operand of this instruction variant is. */
@@ -72,6 +73,8 @@ export interface Emitter {
   /** Host address through the TLB; bytes may be in the bounce buffer: `commit` after writing there. */
   hostAddress(linear: Expr, size: number, access: 'r' | 'w'): Expr;
   commit(host: Expr): void;
+  /** Host address of `size` bytes of plain RAM; emits `missed`, which must go elsewhere, for whatever is anything else. */
+  plainAddress(linear: Expr, size: number, access: 'r' | 'w', missed: () => void): Expr;
 
   push(value: Expr, size: 2 | 4 | 8): void;
   /** Reads the top of the stack; the caller moves the pointer with `setStackPointer(stackPointer().add(size))`. */
@@ -83,6 +86,12 @@ export interface Emitter {
 
   readonly flags: FlagEmitter;
 
+  /** The ModRM byte of an x87 escape, as i32. */
+  modrm(): Expr;
+  /** Segment of the memory operand: a SEGMENT number, as i32. */
+  segment(): Expr;
+  /** RIP of this instruction, as i64. */
+  rip(): Expr;
   /** RIP of the next instruction, as i64, truncated to the mode. */
   ripNext(): Expr;
   /** Jumps to `rip` (already truncated to the operand size). Ends the instruction. */
@@ -108,6 +117,8 @@ export interface Emitter {
    * number as argument; a non-zero answer means that it left a fault. Execution goes on.
    */
   compute(name: string, argument?: number): void;
+  /** Calls a function in WebAssembly and keeps its result. */
+  routine(routine: Routine, ...args: Expr[]): Local;
   /** A fresh variable. */
   local(type: 'i32' | 'i64' | 'f32' | 'f64' | 'v128'): Local;
 }

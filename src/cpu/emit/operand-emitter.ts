@@ -4,6 +4,7 @@ import { type Expr, i32, type Local, VectorConst } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef, Label } from '../../wasm/function-builder.ts';
 import { SEGMENT, STATE, TLB, VECTOR } from '../state.ts';
 import type { Emitter, FlagEmitter, OperandSize, Variant } from './emitter.ts';
+import type { Routine } from './routine.ts';
 import type { Semantics } from './semantics.ts';
 
 /** The slow paths of memory. */
@@ -13,6 +14,9 @@ export interface MemoryRuntime {
   readonly writeSlow: FunctionRef;
   /** Writes the bounce buffer to where it belongs; not 0 on a fault. */
   readonly commit: FunctionRef;
+  /** (linear i64, size i32) → host address of plain RAM, 0 for whatever is anything else. */
+  readonly plainRead: FunctionRef;
+  readonly plainWrite: FunctionRef;
 }
 
 const BOUNCE_BYTES = 64;
@@ -49,6 +53,9 @@ export abstract class OperandEmitter implements Emitter {
   abstract linear(n: number, aligned?: boolean): Expr;
   abstract offset(n: number): Expr;
   abstract linearAt(segment: number | 'operand', offset: Expr, size: number, write: boolean): Expr;
+  abstract modrm(): Expr;
+  abstract segment(): Expr;
+  abstract rip(): Expr;
   abstract ripNext(): Expr;
   abstract jump(rip: Expr): void;
   abstract jumpRelative(): void;
@@ -56,6 +63,7 @@ export abstract class OperandEmitter implements Emitter {
   abstract fault(): void;
   abstract helper(name: string): void;
   abstract compute(name: string, argument?: number): void;
+  abstract routine(routine: Routine, ...args: Expr[]): Local;
   abstract stackPointer(): Expr;
   abstract setStackPointer(value: Expr): void;
   /** Leaves the instruction, which has done nothing yet that may not be done twice, to code that has slow paths. */
@@ -217,6 +225,24 @@ export abstract class OperandEmitter implements Emitter {
       f.set(host, f.callValue(slow, at, i32(access === 'r' ? size : size | 0x100)));
       f.brIf(hit, host);
       this.fault();
+    });
+    return host;
+  }
+
+  plainAddress(linear: Expr, size: number, access: 'r' | 'w', missed: () => void): Expr {
+    const { f } = this;
+    const at = f.let(linear);
+    const entry = this.#tlbEntry(at, access);
+    const memory = this.#memory;
+    const host = f.local('i32');
+    f.block((hit) => {
+      f.set(host, entry.load('i32', 4, 8).add(at.wrap()));
+      f.brIf(hit, entry.load('i64', 8, 0).eq(lastPage(at, size)));
+      if (memory !== undefined) {
+        f.set(host, f.callValue(access === 'r' ? memory.plainRead : memory.plainWrite, at, i32(size)));
+        f.brIf(hit, host);
+      }
+      missed();
     });
     return host;
   }

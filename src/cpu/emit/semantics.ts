@@ -18,7 +18,14 @@ export interface Semantics {
   /** Worth a place inside the interpreter's loop instead of a function of its own. */
   readonly hot: boolean;
   /** The code differs by: effective operand size (when no operand shows it), address size, REP prefix, 64-bit or legacy mode. */
-  readonly by: { readonly osize?: boolean; readonly asize?: boolean; readonly rep?: boolean; readonly mode?: boolean };
+  readonly by: {
+    readonly osize?: boolean;
+    readonly asize?: boolean;
+    readonly rep?: boolean;
+    readonly mode?: boolean;
+    /** By the ModRM byte, which the interpreter finds in the record: no variant of its own. */
+    readonly modrm?: boolean;
+  };
 }
 
 interface Options {
@@ -27,7 +34,7 @@ interface Options {
   by?: string;
 }
 
-/** Declares semantics. `access` is like `'rw,r'`; `by` lists what else selects a variant: osize asize rep mode. */
+/** Declares semantics. `access` is like `'rw,r'`; `by` lists what else decides: osize asize rep mode modrm. */
 export function semantics(name: string, access: string, emit: (e: Emitter) => void, options: Options = {}): Semantics {
   const by = (options.by ?? '').split(' ');
   return {
@@ -36,6 +43,12 @@ export function semantics(name: string, access: string, emit: (e: Emitter) => vo
     emit,
     endsBlock: options.ends ?? false,
     hot: options.hot ?? false,
-    by: { osize: by.includes('osize'), asize: by.includes('asize'), rep: by.includes('rep'), mode: by.includes('mode') },
+    by: {
+      osize: by.includes('osize'),
+      asize: by.includes('asize'),
+      rep: by.includes('rep'),
+      mode: by.includes('mode'),
+      modrm: by.includes('modrm'),
+    },
   };
 }

@@ -2,6 +2,7 @@
 import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef } from '../../wasm/function-builder.ts';
 import { ModuleBuilder } from '../../wasm/module-builder.ts';
+import { routinesOf } from '../emit/routine.ts';
 import { ATTR, CODE_MODE, SEG, STATE } from '../state.ts';
 import { type Ends, InterpreterEmitter, type Runtime, STATUS } from './interpreter-emitter.ts';
 import { fusible } from './pairs.ts';
@@ -81,18 +82,23 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
     });
   const readSlow = slow(readMiss);
   const writeSlow = slow(writeMiss);
+  const plainReadSlow = slow(plainRead);
+  const plainWriteSlow = slow(plainWrite);
   const segmentSlow = segmentFunction(m, state, segmentCheck);
   const addressSlow = addressFunction(m, state, base, segmentSlow);
   const runtime: Runtime = {
     readSlow,
     writeSlow,
     commit,
+    plainRead: plainReadSlow,
+    plainWrite: plainWriteSlow,
     addressSlow,
     segmentSlow,
     helper,
     compute,
     helperNumber: (name) => number(helpers, name),
     computeNumber: (name) => number(computes, name),
+    routines: routinesOf(m, base),
   };
 
   // Every handler has a function of its own: hot ones leave to it what is not simple. Pairs leave it to the first's.
@@ -119,8 +125,8 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
   const calls: RunCalls = { fetchMiss, decodeMiss, crossPage, handlerType, regionType: m.type([], ['i32']) };
   const run = m.add(['i32', 'i32'], ['i32'], (f) => emitRun(f, base, variants.handlers.filter(isHot), runtime, calls));
   m.export('run', run);
-  m.export('plainRead', slow(plainRead));
-  m.export('plainWrite', slow(plainWrite));
+  m.export('plainRead', plainReadSlow);
+  m.export('plainWrite', plainWriteSlow);
   const handler = m.add(['i32', 'i32'], ['i32'], (f) => {
     const [number, record] = f.params as [Local, Local];
     f.return(f.callIndirect(handlerType, 'i32', number, record));

@@ -1,9 +1,10 @@
 // Semantics over "fields of the decoded record": the emitter that turns each variant into one handler of the interpreter.
-import { type Expr, i32, i64 } from '../../wasm/expr.ts';
+import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef } from '../../wasm/function-builder.ts';
 import type { FlagEmitter, OperandSize, Variant } from '../emit/emitter.ts';
 import { type FlagStore, stateFlagStore, WordFlags } from '../emit/flag-emitter.ts';
 import { type MemoryRuntime, narrowTo, OperandEmitter } from '../emit/operand-emitter.ts';
+import type { Routine, RoutineTable } from '../emit/routine.ts';
 import type { Semantics } from '../emit/semantics.ts';
 import { SEG, SEGMENT, STATE } from '../state.ts';
 import { EA, REC } from './record.ts';
@@ -21,6 +22,7 @@ export interface Runtime extends MemoryRuntime {
   /** Numbers of helpers and computes by name; asking registers the name. */
   helperNumber(name: string): number;
   computeNumber(name: string): number;
+  readonly routines: RoutineTable;
 }
 
 /** How a handler ends; differs between handlers inside the loop and those in functions of their own. */
@@ -203,6 +205,15 @@ export class InterpreterEmitter extends OperandEmitter {
 
   // ---- ends ------------------------------------------------------------------------------------------------------------
 
+  modrm(): Expr {
+    return this.f.let(this.#rec.load('i32', 1, REC.reg2));
+  }
+  segment(): Expr {
+    return this.#rec.load('i32', 1, REC.segment);
+  }
+  rip(): Expr {
+    return this.slot64(STATE.ripBase).add(this.#rec.load('i64', 2, REC.offset));
+  }
   ripNext(): Expr {
     const next = this.slot64(STATE.ripBase)
       .add(this.#rec.load('i64', 2, REC.offset))
@@ -263,6 +274,10 @@ export class InterpreterEmitter extends OperandEmitter {
     }
     const failed = this.f.callValue(this.#runtime.compute, i32(this.#runtime.computeNumber(name)), i32(argument));
     this.f.if(failed, () => this.fault());
+  }
+
+  routine(routine: Routine, ...args: Expr[]): Local {
+    return this.f.callValue(this.#runtime.routines(routine), ...args);
   }
 
   /** A 32-bit result clears the upper half: SDM vol. 1, 3.4.1.1. */

@@ -65,10 +65,6 @@ export const xsave = helper('xsave', 'a', 'osize');
 export const xsaveopt = helper('xsaveopt', 'a', 'osize');
 export const xrstor = helper('xrstor', 'a', 'osize');
 
-/** One of the x87 escapes; the record holds opcode and ModRM. The operand size selects the format of environments. */
-export const x87 = helper('x87', 'a', 'osize');
-export const fwait = helper('fwait', '');
-
 /** MOV Sreg: the selector is in SCRATCH.selector; the register is operand 0. */
 export const movToSegment = semantics(
   'movToSegment',

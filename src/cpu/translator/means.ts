@@ -8,21 +8,29 @@ import { TranslatorEmitter } from './translator-emitter.ts';
 import { Untranslatable } from './untranslatable.ts';
 
 const NO_FUNCTION = { index: 0, results: ['i32'] } as const;
-const MEMORY = { readSlow: NO_FUNCTION, writeSlow: NO_FUNCTION, commit: NO_FUNCTION };
+const MEMORY = {
+  readSlow: NO_FUNCTION,
+  writeSlow: NO_FUNCTION,
+  commit: NO_FUNCTION,
+  plainRead: NO_FUNCTION,
+  plainWrite: NO_FUNCTION,
+};
+const ROUTINES = () => NO_FUNCTION;
 const NOWHERE = { interpret: () => {}, fault: () => {}, jump: () => {}, branch: () => {} };
 
 /** ENTER copies a list that it may write to itself: when it fails at its end, it cannot begin again. */
 const NOT_TWICE: ReadonlySet<string> = new Set(['enter']);
 
-/** A function that tells, and remembers by handler. */
+/** A function that tells, and remembers by handler and, where it decides, the ModRM byte. */
 export function meansOf(): (instruction: RegionInstruction) => Means {
   const known = new Map<number, Means>();
   return (instruction) => {
-    const { handler } = instruction;
-    let means = known.get(handler.index);
+    const { handler, insn } = instruction;
+    const key = handler.index * 256 + (handler.semantics.by.modrm === true ? insn.modrm : 0);
+    let means = known.get(key);
     if (means === undefined) {
       means = isInline(instruction) ? 'inline' : handler.semantics.endsBlock ? 'leave' : 'handler';
-      known.set(handler.index, means);
+      known.set(key, means);
     }
     return means;
   };
@@ -33,7 +41,7 @@ function isInline(instruction: RegionInstruction): boolean {
   const f = new FunctionBuilder([], []);
   const registers = new RegisterLocals(f, i32(0));
   try {
-    instruction.handler.semantics.emit(new TranslatorEmitter(f, instruction, i64(0), 0, 0, registers, MEMORY, NOWHERE));
+    instruction.handler.semantics.emit(new TranslatorEmitter(f, instruction, i64(0), 0, 0, registers, MEMORY, ROUTINES, NOWHERE));
     return true;
   } catch (reason) {
     if (reason instanceof Untranslatable) return false;

@@ -6,6 +6,7 @@
 import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef, Label } from '../../wasm/function-builder.ts';
 import type { MemoryRuntime } from '../emit/operand-emitter.ts';
+import type { RoutineTable } from '../emit/routine.ts';
 import { STATUS } from '../interpreter/interpreter-emitter.ts';
 import { REGION } from '../interpreter/record.ts';
 import { CODE_MODE, STATE, TLB } from '../state.ts';
@@ -26,6 +27,7 @@ export interface RegionContext {
   /** Address of the execute TLB. */
   readonly fetchTlb: number;
   readonly memory: MemoryRuntime;
+  readonly routines: RoutineTable;
   /** (handler number, record) → STATUS. */
   readonly handler: FunctionRef;
   means(instruction: RegionInstruction): Means;
@@ -196,9 +198,9 @@ class RegionFunction {
   }
 
   #inline(block: Block, instruction: RegionInstruction): void {
-    const { base, memory } = this.#context;
+    const { base, memory, routines } = this.#context;
     const { place } = instruction;
-    const e = new TranslatorEmitter(this.#f, instruction, this.#origin, base, this.#tlbs, this.#registers, memory, {
+    const e = new TranslatorEmitter(this.#f, instruction, this.#origin, base, this.#tlbs, this.#registers, memory, routines, {
       interpret: () => this.#leave(REGION.interpret, this.#ripAt(place)),
       fault: () => this.#leave(REGION.fault, this.#ripAt(place)),
       jump: (rip) => this.#jump(block, instruction, rip),

@@ -1,5 +1,6 @@
 // A region as a WebAssembly module.
 import { ModuleBuilder } from '../../wasm/module-builder.ts';
+import { routinesOf } from '../emit/routine.ts';
 import type { Region, RegionInstruction } from './region.ts';
 import { emitRegion, type Means, type RegionContext } from './region-function.ts';
 
@@ -42,7 +43,8 @@ export function translateRegion(
     base,
     mmuIndex,
     fetchTlb,
-    memory: { readSlow, writeSlow, commit: readSlow },
+    memory: { readSlow, writeSlow, commit: readSlow, plainRead: readSlow, plainWrite: writeSlow },
+    routines: routinesOf(m, base),
     handler,
     means,
     record: (instruction) => pages.record(instruction),

@@ -1,9 +1,10 @@
 // Semantics over "this local, this constant": the emitter of the translating tier, for one instruction of 64-bit code.
-import { type Expr, i32, i64 } from '../../wasm/expr.ts';
+import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder } from '../../wasm/function-builder.ts';
 import type { FlagEmitter, OperandSize } from '../emit/emitter.ts';
 import { WordFlags } from '../emit/flag-emitter.ts';
 import { type MemoryRuntime, narrowTo, OperandEmitter } from '../emit/operand-emitter.ts';
+import type { Routine, RoutineTable } from '../emit/routine.ts';
 import { SEG, SEGMENT, STATE, TLB } from '../state.ts';
 import { BASE_RIP, NO_REGISTER } from '../x86/decoder.ts';
 import type { RegionInstruction } from './region.ts';
@@ -34,6 +35,7 @@ export class TranslatorEmitter extends OperandEmitter {
   readonly #origin: Expr;
   readonly #registers: RegisterLocals;
   readonly #tlbs: number;
+  readonly #routines: RoutineTable;
   readonly #ends: RegionEnds;
   /** Nesting of the code before the instruction: what is emitted at this depth always runs. */
   readonly #depth: number;
@@ -47,6 +49,7 @@ export class TranslatorEmitter extends OperandEmitter {
     tlbs: number,
     registers: RegisterLocals,
     memory: MemoryRuntime,
+    routines: RoutineTable,
     ends: RegionEnds,
   ) {
     super(f, base, at.handler.semantics, at.handler.variant, memory);
@@ -54,6 +57,7 @@ export class TranslatorEmitter extends OperandEmitter {
     this.#origin = origin;
     this.#registers = registers;
     this.#tlbs = tlbs;
+    this.#routines = routines;
     this.#ends = ends;
     this.#depth = f.depth;
     this.flags = new WordFlags(f, registers);
@@ -128,6 +132,15 @@ export class TranslatorEmitter extends OperandEmitter {
 
   // ---- ends ------------------------------------------------------------------------------------------------------------
 
+  modrm(): Expr {
+    return i32(this.#at.insn.modrm);
+  }
+  segment(): Expr {
+    return i32(this.#at.insn.segment);
+  }
+  rip(): Expr {
+    return this.#rip(0);
+  }
   ripNext(): Expr {
     return this.f.let(this.#rip(this.#at.insn.length));
   }
@@ -164,6 +177,10 @@ export class TranslatorEmitter extends OperandEmitter {
       return;
     }
     throw new Untranslatable(`${this.#at.row.mnemonic} calls the computation '${name}'`);
+  }
+
+  routine(routine: Routine, ...args: Expr[]): Local {
+    return this.f.callValue(this.#routines(routine), ...args);
   }
 
   /** RIP of the instruction, and `more`. */

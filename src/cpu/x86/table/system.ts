@@ -4,6 +4,7 @@ import * as flags from '../../sem/flags.ts';
 import { nop } from '../../sem/move.ts';
 import * as system from '../../sem/system.ts';
 import * as helpers from '../../sem/system-helpers.ts';
+import * as x87 from '../../sem/x87/escapes.ts';
 import { SEGMENT } from '../../state.ts';
 import { type Row, row } from '../row.ts';
 
@@ -118,8 +119,10 @@ const MEMORY: readonly Row[] = [
 ];
 
 const X87: readonly Row[] = [
-  ...['d8', 'd9', 'da', 'db', 'dc', 'dd', 'de', 'df'].flatMap((opcode) => row(opcode, 'x87', 'Eb', helpers.x87)),
-  ...row('9b', 'fwait', '', helpers.fwait),
+  ...[0xd8, 0xd9, 0xda, 0xdb, 0xdc, 0xdd, 0xde, 0xdf].flatMap((opcode) =>
+    row(opcode.toString(16), 'x87', 'Eb', x87.x87Escape(opcode)),
+  ),
+  ...row('9b', 'fwait', '', x87.fwait),
 ];
 
 const UNDEFINED: readonly Row[] = [

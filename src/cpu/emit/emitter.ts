@@ -73,7 +73,10 @@ export interface Emitter {
   /** Host address through the TLB; bytes may be in the bounce buffer: `commit` after writing there. */
   hostAddress(linear: Expr, size: number, access: 'r' | 'w'): Expr;
   commit(host: Expr): void;
-  /** Host address of `size` bytes of plain RAM; emits `missed`, which must go elsewhere, for whatever is anything else. */
+  /**
+   * Host address of `size` bytes of plain RAM; whatever is anything else, or was not looked up yet, comes to `missed`, which
+   * must go elsewhere.
+   */
   plainAddress(linear: Expr, size: number, access: 'r' | 'w', missed: () => void): Expr;
 
   push(value: Expr, size: 2 | 4 | 8): void;

@@ -14,9 +14,8 @@ export interface MemoryRuntime {
   readonly writeSlow: FunctionRef;
   /** Writes the bounce buffer to where it belongs; not 0 on a fault. */
   readonly commit: FunctionRef;
-  /** (linear i64, size i32) → host address of plain RAM, 0 for whatever is anything else. */
-  readonly plainRead: FunctionRef;
-  readonly plainWrite: FunctionRef;
+  /** What the slow paths reach is plain RAM; for whatever is anything else they answer 0. */
+  readonly plainOnly: boolean;
 }
 
 const BOUNCE_BYTES = 64;
@@ -238,8 +237,8 @@ export abstract class OperandEmitter implements Emitter {
     f.block((hit) => {
       f.set(host, entry.load('i32', 4, 8).add(at.wrap()));
       f.brIf(hit, entry.load('i64', 8, 0).eq(lastPage(at, size)));
-      if (memory !== undefined) {
-        f.set(host, f.callValue(access === 'r' ? memory.plainRead : memory.plainWrite, at, i32(size)));
+      if (memory?.plainOnly === true) {
+        f.set(host, f.callValue(access === 'r' ? memory.readSlow : memory.writeSlow, at, i32(size)));
         f.brIf(hit, host);
       }
       missed();

@@ -82,16 +82,13 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
     });
   const readSlow = slow(readMiss);
   const writeSlow = slow(writeMiss);
-  const plainReadSlow = slow(plainRead);
-  const plainWriteSlow = slow(plainWrite);
   const segmentSlow = segmentFunction(m, state, segmentCheck);
   const addressSlow = addressFunction(m, state, base, segmentSlow);
   const runtime: Runtime = {
     readSlow,
     writeSlow,
     commit,
-    plainRead: plainReadSlow,
-    plainWrite: plainWriteSlow,
+    plainOnly: false,
     addressSlow,
     segmentSlow,
     helper,
@@ -125,8 +122,8 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
   const calls: RunCalls = { fetchMiss, decodeMiss, crossPage, handlerType, regionType: m.type([], ['i32']) };
   const run = m.add(['i32', 'i32'], ['i32'], (f) => emitRun(f, base, variants.handlers.filter(isHot), runtime, calls));
   m.export('run', run);
-  m.export('plainRead', plainReadSlow);
-  m.export('plainWrite', plainWriteSlow);
+  m.export('plainRead', slow(plainRead));
+  m.export('plainWrite', slow(plainWrite));
   const handler = m.add(['i32', 'i32'], ['i32'], (f) => {
     const [number, record] = f.params as [Local, Local];
     f.return(f.callIndirect(handlerType, 'i32', number, record));

@@ -12,8 +12,7 @@ const MEMORY = {
   readSlow: NO_FUNCTION,
   writeSlow: NO_FUNCTION,
   commit: NO_FUNCTION,
-  plainRead: NO_FUNCTION,
-  plainWrite: NO_FUNCTION,
+  plainOnly: true,
 };
 const ROUTINES = () => NO_FUNCTION;
 const NOWHERE = { interpret: () => {}, fault: () => {}, jump: () => {}, branch: () => {} };

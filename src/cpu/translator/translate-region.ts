@@ -43,7 +43,7 @@ export function translateRegion(
     base,
     mmuIndex,
     fetchTlb,
-    memory: { readSlow, writeSlow, commit: readSlow, plainRead: readSlow, plainWrite: writeSlow },
+    memory: { readSlow, writeSlow, commit: readSlow, plainOnly: true },
     routines: routinesOf(m, base),
     handler,
     means,

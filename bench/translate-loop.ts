@@ -117,6 +117,28 @@ const LOOPS: readonly HotLoop[] = [
     f4 ; 2a hlt
   `),
   },
+  {
+    name: 'x87',
+    head: 0x19,
+    code: machineCode(`
+    41 bf ff ff ff 7f ; 00 mov r15d,0x7fffffff
+    bd 00 00 02 00 ; 06 mov ebp,0x20000
+    db e3 ; 0b fninit
+    d9 eb ; 0d fldpi
+    dd 5d 00 ; 0f fstp q[rbp+0x0]
+    d9 ec ; 12 fldlg2
+    dd 5d 08 ; 14 fstp q[rbp+0x8]
+    d9 ee ; 17 fldz
+    dd 45 00 ; 19 fld q[rbp+0x0]
+    dc 4d 08 ; 1c fmul q[rbp+0x8]
+    de c1 ; 1f faddp st1,st0
+    48 89 c8 ; 21 mov rax,rcx
+    48 ff c1 ; 24 inc rcx
+    41 ff cf ; 27 dec r15d
+    75 ed ; 2a jne 0x19
+    f4 ; 2c hlt
+  `),
+  },
 ];
 
 allocateRegistersWell();

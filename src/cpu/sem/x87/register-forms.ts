@@ -92,13 +92,15 @@ const storeRegister =
     unit.finish(undefined, pops);
     unit.record();
   };
-/** FFREE. */
-const free: RegisterForm = (unit, i) => {
-  unit.ready(i32(0));
-  unit.tag(undefined, bitOf(i));
-  unit.finish();
-  unit.record();
-};
+/** FFREE, and the undocumented one that pops as well. */
+const free =
+  (pops: 0 | 1): RegisterForm =>
+  (unit, i) => {
+    unit.ready(i32(0));
+    unit.tag(undefined, pops === 1 ? TOP.or(bitOf(i)) : bitOf(i));
+    unit.finish(undefined, pops);
+    unit.record();
+  };
 
 /** FCHS and FABS work on the bits. */
 const changeSign =
@@ -165,6 +167,11 @@ function pushConstant(index: number): Form {
   };
 }
 
+/** FNOP waits all the same. */
+const nothing: Form = (unit) => {
+  unit.ready(i32(0));
+  unit.record();
+};
 /** FNSTSW AX waits for nothing. */
 const storeStatus: Form = (unit) => {
   unit.available();
@@ -197,16 +204,16 @@ const GROUPS: readonly (readonly (RegisterForm | undefined)[])[] = [
   moves(0),
   [...moves(1), none, compareToFlags(0), compareToFlags(0)],
   arithmeticGroup(true, 0, compare(0), compare(1)),
-  [free, exchange, storeRegister(0), storeRegister(1), compare(0), compare(1)],
+  [free(0), exchange, storeRegister(0), storeRegister(1), compare(0), compare(1)],
   arithmeticGroup(true, 1, compare(1), none),
-  [none, exchange, storeRegister(1), storeRegister(1), none, compareToFlags(1), compareToFlags(1)],
+  [free(1), exchange, storeRegister(1), storeRegister(1), none, compareToFlags(1), compareToFlags(1)],
 ];
 
 /** FCOMPP, FUCOMPP. */
 const compareTwo: Form = (unit) => compare(2)(unit, i32(1));
 /** By opcode − D8, then the low 6 bits of modrm. */
 const SINGLE: Readonly<Record<number, Readonly<Record<number, Form>>>> = {
-  1: Object.fromEntries(Object.entries(UNARY).map(([low, form]) => [0x20 | Number(low), form])),
+  1: { 0x10: nothing, ...Object.fromEntries(Object.entries(UNARY).map(([low, form]) => [0x20 | Number(low), form])) },
   2: { 0x29: compareTwo },
   6: { 0x19: compareTwo },
   7: { 0x20: storeStatus },

@@ -74,10 +74,10 @@ export interface Emitter {
   hostAddress(linear: Expr, size: number, access: 'r' | 'w'): Expr;
   commit(host: Expr): void;
   /**
-   * Host address of `size` bytes of plain RAM; whatever is anything else, or was not looked up yet, comes to `missed`, which
-   * must go elsewhere.
+   * Host address of the memory operand, `size` bytes of plain RAM. Whatever is anything else, faults, or was not looked up yet
+   * comes to `missed`, which must go elsewhere.
    */
-  plainAddress(linear: Expr, size: number, access: 'r' | 'w', missed: () => void): Expr;
+  plainOperand(size: number, access: 'r' | 'w', missed: () => void): Expr;
 
   push(value: Expr, size: 2 | 4 | 8): void;
   /** Reads the top of the stack; the caller moves the pointer with `setStackPointer(stackPointer().add(size))`. */

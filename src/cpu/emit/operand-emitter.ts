@@ -51,6 +51,8 @@ export abstract class OperandEmitter implements Emitter {
   abstract setGpr(register: number, size: OperandSize, value: Expr): void;
   abstract linear(n: number, aligned?: boolean): Expr;
   abstract offset(n: number): Expr;
+  /** Linear address of the memory operand; what is wrong with its segment comes to `missed`. */
+  protected abstract operandLinear(size: number, write: boolean, missed: () => void): Expr;
   abstract linearAt(segment: number | 'operand', offset: Expr, size: number, write: boolean): Expr;
   abstract modrm(): Expr;
   abstract segment(): Expr;
@@ -228,9 +230,9 @@ export abstract class OperandEmitter implements Emitter {
     return host;
   }
 
-  plainAddress(linear: Expr, size: number, access: 'r' | 'w', missed: () => void): Expr {
+  plainOperand(size: number, access: 'r' | 'w', missed: () => void): Expr {
     const { f } = this;
-    const at = f.let(linear);
+    const at = f.let(this.operandLinear(size, access === 'w', missed));
     const entry = this.#tlbEntry(at, access);
     const memory = this.#memory;
     const host = f.local('i32');

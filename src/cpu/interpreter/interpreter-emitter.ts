@@ -83,10 +83,17 @@ export class InterpreterEmitter extends OperandEmitter {
   }
 
   linear(n: number, aligned = false): Expr {
-    const { f } = this;
-    const size = this.operand(n).size;
     const access = this.semantics.access[n];
     const write = access !== 'r' && access !== 'a';
+    const how = this.operand(n).size | (write ? 0x100 : 0) | (aligned ? 0x200 : 0);
+    return this.#linear(how, access === 'a' ? undefined : () => this.fault());
+  }
+  protected operandLinear(size: number, write: boolean, missed: () => void): Expr {
+    return this.#linear(size | (write ? 0x100 : 0), missed);
+  }
+  /** `how` is what addressSlow takes. */
+  #linear(how: number, failed: (() => void) | undefined): Expr {
+    const { f } = this;
     const linear = f.local('i64');
     f.block((done) => {
       f.block((slow) => {
@@ -111,9 +118,9 @@ export class InterpreterEmitter extends OperandEmitter {
         this.giveUp();
         return;
       }
-      const found = f.callValue(this.#runtime.addressSlow, this.#rec, i32(size | (write ? 0x100 : 0) | (aligned ? 0x200 : 0)));
+      const found = f.callValue(this.#runtime.addressSlow, this.#rec, i32(how));
       f.set(linear, found);
-      if (access !== 'a') f.if(found.eq(-1), () => this.fault());
+      if (failed !== undefined) f.if(found.eq(-1), failed);
     });
     return linear;
   }

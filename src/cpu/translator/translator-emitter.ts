@@ -79,6 +79,9 @@ export class TranslatorEmitter extends OperandEmitter {
   linear(n: number): Expr {
     return this.linearAt('operand', this.offset(n));
   }
+  protected operandLinear(): Expr {
+    return this.linear(0);
+  }
   linearAt(segment: number | 'operand', offset: Expr): Expr {
     const which = segment === 'operand' ? this.#at.insn.segment : segment;
     const based = which === SEGMENT.fs || which === SEGMENT.gs;

@@ -1,10 +1,10 @@
 // The x87 escapes D8 to DF: ordinary operands in generated code, everything else (denormals, infinities, NaNs, results that
 // overflow or underflow, faults of the stack, exceptions that are unmasked or pending, rare instructions) by the helper that
 // has the exact arithmetic.
-import { Const, type Expr } from '../../../wasm/expr.ts';
-import type { FunctionBuilder, Label } from '../../../wasm/function-builder.ts';
+import { Const } from '../../../wasm/expr.ts';
 import { type Semantics, semantics } from '../../emit/semantics.ts';
 import { STATE } from '../../state.ts';
+import { choose } from './choose.ts';
 import { type Form, MEMORY_FORMS } from './memory-forms.ts';
 import { REGISTER_FORMS } from './register-forms.ts';
 import { X87Unit } from './unit.ts';
@@ -24,22 +24,21 @@ export function x87Escape(opcode: number): Semantics {
       const forms = (memory ? MEMORY_FORMS[at] : REGISTER_FORMS[at]) as readonly (Form | undefined)[];
       const modrm = e.modrm();
       const index = memory ? modrm.shrU(3).and(7) : modrm.and(0x3f);
-      // Outside of 64-bit mode segments would have to be checked.
-      if ((memory && !e.variant.long) || (index instanceof Const && forms[Number(index.value)] === undefined)) {
+      // Prefixes that change nothing but the format of environments are as rare as these.
+      const plain = e.variant.osize === 4;
+      if (!plain || (index instanceof Const && forms[Number(index.value)] === undefined)) {
         e.helper('x87');
         return;
       }
       f.block((done) => {
         f.block((slow) => {
-          choose(f, index, forms, slow, (form) => {
-            f.scope(() => form(new X87Unit(e, slow)));
-            f.br(done);
-          });
+          choose(f, index, forms, slow, (form) => f.scope(() => form(new X87Unit(e, slow))));
+          f.br(done);
         });
         e.helper('x87');
       });
     },
-    { by: `mode modrm${WITH_ENVIRONMENT.has(opcode) ? ' osize' : ''}` },
+    { by: `modrm${WITH_ENVIRONMENT.has(opcode) ? ' osize' : ''}` },
   );
 }
 
@@ -48,29 +47,3 @@ export const fwait: Semantics = semantics('fwait', '', (e) => {
   const pending = e.state.load('i32', 2, STATE.fsw).and(0x80);
   e.f.if(e.slot32(STATE.mmxBlocked).or(pending), () => e.helper('fwait'));
 });
-
-/** Emits the form at `index`: that one alone if it is known, else a jump table over all. */
-function choose(
-  f: FunctionBuilder,
-  index: Expr,
-  forms: readonly (Form | undefined)[],
-  missing: Label,
-  emit: (form: Form) => void,
-): void {
-  if (index instanceof Const) {
-    emit(forms[Number(index.value)] as Form);
-    return;
-  }
-  const distinct = [...new Set(forms)].filter((form) => form !== undefined);
-  const nest = (n: number, labels: ReadonlyMap<Form, Label>): void => {
-    const form = distinct[n];
-    if (form === undefined) {
-      const targets = forms.map((each) => (each === undefined ? missing : (labels.get(each) as Label)));
-      f.brTable(targets, missing, index);
-      return;
-    }
-    f.block((label) => nest(n + 1, new Map([...labels, [form, label]])));
-    emit(form);
-  };
-  nest(0, new Map());
-}

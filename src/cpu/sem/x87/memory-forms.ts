@@ -1,11 +1,9 @@
 // x87 instructions with a memory operand, for ordinary operands. SDM vol. 2, under each name.
 import { type Expr, i32 } from '../../../wasm/expr.ts';
-import type { Routine } from '../../emit/routine.ts';
 import { STATE } from '../../state.ts';
-import { ADD, DIVIDE, MULTIPLY } from './arithmetic.ts';
-import { COMPARE, CONDITION } from './compare.ts';
 import { CONVERTED, fromFloat, fromInteger, TO_DOUBLE, TO_INTEGER, TO_SINGLE } from './conversion.ts';
-import { SIGN, type X87Number } from './number.ts';
+import type { X87Number } from './number.ts';
+import { operation } from './operations.ts';
 import { controlWord, roundingControl, TOWARDS_ZERO } from './rounding.ts';
 import { type MemoryPlace, NEXT, TOP, type X87Unit } from './unit.ts';
 
@@ -28,47 +26,21 @@ const integer = (size: 2 | 4 | 8): Source => ({
 });
 
 function load(unit: X87Unit, { size, value }: Source): { operand: MemoryPlace; number: X87Number } {
-  const operand = unit.operand(size, false);
-  return { operand, number: value(unit, unit.host(operand, size, 'r')) };
+  const operand = unit.operand(size, 'r');
+  return { operand, number: value(unit, operand.host) };
 }
 
-const negated = ({ se, m }: X87Number): X87Number => ({ se: se.xor(SIGN), m });
-/** Routine and operands by modrm.reg; `a` is the top, `b` the other operand. */
-export const ARITHMETIC: Readonly<
-  Record<number, readonly [Routine, (a: X87Number, b: X87Number) => readonly [X87Number, X87Number]]>
-> = {
-  0: [ADD, (a, b) => [a, b]],
-  1: [MULTIPLY, (a, b) => [a, b]],
-  4: [ADD, (a, b) => [a, negated(b)]],
-  5: [ADD, (a, b) => [b, negated(a)]],
-  6: [DIVIDE, (a, b) => [a, b]],
-  7: [DIVIDE, (a, b) => [b, a]],
-};
-
 /** FADD, FMUL, FSUB, FSUBR, FDIV, FDIVR, FCOM and FCOMP with memory. */
-const arithmeticForms = (source: Source): MemoryForms => {
-  const arithmetic =
-    (operation: number): Form =>
-    (unit) => {
-      unit.ready(TOP);
-      const { operand, number } = load(unit, source);
-      const top = unit.st(i32(0));
-      const [routine, order] = ARITHMETIC[operation] as (typeof ARITHMETIC)[number];
-      const [a, b] = order(top, number);
-      unit.finish(unit.routine(routine, top.at, a.se, a.m, b.se, b.m));
-      unit.record(operand);
-    };
-  const compare =
-    (pops: 0 | 1): Form =>
-    (unit) => {
-      unit.ready(TOP);
-      const { operand, number } = load(unit, source);
-      const top = unit.st(i32(0));
-      unit.pop(unit.routine(COMPARE, top.se, top.m, number.se, number.m), pops, CONDITION.mask);
-      unit.record(operand);
-    };
-  return [0, 1, 2, 3, 4, 5, 6, 7].map((reg) => (reg === 2 ? compare(0) : reg === 3 ? compare(1) : arithmetic(reg)));
-};
+function arithmeticForms(source: Source): MemoryForms {
+  const form: Form = (unit) => {
+    unit.ready(TOP);
+    const { operand, number } = load(unit, source);
+    const top = unit.st(i32(0));
+    unit.choose(unit.e.modrm().shrU(3).and(7), [0, 1, 2, 3, 4, 5, 6, 7].map(operation), (on) => on(unit, top, number, top.at, 0));
+    unit.record(operand);
+  };
+  return [form, form, form, form, form, form, form, form];
+}
 
 /** FLD m32fp and m64fp, FILD. */
 const push =
@@ -82,9 +54,8 @@ const push =
 
 /** Stores the low bytes of what a routine left. */
 function store(unit: X87Unit, size: 2 | 4 | 8, raised: Expr, pops: 0 | 1): void {
-  const operand = unit.operand(size, true);
-  const host = unit.host(operand, size, 'w');
-  unit.f.store(host, size, unit.e.state.load('i64', 8, CONVERTED), 0);
+  const operand = unit.operand(size, 'w');
+  unit.f.store(operand.host, size, unit.e.state.load('i64', 8, CONVERTED), 0);
   unit.pop(raised, pops);
   unit.record(operand);
 }
@@ -109,8 +80,8 @@ const storeInteger =
 /** FLD m80fp: the bits as they are. */
 const loadExtended: Form = (unit) => {
   unit.ready(i32(0), NEXT);
-  const operand = unit.operand(10, false);
-  const host = unit.host(operand, 10, 'r');
+  const operand = unit.operand(10, 'r');
+  const { host } = operand;
   unit.push({ se: host.load('i32', 2, 8), m: host.load('i64', 8, 0) });
   unit.record(operand);
 };
@@ -118,8 +89,8 @@ const loadExtended: Form = (unit) => {
 const storeExtended: Form = (unit) => {
   unit.ready(TOP);
   const { se, m } = unit.st(i32(0));
-  const operand = unit.operand(10, true);
-  const host = unit.host(operand, 10, 'w');
+  const operand = unit.operand(10, 'w');
+  const { host } = operand;
   unit.f.store(host, 8, m, 0);
   unit.f.store(host, 2, se, 8);
   unit.pop(i32(0), 1);
@@ -135,7 +106,7 @@ const SUMMARY = 0x8080;
 const loadControl: Form = (unit) => {
   const { f, e, fsw, slow } = unit;
   unit.available();
-  const fcw = f.let(unit.host(unit.operand(2, false), 2, 'r').load('i32', 2, 0));
+  const fcw = f.let(unit.operand(2, 'r').host.load('i32', 2, 0));
   f.brIf(slow, fsw.and(SUMMARY).or(fsw.and(fcw.not()).and(MASKS)));
   f.store(e.state, 2, fcw.and(FCW.writable).or(FCW.reserved), STATE.fcw);
 };
@@ -144,7 +115,7 @@ const storeWord =
   (at: number): Form =>
   (unit) => {
     unit.available();
-    unit.f.store(unit.host(unit.operand(2, true), 2, 'w'), 2, unit.e.state.load('i32', 2, at), 0);
+    unit.f.store(unit.operand(2, 'w').host, 2, unit.e.state.load('i32', 2, at), 0);
   };
 
 const none = undefined;

@@ -6,35 +6,30 @@ import { constant } from '../../fp/x87-constants.ts';
 import { type ADD, SQUARE_ROOT } from './arithmetic.ts';
 import { COMPARE, CONDITION } from './compare.ts';
 import { ROUND_TO_INTEGER } from './conversion.ts';
-import { ARITHMETIC, type Form } from './memory-forms.ts';
+import type { Form } from './memory-forms.ts';
 import { EXPONENT, exponentOf, isOrdinary, SIGN } from './number.ts';
+import { compare, type Operation, operation } from './operations.ts';
 import { C1_SHIFT, controlWord, roundingControl } from './rounding.ts';
 import { bitOf, NEXT, TOP, type X87Unit } from './unit.ts';
 
 /** Emits an instruction on ST(0) and ST(i). */
 type RegisterForm = (unit: X87Unit, i: Expr) => void;
 
-/** ST(0) op ST(i), to ST(0) or ST(i). */
-const arithmetic =
-  (operation: number, toOther: boolean, pops: 0 | 1): RegisterForm =>
+/** Arithmetic on ST(0) and ST(i), to one of them, or FCOM and kin: FUCOM does the same to ordinary numbers. */
+const onPair =
+  (toOther: boolean, pops: 0 | 1, operations: readonly (Operation | undefined)[]): RegisterForm =>
   (unit, i) => {
     unit.ready(TOP.or(bitOf(i)));
     const [top, other] = [unit.st(i32(0)), unit.st(i)];
-    const [routine, order] = ARITHMETIC[operation] as (typeof ARITHMETIC)[number];
-    const [a, b] = order(top, other);
-    unit.pop(unit.routine(routine, (toOther ? other : top).at, a.se, a.m, b.se, b.m), pops);
+    const to = (toOther ? other : top).at;
+    unit.choose(unit.e.modrm().shrU(3).and(7), operations, (on) => on(unit, top, other, to, pops));
     unit.record();
   };
-
-/** FCOM, FUCOM and kin: ordinary numbers are all they differ by. */
-const compare =
-  (pops: 0 | 1 | 2): RegisterForm =>
-  (unit, i) => {
-    unit.ready(TOP.or(bitOf(i)));
-    const [top, other] = [unit.st(i32(0)), unit.st(i)];
-    unit.pop(unit.routine(COMPARE, top.se, top.m, other.se, other.m), pops, CONDITION.mask);
-    unit.record();
-  };
+const COMPARISONS: Readonly<Record<'once' | 'popping' | 'twice', RegisterForm>> = {
+  once: onPair(false, 0, new Array<Operation>(8).fill(compare(0))),
+  popping: onPair(false, 0, new Array<Operation>(8).fill(compare(1))),
+  twice: onPair(false, 0, new Array<Operation>(8).fill(compare(2))),
+};
 /** FCOMI, FUCOMI and kin: C0, C2 and C3 would be CF, PF and ZF, 8 bits further down. C1 stays. */
 const compareToFlags =
   (pops: 0 | 1): RegisterForm =>
@@ -194,23 +189,27 @@ const UNARY: Readonly<Record<number, Form>> = {
 const none = undefined;
 /** Conditions of FCMOV: CF, ZF, CF or ZF, PF, as Jcc's condition codes. */
 const moves = (not: 0 | 1): RegisterForm[] => [2, 4, 6, 10].map((condition) => moveIf(condition + not));
-const arithmeticGroup = (toOther: boolean, pops: 0 | 1, ...[second, third]: (RegisterForm | undefined)[]) =>
-  [0, 1, 2, 3, 4, 5, 6, 7].map((group) => (group === 2 ? second : group === 3 ? third : arithmetic(group, toOther, pops)));
+/** The operations of a group, some of them aliases of FCOMP or missing. */
+function arithmeticGroup(toOther: boolean, pops: 0 | 1, aliases: Readonly<Record<number, Operation | undefined>> = {}) {
+  const operations = [0, 1, 2, 3, 4, 5, 6, 7].map((reg) => (reg in aliases ? aliases[reg] : operation(reg)));
+  const form = onPair(toOther, pops, operations);
+  return operations.map((each) => each && form);
+}
 
 /** By opcode − D8 and modrm.reg. */
 const GROUPS: readonly (readonly (RegisterForm | undefined)[])[] = [
-  arithmeticGroup(false, 0, compare(0), compare(1)),
+  arithmeticGroup(false, 0),
   [pushRegister, exchange, none, storeRegister(1)],
   moves(0),
   [...moves(1), none, compareToFlags(0), compareToFlags(0)],
-  arithmeticGroup(true, 0, compare(0), compare(1)),
-  [free(0), exchange, storeRegister(0), storeRegister(1), compare(0), compare(1)],
-  arithmeticGroup(true, 1, compare(1), none),
+  arithmeticGroup(true, 0),
+  [free(0), exchange, storeRegister(0), storeRegister(1), COMPARISONS.once, COMPARISONS.popping],
+  arithmeticGroup(true, 1, { 2: compare(1), 3: none }),
   [free(1), exchange, storeRegister(1), storeRegister(1), none, compareToFlags(1), compareToFlags(1)],
 ];
 
 /** FCOMPP, FUCOMPP. */
-const compareTwo: Form = (unit) => compare(2)(unit, i32(1));
+const compareTwo: Form = (unit) => COMPARISONS.twice(unit, i32(1));
 /** By opcode − D8, then the low 6 bits of modrm. */
 const SINGLE: Readonly<Record<number, Readonly<Record<number, Form>>>> = {
   1: { 0x10: nothing, ...Object.fromEntries(Object.entries(UNARY).map(([low, form]) => [0x20 | Number(low), form])) },

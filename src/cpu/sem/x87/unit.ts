@@ -6,6 +6,7 @@ import type { FunctionBuilder, Label } from '../../../wasm/function-builder.ts';
 import type { Emitter } from '../../emit/emitter.ts';
 import type { Routine } from '../../emit/routine.ts';
 import { SEG, SEGMENT, STATE } from '../../state.ts';
+import { choose } from './choose.ts';
 import type { X87Number } from './number.ts';
 
 /** Status word (SDM vol. 1, 8.1.3). */
@@ -25,8 +26,10 @@ export interface Place extends X87Number {
   readonly at: Expr;
 }
 export interface MemoryPlace {
+  /** In its segment. */
   readonly offset: Expr;
-  readonly linear: Expr;
+  /** Address in the shared memory. */
+  readonly host: Expr;
 }
 
 export class X87Unit {
@@ -84,14 +87,14 @@ export class X87Unit {
     return answer;
   }
 
-  /** The memory operand's address. */
-  operand(size: number, write: boolean): MemoryPlace {
-    const offset = this.e.offset(0);
-    return { offset, linear: this.e.linearAt('operand', offset, size, write) };
+  /** Emits one of several: see `choose`. */
+  choose<Choice extends object>(index: Expr, choices: readonly (Choice | undefined)[], emit: (choice: Choice) => void): void {
+    choose(this.f, index, choices, this.slow, (choice) => this.f.scope(() => emit(choice)));
   }
-  /** Host address of the memory operand. */
-  host({ linear }: MemoryPlace, size: number, access: 'r' | 'w'): Expr {
-    return this.e.plainAddress(linear, size, access, () => this.f.br(this.slow));
+
+  /** The memory operand, if it is plain RAM. */
+  operand(size: number, access: 'r' | 'w'): MemoryPlace {
+    return { offset: this.e.offset(0), host: this.e.plainOperand(size, access, () => this.f.br(this.slow)) };
   }
 
   /** C1 = 0 but for `raised`; TOP moves by −1 to 2. `conditions` are replaced by `raised` too. */

@@ -187,6 +187,7 @@ const UNARY: Readonly<Record<number, Form>> = {
 };
 
 const none = undefined;
+const [FLAGS, FLAGS_POPPING, POP_TO] = [compareToFlags(0), compareToFlags(1), storeRegister(1)];
 /** Conditions of FCMOV: CF, ZF, CF or ZF, PF, as Jcc's condition codes. */
 const moves = (not: 0 | 1): RegisterForm[] => [2, 4, 6, 10].map((condition) => moveIf(condition + not));
 /** The operations of a group, some of them aliases of FCOMP or missing. */
@@ -201,11 +202,11 @@ const GROUPS: readonly (readonly (RegisterForm | undefined)[])[] = [
   arithmeticGroup(false, 0),
   [pushRegister, exchange, none, storeRegister(1)],
   moves(0),
-  [...moves(1), none, compareToFlags(0), compareToFlags(0)],
+  [...moves(1), none, FLAGS, FLAGS],
   arithmeticGroup(true, 0),
   [free(0), exchange, storeRegister(0), storeRegister(1), COMPARISONS.once, COMPARISONS.popping],
   arithmeticGroup(true, 1, { 2: compare(1), 3: none }),
-  [free(1), exchange, storeRegister(1), storeRegister(1), none, compareToFlags(1), compareToFlags(1)],
+  [free(1), exchange, POP_TO, POP_TO, none, FLAGS_POPPING, FLAGS_POPPING],
 ];
 
 /** FCOMPP, FUCOMPP. */
@@ -218,8 +219,15 @@ const SINGLE: Readonly<Record<number, Readonly<Record<number, Form>>>> = {
   7: { 0x20: storeStatus },
 };
 
+/** Takes ST(i) from modrm; the same form for the same register form, so that it is emitted once. */
+const onStack = new Map<RegisterForm, Form>();
+for (const form of GROUPS.flat())
+  if (form !== undefined) onStack.set(form, (unit) => form(unit, unit.f.let(unit.e.modrm().and(7))));
+
 /** By opcode − D8, then the low 6 bits of modrm; what is missing is never ordinary. */
-export const REGISTER_FORMS: readonly (readonly (Form | undefined)[])[] = GROUPS.map((groups, opcode) => {
-  const onStack = groups.map((form): Form | undefined => form && ((unit) => form(unit, unit.f.let(unit.e.modrm().and(7)))));
-  return Array.from({ length: 64 }, (_, low) => SINGLE[opcode]?.[low] ?? onStack[low >> 3]);
-});
+export const REGISTER_FORMS: readonly (readonly (Form | undefined)[])[] = GROUPS.map((groups, opcode) =>
+  Array.from({ length: 64 }, (_, low) => {
+    const form = groups[low >> 3];
+    return SINGLE[opcode]?.[low] ?? (form && onStack.get(form));
+  }),
+);

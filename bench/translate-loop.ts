@@ -102,6 +102,63 @@ const LOOPS: readonly HotLoop[] = [
   `),
   },
   {
+    name: 'products of doubles',
+    head: 0x3e,
+    code: machineCode(`
+    bd 00 00 02 00 ; 00 mov ebp,0x20000
+    b8 03 00 00 00 ; 05 mov eax,0x3
+    f2 0f 2a c0 ; 0a cvtsi2sd xmm0,eax
+    b8 07 00 00 00 ; 0e mov eax,0x7
+    f2 0f 2a c8 ; 13 cvtsi2sd xmm1,eax
+    f2 0f 5e c1 ; 17 divsd xmm0,xmm1
+    b9 f8 0f 00 00 ; 1b mov ecx,0xff8
+    f2 0f 11 44 0d 00 ; 20 movsd q[rbp+rcx],xmm0
+    f2 0f 11 84 0d 00 20 00 00 ; 26 movsd q[rbp+rcx+0x2000],xmm0
+    83 e9 08 ; 2f sub ecx,0x8
+    79 ec ; 32 jns 0x20
+    66 0f 28 c8 ; 34 movapd xmm1,xmm0
+    31 c9 ; 38 xor ecx,ecx
+    0f 1f 40 00 ; 3a nop
+    f2 0f 10 44 0d 00 ; 3e movsd xmm0,q[rbp+rcx]
+    f2 0f 59 c1 ; 44 mulsd xmm0,xmm1
+    f2 0f 58 84 0d 00 20 00 00 ; 48 addsd xmm0,q[rbp+rcx+0x2000]
+    f2 0f 11 84 0d 00 20 00 00 ; 51 movsd q[rbp+rcx+0x2000],xmm0
+    83 c1 08 ; 5a add ecx,0x8
+    81 e1 f8 0f 00 00 ; 5d and ecx,0xff8
+    49 ff cf ; 63 dec r15
+    75 d6 ; 66 jne 0x3e
+    f4 ; 68 hlt
+  `),
+  },
+  {
+    name: 'doubles compared, divided, converted',
+    head: 0x1b,
+    code: machineCode(`
+    b8 03 00 00 00 ; 00 mov eax,0x3
+    f2 0f 2a c0 ; 05 cvtsi2sd xmm0,eax
+    b8 07 00 00 00 ; 09 mov eax,0x7
+    f2 0f 2a c8 ; 0e cvtsi2sd xmm1,eax
+    f2 0f 5e c1 ; 12 divsd xmm0,xmm1
+    be 01 00 00 00 ; 16 mov esi,0x1
+    f2 48 0f 2a d6 ; 1b cvtsi2sd xmm2,rsi
+    f2 0f 59 d0 ; 20 mulsd xmm2,xmm0
+    f2 0f 51 da ; 24 sqrtsd xmm3,xmm2
+    f2 0f 5e da ; 28 divsd xmm3,xmm2
+    66 0f 2e d8 ; 2c ucomisd xmm3,xmm0
+    77 05 ; 30 ja 0x37
+    f2 48 0f 2c c2 ; 32 cvttsd2si rax,xmm2
+    66 0f 58 e3 ; 37 addpd xmm4,xmm3
+    66 0f 59 e0 ; 3b mulpd xmm4,xmm0
+    48 01 c2 ; 3f add rdx,rax
+    48 83 c6 01 ; 42 add rsi,1
+    81 e6 ff ff 00 00 ; 46 and esi,0xffff
+    48 83 ce 01 ; 4c or rsi,1
+    49 ff cf ; 50 dec r15
+    75 c6 ; 53 jne 0x1b
+    f4 ; 55 hlt
+  `),
+  },
+  {
     name: 'SSE integers',
     head: 0x5,
     code: machineCode(`
@@ -172,7 +229,7 @@ function interpret({ name, code }: HotLoop): number {
 function translate({ name, code, head }: HotLoop): { readonly mips: number; readonly bytes: number; readonly compileMs: number } {
   const { engine } = translator;
   translator.load(code);
-  engine.run(100); // into the loop; its first instructions are not part of it
+  engine.run(head === 0x3e ? 5000 : 100); // into the loop; its first instructions are not part of it
   const { regions } = engine;
   if (regions === undefined) throw new Error('no translator');
   const before = { ...regions.counters };

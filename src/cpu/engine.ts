@@ -141,7 +141,18 @@ export class WasmEngine implements VcpuEngine {
     this.#run = interpreter.run;
     const { cpu, mmu, code } = this;
     if (options.translate !== false)
-      this.regions = new Regions({ cpu, mmu, code, memory: wasmMemory, bytes: memory.u8, decoder, variants, interpreter });
+      this.regions = new Regions({
+        cpu,
+        mmu,
+        code,
+        memory: wasmMemory,
+        bytes: memory.u8,
+        decoder,
+        variants,
+        interpreter,
+        compute: imports.compute,
+        computeNumber: (name) => this.#names.computes.indexOf(name),
+      });
     code.onFlush = () => {
       mmu.forgetAllCode();
       this.regions?.clear();

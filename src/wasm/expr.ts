@@ -150,6 +150,7 @@ export abstract class Expr {
   /** `condition ? this : other`, both evaluated. */
   select(condition: Expr, other: Operand): Expr {
     const b = other instanceof Expr ? other : constant(this.type as 'i32' | 'i64', other);
+    if (condition instanceof Const) return condition.value !== 0n ? this : b;
     return new Select(this, b, condition);
   }
 

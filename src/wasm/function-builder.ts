@@ -160,6 +160,11 @@ export class FunctionBuilder {
     this.code.u8(0x0b);
   }
   if(condition: Expr, then: () => void, otherwise?: () => void): void {
+    if (condition instanceof Const) {
+      if (condition.value !== 0n) then();
+      else otherwise?.();
+      return;
+    }
     condition.emit(this.code);
     this.code.u8(0x04);
     this.code.u8(0x40);

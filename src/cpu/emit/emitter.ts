@@ -42,8 +42,11 @@ export interface Emitter {
 
   get(n: number): Expr;
   set(n: number, value: Expr): void;
-  /** Operand `n` as a vector: XMM or MMX register, or memory of 16, 8 or 4 bytes zero-extended. */
-  getVector(n: number, options?: { aligned?: boolean }): Expr;
+  /**
+   * Operand `n` as a vector: XMM or MMX register, or memory of 16, 8 or 4 bytes zero-extended. `low`: only the bytes of the
+   * operand are looked at, so that what is above them may be anything.
+   */
+  getVector(n: number, options?: { aligned?: boolean; low?: boolean }): Expr;
   /** Writes a vector register whole, or `size(n)` bytes of memory. */
   setVector(n: number, value: Expr, options?: { aligned?: boolean }): void;
   /** Linear address of memory operand `n`, segment base included, unchecked. */
@@ -54,6 +57,9 @@ export interface Emitter {
   /** General register by number; size 1 is the low byte. */
   gpr(register: number, size: OperandSize): Expr;
   setGpr(register: number, size: OperandSize, value: Expr): void;
+  /** XMM register by number, whole. */
+  xmm(register: number): Expr;
+  setXmm(register: number, value: Expr): void;
   /** Slots of the vCPU state by STATE offset. */
   slot32(at: number): Expr;
   setSlot32(at: number, value: Expr): void;

@@ -65,6 +65,8 @@ export abstract class OperandEmitter implements Emitter {
   abstract helper(name: string): void;
   abstract compute(name: string, argument?: number): void;
   abstract routine(routine: Routine, ...args: Expr[]): Local;
+  abstract xmm(register: number): Expr;
+  abstract setXmm(register: number, value: Expr): void;
   abstract stackPointer(): Expr;
   abstract setStackPointer(value: Expr): void;
   /** Leaves the instruction, which has done nothing yet that may not be done twice, to code that has slow paths. */
@@ -76,8 +78,11 @@ export abstract class OperandEmitter implements Emitter {
   /** General register operand `n`. */
   protected abstract readRegister(n: number): Expr;
   protected abstract writeRegister(n: number, value: Expr): void;
-  /** Where XMM or MMX register operand `n` lies: an i32 and an offset from it. */
-  protected abstract vectorRegister(n: number): { readonly at: Expr; readonly offset: number };
+  /** XMM register operand `n`; zero above its size unless only the `low` bytes are looked at. */
+  protected abstract readVector(n: number, low: boolean): Expr;
+  protected abstract writeVector(n: number, value: Expr): void;
+  /** Where MMX register operand `n` lies: an i32 and an offset from it. */
+  protected abstract mmxRegister(n: number): { readonly at: Expr; readonly offset: number };
   /** Address of the TLB in force, as i32. */
   protected abstract tlb(access: 'r' | 'w'): Expr;
   /** RSP − `by`, truncated to the stack's width. */
@@ -142,12 +147,12 @@ export abstract class OperandEmitter implements Emitter {
     this.commit(host);
   }
 
-  getVector(n: number, options: { aligned?: boolean } = {}): Expr {
+  getVector(n: number, options: { aligned?: boolean; low?: boolean } = {}): Expr {
     const { kind, size } = this.operand(n);
-    if (kind === 'xmm' || kind === 'mmx') {
-      const { at, offset } = this.vectorRegister(n);
-      if (kind === 'mmx' || size === 8) return this.f.let(at.loadZero(8, offset));
-      return this.f.let(size === 4 ? at.loadZero(4, offset) : at.loadV(offset));
+    if (kind === 'xmm') return this.readVector(n, options.low === true);
+    if (kind === 'mmx') {
+      const { at, offset } = this.mmxRegister(n);
+      return this.f.let(at.loadZero(8, offset));
     }
     const linear = this.linear(n, options.aligned === true);
     if (options.aligned === true) this.#requireAligned(linear);
@@ -162,12 +167,11 @@ export abstract class OperandEmitter implements Emitter {
   setVector(n: number, value: Expr, options: { aligned?: boolean } = {}): void {
     const { kind, size } = this.operand(n);
     if (kind === 'xmm') {
-      const { at, offset } = this.vectorRegister(n);
-      this.f.storeV(at, value, offset);
+      this.writeVector(n, value);
       return;
     }
     if (kind === 'mmx') {
-      const { at, offset } = this.vectorRegister(n);
+      const { at, offset } = this.mmxRegister(n);
       this.f.store(at, 8, value.simd(0x1d, 'i64', [], 0), offset);
       this.f.store(at, 2, i32(0xffff), offset + 8);
       return;

@@ -194,7 +194,22 @@ export class InterpreterEmitter extends OperandEmitter {
   protected writeRegister(n: number, value: Expr): void {
     this.#store(this.#register(n), this.size(n), value, this.#registerBase(n));
   }
-  protected vectorRegister(n: number): { at: Expr; offset: number } {
+  protected readVector(n: number): Expr {
+    const at = this.#register(n);
+    const base = this.#registerBase(n);
+    const { size } = this.operand(n);
+    return this.f.let(size === 8 || size === 4 ? at.loadZero(size, base) : at.loadV(base));
+  }
+  protected writeVector(n: number, value: Expr): void {
+    this.f.storeV(this.#register(n), value, this.#registerBase(n));
+  }
+  xmm(register: number): Expr {
+    return this.f.let(this.state.loadV(STATE.xmm + register * 16));
+  }
+  setXmm(register: number, value: Expr): void {
+    this.f.storeV(this.state, value, STATE.xmm + register * 16);
+  }
+  protected mmxRegister(n: number): { at: Expr; offset: number } {
     return { at: this.#register(n), offset: this.#registerBase(n) };
   }
   protected immediate(n: number): Expr {

@@ -3,6 +3,7 @@ import { type Expr, i32 } from '../../wasm/expr.ts';
 import type { Emitter, OperandSize } from '../emit/emitter.ts';
 import { type Semantics, semantics } from '../emit/semantics.ts';
 import { FLAG } from '../state.ts';
+import { dwords, lane, laneBytes, vector } from './simd-ops.ts';
 import { bit, bitsOf, signExtend, sized, truncated } from './value.ts';
 
 /** The new value of the word, given a mask with the selected bit set; undefined for BT. */
@@ -104,26 +105,40 @@ export const popcnt = semantics('popcnt', 'w,r', (e) => {
 /** The Castagnoli polynomial, bit-reversed. */
 const CRC32C = 0x82f63b78;
 
+/** What a bit of the register becomes after as many steps of one bit. */
+function afterSteps(bit: number, steps: number): number {
+  let crc = (1 << bit) >>> 0;
+  for (let i = 0; i < steps; i++) crc = (crc >>> 1) ^ (crc & 1 ? CRC32C : 0);
+  return crc;
+}
+
+/** Sums over GF(2) what each bit of `word` becomes, four bits at a time, into four lanes. The last step is `steps` away. */
+function spread(word: Expr, bits: number, steps: number): Expr {
+  const all = vector('i32x4.splat', word);
+  const terms = Array.from({ length: bits / 4 }, (_, group) => {
+    const numbers = [0, 1, 2, 3].map((lane) => group * 4 + lane);
+    const each = dwords(...numbers.map((bit) => (1 << bit) >>> 0));
+    const set = vector('i32x4.eq', vector('v128.and', all, each), each);
+    return vector('v128.and', set, dwords(...numbers.map((bit) => afterSteps(bit, steps))));
+  });
+  return terms.reduce((sum, term) => vector('v128.xor', sum, term));
+}
+
+/** CRC-32C is linear: each bit that goes in changes the answer by a constant. */
 export const crc32 = semantics('crc32', 'rw,r', (e) => {
   const { f } = e;
   const size = e.size(1);
   const data = e.get(1);
-  const crc = f.local('i32');
   const start = e.get(0);
-  f.set(crc, e.size(0) === 8 ? start.wrap() : start);
-  const steps = f.local('i32');
-  const feed = (word: Expr, bits: number) => {
-    f.set(crc, crc.xor(word));
-    f.set(steps, i32(bits));
-    f.loop((next) => {
-      f.set(crc, crc.shrU(1).xor(crc.and(1).neg().and(CRC32C)));
-      f.set(steps, steps.sub(1));
-      f.brIf(next, steps);
-    });
-  };
+  const crc = e.size(0) === 8 ? start.wrap() : start;
+  const first = f.let(crc.xor(size === 8 ? data.wrap() : data));
+  let four: Expr;
   if (size === 8) {
-    feed(data.wrap(), 32);
-    feed(data.shrU(32).wrap(), 32);
-  } else feed(data, size * 8);
-  e.set(0, e.size(0) === 8 ? crc.extendU() : crc);
+    const second = f.let(data.shrU(32).wrap());
+    four = f.let(vector('v128.xor', spread(first, 32, 64), spread(second, 32, 32)));
+  } else four = f.let(spread(first, size * 8, size * 8));
+  const two = f.let(vector('v128.xor', four, four.shuffle(four, laneBytes(4, [2, 3, 2, 3]))));
+  const sum = lane('i32x4', two, 0).xor(lane('i32x4', two, 1));
+  const result = size >= 4 ? sum : sum.xor(crc.shrU(size * 8));
+  e.set(0, e.size(0) === 8 ? result.extendU() : result);
 });

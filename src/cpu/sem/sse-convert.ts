@@ -16,7 +16,7 @@ const TWO24 = dwords(0x4b80_0000);
 /** CVTSS2SD, CVTPS2PD: exact. */
 const widen = (name: string, scalar: boolean): Semantics =>
   sse(name, 'rw,r', (e) => {
-    const b = e.getVector(1);
+    const b = e.getVector(1, { low: scalar });
     const a = scalar ? e.getVector(0) : b;
     const form = scalar ? 'ss' : 'ps';
     const wide = vector('f64x2.promote_low_f32x4', b);
@@ -27,7 +27,7 @@ export const cvtss2sd = widen('cvtss2sd', true);
 export const cvtps2pd = widen('cvtps2pd', false);
 
 export const cvtsd2ss = sse('cvtsd2ss', 'rw,r', (e) => {
-  const b = e.getVector(1);
+  const b = e.getVector(1, { low: true });
   const a = e.getVector(0);
   const value = lane('f64x2', b, 0);
   const narrow = e.f.let(withLane('f32x4', a, 0, value.convert('f32DemoteF64')));
@@ -112,7 +112,7 @@ const toGeneral = (form: 'ss' | 'sd', truncate: boolean): Semantics =>
   sse(`cvt${truncate ? 't' : ''}${form}2si`, 'w,r', (e) => {
     const { f } = e;
     const { floats } = SHAPE[form];
-    const b = e.getVector(1);
+    const b = e.getVector(1, { low: true });
     const wide = e.size(0) === 8;
     const value = lane(floats, b, 0);
     const whole = f.let(value.float(truncate ? 'trunc' : 'nearest'));

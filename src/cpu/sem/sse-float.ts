@@ -1,9 +1,9 @@
 // Floating-point arithmetic of SSE, SSE2, SSE3 and SSE4.1: directly where the result is certain to be the same, otherwise
 // by the exact computation. SDM vol. 2, under each name.
-import { type Expr, i32 } from '../../wasm/expr.ts';
+import { Const, type Expr, i32 } from '../../wasm/expr.ts';
 import type { Emitter } from '../emit/emitter.ts';
 import type { Semantics } from '../emit/semantics.ts';
-import { dwords, lane, laneBytes, qwords, test, type VectorOp, vector, withLane } from './simd-ops.ts';
+import { dwords, lane, laneBytes, ONES, qwords, test, type VectorOp, vector, withLane, ZERO } from './simd-ops.ts';
 import { aligned, sse } from './sse-access.ts';
 import { computeSlow, type FormName, FP_SLOT, type FpName, vectorOrSlow } from './sse-operation.ts';
 import {
@@ -11,6 +11,7 @@ import {
   exactResult,
   finiteResult,
   inexactIsQuiet,
+  middling,
   ordered,
   precisionIsQuiet,
   roundingControl,
@@ -29,7 +30,7 @@ function forms(name: string, access: string, body: (e: Emitter, shape: Shape) =>
 }
 
 /** The source operand: a packed one in memory must be aligned. */
-const source = (e: Emitter, n: number, shape: Shape): Expr => (shape.scalar ? e.getVector(n) : aligned(e, n));
+const source = (e: Emitter, n: number, shape: Shape): Expr => (shape.scalar ? e.getVector(n, { low: true }) : aligned(e, n));
 /** A scalar result keeps the destination's other lanes. */
 const merged = (shape: Shape, a: Expr, result: Expr): Expr =>
   shape.scalar ? withLane(shape.floats, a, 0, lane(shape.floats, result, 0)) : result;
@@ -42,6 +43,32 @@ function apply(e: Emitter, shape: Shape, op: 'add' | 'sub' | 'mul' | 'div', a: E
   return e.f.let(withLane(shape.floats, a, 0, lane(shape.floats, a, 0).float(op, lane(shape.floats, b, 0))));
 }
 
+/**
+ * `result` where it is certain, else the exact computation. `quick` decides most cases while inexact results are quiet, and
+ * `plain` those that it leaves.
+ */
+function certain(
+  e: Emitter,
+  result: Expr,
+  quick: () => Expr,
+  plain: () => Expr,
+  name: FpName,
+  form: FormName,
+  a: Expr,
+  b: Expr,
+): Expr {
+  const { f } = e;
+  const kept = e.local('v128');
+  f.set(kept, result);
+  f.block((done) => {
+    f.if(inexactIsQuiet(e), () => f.brIf(done, quick()));
+    f.brIf(done, plain());
+    computeSlow(e, name, form, a, b);
+    f.set(kept, e.state.loadV(FP_SLOT.result));
+  });
+  return kept;
+}
+
 function arithmetic(name: 'add' | 'sub' | 'mul' | 'div'): Forms {
   const check = name === 'add' || name === 'sub' ? finiteResult : safeResult;
   return forms(
@@ -51,16 +78,17 @@ function arithmetic(name: 'add' | 'sub' | 'mul' | 'div'): Forms {
       const b = source(e, 1, shape);
       const a = e.getVector(0);
       const result = apply(e, shape, name, a, b);
-      const plain = e.local('i32');
-      e.f.set(plain, check(e, shape, result, a, b));
-      e.f.if(inexactIsQuiet(e).eqz(), () => {
-        const exact = shape.scalar ? exactIsQuiet(e).and(exactResult(shape, name, result, a, b)) : i32(0);
-        e.f.set(plain, plain.and(exact));
-      });
-      e.setVector(
-        0,
-        vectorOrSlow(e, plain, () => result, name, shape.name, a, b),
-      );
+      const quick = () => middling(e, shape, name === 'mul' || name === 'div' ? 'narrow' : 'wide', a, b);
+      const plain = () => {
+        const whole = e.local('i32');
+        e.f.set(whole, check(e, shape, result, a, b));
+        e.f.if(inexactIsQuiet(e).eqz(), () => {
+          const exact = shape.scalar ? exactIsQuiet(e).and(exactResult(shape, name, result, a, b)) : i32(0);
+          e.f.set(whole, whole.and(exact));
+        });
+        return whole;
+      };
+      e.setVector(0, certain(e, result, quick, plain, name, shape.name, a, b));
     },
     name === 'div' ? [] : ['sd'],
   );
@@ -76,10 +104,10 @@ export const sqrt = forms('sqrt', 'rw,r', (e, shape) => {
   const result = e.f.let(
     shape.scalar ? withLane(shape.floats, a, 0, lane(shape.floats, b, 0).float('sqrt')) : vector(`${shape.floats}.sqrt`, b),
   );
-  const plain = inexactIsQuiet(e).and(finiteResult(e, shape, result, b));
+  const plain = () => inexactIsQuiet(e).and(finiteResult(e, shape, result, b));
   e.setVector(
     0,
-    vectorOrSlow(e, plain, () => result, 'sqrt', shape.name, a, b),
+    certain(e, result, () => middling(e, shape, 'positive', b), plain, 'sqrt', shape.name, a, b),
   );
 });
 
@@ -94,6 +122,13 @@ const extreme = (name: 'min' | 'max'): Forms =>
 export const min = extreme('min');
 export const max = extreme('max');
 
+/** The lanes of ordered operands that a known predicate holds for. */
+function comparison(shape: Shape, imm: number, a: Expr, b: Expr): Expr {
+  const op = (['eq', 'lt', 'le', undefined, 'ne', 'ge', 'gt', undefined] as const)[imm];
+  if (op === undefined) return imm < 4 ? ZERO : ONES;
+  return vector(`${shape.floats}.${op}`, a, b);
+}
+
 /** CMPPS and kin: imm8[2:0] is EQ, LT, LE, UNORD or the negation. */
 export const cmp = forms('cmp', 'rw,r,r', (e, shape) => {
   const b = source(e, 1, shape);
@@ -101,6 +136,7 @@ export const cmp = forms('cmp', 'rw,r,r', (e, shape) => {
   const imm = e.f.let(e.get(2).and(7));
   const predicate = e.f.let(imm.and(3));
   const fast = () => {
+    if (imm instanceof Const) return merged(shape, a, comparison(shape, Number(imm.value), a, b));
     const when = (condition: Expr) => vector('i32x4.splat', i32(0).sub(condition));
     const equal = vector('v128.and', vector(`${shape.floats}.eq`, a, b), when(predicate.and(1).eqz()));
     const less = vector('v128.and', vector(`${shape.floats}.lt`, a, b), when(predicate.sub(1).ltU(2)));
@@ -113,8 +149,8 @@ export const cmp = forms('cmp', 'rw,r,r', (e, shape) => {
 const compareFlags = (name: 'comi' | 'ucomi', form: 'ss' | 'sd'): Semantics =>
   sse(`${name}${form}`, 'r,r', (e) => {
     const shape = SHAPE[form];
-    const b = e.getVector(1);
-    const a = e.getVector(0);
+    const b = e.getVector(1, { low: true });
+    const a = e.getVector(0, { low: true });
     const image = e.local('i32');
     e.f.if(
       ordered(e, shape, a, b),
@@ -144,10 +180,10 @@ const horizontal = (name: string, op: 'add' | 'sub', form: 'ps' | 'pd'): Semanti
     const left = e.f.let(a.shuffle(b, index(form === 'ps' ? [0, 2, 4, 6] : [0, 2])));
     const right = e.f.let(a.shuffle(b, index(form === 'ps' ? [1, 3, 5, 7] : [1, 3])));
     const result = apply(e, shape, op, left, right);
-    const plain = inexactIsQuiet(e).and(finiteResult(e, shape, result, left, right));
+    const plain = () => inexactIsQuiet(e).and(finiteResult(e, shape, result, left, right));
     e.setVector(
       0,
-      vectorOrSlow(e, plain, () => result, op, form, left, right),
+      certain(e, result, () => middling(e, shape, 'wide', left, right), plain, op, form, left, right),
     );
   });
 export const haddps = horizontal('hadd', 'add', 'ps');
@@ -162,10 +198,10 @@ const addSub = (form: 'ps' | 'pd', signs: Expr): Semantics =>
     const b = aligned(e, 1);
     const a = e.getVector(0);
     const result = apply(e, shape, 'add', a, e.f.let(vector('v128.xor', b, signs)));
-    const plain = inexactIsQuiet(e).and(finiteResult(e, shape, result, a, b));
+    const plain = () => inexactIsQuiet(e).and(finiteResult(e, shape, result, a, b));
     e.setVector(
       0,
-      vectorOrSlow(e, plain, () => result, 'addsub', form, a, b),
+      certain(e, result, () => middling(e, shape, 'wide', a, b), plain, 'addsub', form, a, b),
     );
   });
 export const addsubps = addSub('ps', dwords(0x8000_0000, 0, 0x8000_0000, 0));

@@ -3,7 +3,7 @@
 import { type Expr, i32, i64 } from '../../wasm/expr.ts';
 import type { Emitter } from '../emit/emitter.ts';
 import { STATE } from '../state.ts';
-import { dwords, lane, qwords, test, vector } from './simd-ops.ts';
+import { dwords, lane, laneBytes, qwords, test, vector } from './simd-ops.ts';
 import type { FormName } from './sse-operation.ts';
 
 export interface Shape {
@@ -51,6 +51,35 @@ const absolute = (shape: Shape, v: Expr): Expr => vector(`${shape.floats}.abs`, 
 const isZero = (shape: Shape, v: Expr): Expr => vector(`${shape.floats}.eq`, v, ZEROS);
 const orderedLanes = (shape: Shape, v: Expr): Expr =>
   vector('v128.or', vector(`${shape.floats}.ge`, absolute(shape, v), LIMITS[shape.floats].least), isZero(shape, v));
+
+/** The lanes of one or two operands that count, side by side, and the mask of their signs. */
+function beside(shape: Shape, a: Expr, b: Expr | undefined): { lanes: Expr; signs: number } {
+  if (!shape.scalar || b === undefined) return { lanes: a, signs: shape.scalar ? 1 : shape.floats === 'f32x4' ? 15 : 3 };
+  return { lanes: a.shuffle(b, shape.floats === 'f32x4' ? laneBytes(4, [0, 4, 1, 5]) : laneBytes(8, [0, 2])), signs: 3 };
+}
+
+/**
+ * Every operand is neither huge nor tiny, in the lanes that count: the two highest bits of its exponent differ (2^-511 to
+ * 2^513 for doubles, 2^-63 to 2^65 for singles); `narrow`: and the third is as the second (2^-255 to 2^257, 2^-31 to 2^33);
+ * `positive`: and its sign is clear.
+ * Sums of these are finite, and normal or zero; products and quotients of narrow ones are normal. Zero is not among them. i32.
+ */
+export function middling(e: Emitter, shape: Shape, range: 'wide' | 'narrow' | 'positive', a: Expr, b?: Expr): Expr {
+  const { integers } = shape;
+  const double = (v: Expr) => vector(`${integers}.add`, v, v);
+  const differing = (v: Expr): Expr => {
+    const exponent = e.f.let(double(v));
+    const first = vector('v128.xor', exponent, double(exponent));
+    if (range === 'wide') return first;
+    if (range === 'positive') return vector('v128.andnot', first, v);
+    const kept = e.f.let(first);
+    return vector('v128.andnot', kept, double(kept));
+  };
+  const { lanes, signs } = beside(shape, a, b);
+  const both = !shape.scalar && b !== undefined ? vector('v128.and', differing(a), differing(b)) : differing(lanes);
+  const mask = test(`${integers}.bitmask`, both);
+  return (integers === 'i32x4' && shape.scalar ? mask.and(signs) : signs === 1 ? mask.and(1) : mask).eq(signs);
+}
 
 /** No operand is a NaN or denormal, in the lanes that count. i32. */
 export function ordered(e: Emitter, shape: Shape, ...operands: readonly Expr[]): Expr {

@@ -1,5 +1,5 @@
 // Packed shifts: the count is the low quadword of the source, or an immediate. SDM vol. 2, PSLLW etc.
-import { type Expr, i32, i64 } from '../../wasm/expr.ts';
+import { Const, type Expr, i32, i64 } from '../../wasm/expr.ts';
 import type { Emitter } from '../emit/emitter.ts';
 import type { Semantics } from '../emit/semantics.ts';
 import { allBytes, IOTA, lane, type VectorOp, vector, ZERO } from './simd-ops.ts';
@@ -46,6 +46,13 @@ export const SHIFTS = new Map([
 const byteShift = (name: string, op: 'i8x16.add' | 'i8x16.sub') =>
   sse(name, 'rw,r', (e) => {
     const count = e.f.let(e.get(1));
+    if (count instanceof Const) {
+      const by = op === 'i8x16.sub' ? -Number(count.value) : Number(count.value);
+      // Bytes 16 to 31 are zeroes.
+      const from = Array.from({ length: 16 }, (_, i) => (i + by < 0 || i + by > 15 ? 16 : i + by));
+      e.setVector(0, e.getVector(0).shuffle(ZERO, from));
+      return;
+    }
     const least = vector('i8x16.splat', i32(16).select(count.gtU(16), count));
     e.setVector(0, vector('i8x16.swizzle', e.getVector(0), vector(op, IOTA, least)));
   });
@@ -57,6 +64,13 @@ export const palignr = simd('palignr', 'rw,r,r', (e, width) => {
   const b = aligned(e, 1);
   const a = e.getVector(0);
   const count = e.f.let(e.get(2));
+  if (count instanceof Const && width === 16) {
+    const by = Number(count.value);
+    const [low, high] = by < 16 ? [b, a] : [a, ZERO];
+    const from = Array.from({ length: 16 }, (_, i) => Math.min(i + (by & 15), 31));
+    e.setVector(0, by < 32 ? low.shuffle(high, from) : ZERO);
+    return;
+  }
   const amount = e.f.let(i32(32).select(count.gtU(32), count));
   const at = vector('i8x16.add', IOTA, vector('i8x16.splat', amount));
   if (width === 8) {

@@ -2,7 +2,6 @@
 // control from it; a constant becomes a constant shuffle. SDM vol. 2, under each name.
 import { Const, type Expr, i32 } from '../../wasm/expr.ts';
 import type { Emitter } from '../emit/emitter.ts';
-import { STATE } from '../state.ts';
 import { dwords, laneBytes, qwords, test, vector, words } from './simd-ops.ts';
 import { aligned, simd, sse } from './sse-access.ts';
 
@@ -65,7 +64,12 @@ function immediateMask(size: 2 | 4 | 8, imm: Expr): Expr {
 const blend = (name: string, size: 2 | 4 | 8) =>
   sse(name, 'rw,r,r', (e) => {
     const b = aligned(e, 1);
-    e.setVector(0, vector('v128.bitselect', b, e.getVector(0), immediateMask(size, e.get(2))));
+    const a = e.getVector(0);
+    const imm = e.get(2);
+    if (imm instanceof Const) {
+      const lanes = Array.from({ length: 16 / size }, (_, i) => i + ((Number(imm.value) >> i) & 1) * (16 / size));
+      e.setVector(0, a.shuffle(b, laneBytes(size, lanes)));
+    } else e.setVector(0, vector('v128.bitselect', b, a, immediateMask(size, imm)));
   });
 export const pblendw = blend('pblendw', 2);
 export const blendps = blend('blendps', 4);
@@ -75,7 +79,7 @@ export const blendpd = blend('blendpd', 8);
 const blendByMask = (name: string, mask: (xmm0: Expr) => Expr) =>
   sse(name, 'rw,r', (e) => {
     const b = aligned(e, 1);
-    e.setVector(0, vector('v128.bitselect', b, e.getVector(0), mask(e.state.loadV(STATE.xmm))));
+    e.setVector(0, vector('v128.bitselect', b, e.getVector(0), mask(e.xmm(0))));
   });
 export const pblendvb = blendByMask('pblendvb', (m) => vector('i8x16.shr_s', m, i32(7)));
 export const blendvps = blendByMask('blendvps', (m) => vector('i32x4.shr_s', m, i32(31)));

@@ -1,7 +1,6 @@
 // The string comparisons of SSE4.2. The comparison itself is in strings/. SDM vol. 2, section 4.1.
 import type { Emitter } from '../emit/emitter.ts';
 import type { Semantics } from '../emit/semantics.ts';
-import { STATE } from '../state.ts';
 import { STRING_LENGTH, STRING_SLOT } from '../strings/pcmpxstrx.ts';
 import { sse } from './sse-access.ts';
 
@@ -31,7 +30,7 @@ function compare(name: string, explicit: boolean, finish: (e: Emitter) => void):
   );
 }
 const index = (e: Emitter): void => e.setGpr(RCX, 4, e.f.let(e.slot32(STRING_SLOT.index)));
-const mask = (e: Emitter): void => e.f.storeV(e.state, e.state.loadV(STRING_SLOT.mask), STATE.xmm);
+const mask = (e: Emitter): void => e.setXmm(0, e.state.loadV(STRING_SLOT.mask));
 
 export const pcmpestrm = compare('pcmpestrm', true, mask);
 export const pcmpestri = compare('pcmpestri', true, index);

@@ -1,7 +1,6 @@
-// String instructions. SDM vol. 2: MOVS, STOS, LODS, CMPS, SCAS, INS, OUTS.
+// String instructions. SDM vol. 2: MOVS, STOS, LODS, INS, OUTS.
 import { type Expr, i32, i64 } from '../../wasm/expr.ts';
-import type { Emitter, OperandSize } from '../emit/emitter.ts';
-import { type Semantics, semantics } from '../emit/semantics.ts';
+import type { Emitter } from '../emit/emitter.ts';
 import { SEG, SEGMENT, STATE } from '../state.ts';
 import {
   atMost,
@@ -18,24 +17,13 @@ import {
   stride,
 } from './repeat.ts';
 import { SCRATCH } from './scratch.ts';
+import { type ElementSize, stringFamily } from './string-family.ts';
 
 const RAX = 0;
-type ElementSize = OperandSize;
-
-/** The byte form and the form of the operand size. Whole families of variants: prefix, address size, mode. */
-function family(
-  name: string,
-  emit: (e: Emitter, size: ElementSize) => void,
-): { readonly bytes: Semantics; readonly words: Semantics } {
-  return {
-    bytes: semantics(`${name}b`, '', (e) => emit(e, 1), { ends: true, by: 'asize rep mode' }),
-    words: semantics(`${name}v`, '', (e) => emit(e, e.variant.osize), { ends: true, by: 'osize asize rep mode' }),
-  };
-}
 
 const typeOf = (size: ElementSize): 'i32' | 'i64' => (size === 8 ? 'i64' : 'i32');
 
-export const movs = family('movs', (e, size) => {
+export const movs = stringFamily('movs', (e, size) => {
   const { f } = e;
   const { rep, long, asize } = e.variant;
   repeated(
@@ -87,7 +75,7 @@ export const movs = family('movs', (e, size) => {
   );
 });
 
-export const stos = family('stos', (e, size) => {
+export const stos = stringFamily('stos', (e, size) => {
   const { f } = e;
   const { rep, long, asize } = e.variant;
   const value = e.gpr(RAX, size);
@@ -145,7 +133,7 @@ function fill(e: Emitter, host: Expr, value: Expr, n: Expr, size: ElementSize): 
   );
 }
 
-export const lods = family('lods', (e, size) => {
+export const lods = stringFamily('lods', (e, size) => {
   repeated(e, () => {
     const step = stride(e, size);
     const from = sourceOffset(e);
@@ -155,42 +143,18 @@ export const lods = family('lods', (e, size) => {
   });
 });
 
-/** REPE (F3) goes on while the elements are equal, REPNE (F2) while they differ. */
-const stopWhen = (e: Emitter, a: Expr, b: Expr): Expr => (e.variant.rep === 'repne' ? a.eq(b) : a.ne(b));
-
-export const cmps = family('cmps', (e, size) => {
-  repeated(e, () => {
-    const step = stride(e, size);
-    const from = sourceOffset(e);
-    const to = destinationOffset(e);
-    // The second operand is read first: it is the one whose fault is reported.
-    const b = e.loadAt(SEGMENT.es, to, size);
-    const a = e.loadAt('operand', from, size);
-    moveSource(e, from, step);
-    moveDestination(e, to, step);
-    return { done: i64(1), stop: stopWhen(e, a, b), finish: () => e.flags.sub(a, b, e.f.let(a.sub(b)), size) };
-  });
-});
-
-export const scas = family('scas', (e, size) => {
-  const a = e.gpr(RAX, size);
-  repeated(e, () => {
-    const step = stride(e, size);
-    const to = destinationOffset(e);
-    const b = e.loadAt(SEGMENT.es, to, size);
-    moveDestination(e, to, step);
-    return { done: i64(1), stop: stopWhen(e, a, b), finish: () => e.flags.sub(a, b, e.f.let(a.sub(b)), size) };
-  });
-});
-
 /**
  * INS and OUTS are done by the helpers `ins` and `outs`: one element, or with a REP prefix as many as they like, leaving RCX,
  * RSI and RDI as they have got and RIP on the instruction while some are left. The element's size is in SCRATCH.a.
  */
 const port = (name: string) =>
-  family(name, (e, size) => {
-    e.setSlot32(SCRATCH.a, i32(size === 8 ? 4 : size));
-    e.helper(name);
-  });
+  stringFamily(
+    name,
+    (e, size) => {
+      e.setSlot32(SCRATCH.a, i32(size === 8 ? 4 : size));
+      e.helper(name);
+    },
+    true,
+  );
 export const ins = port('ins');
 export const outs = port('outs');

@@ -4,17 +4,19 @@ import { FunctionBuilder } from '../../wasm/function-builder.ts';
 import type { RegionInstruction } from './region.ts';
 import type { Means } from './region-function.ts';
 import { RegisterLocals } from './register-locals.ts';
-import { TranslatorEmitter } from './translator-emitter.ts';
+import { type RegionRuntime, TranslatorEmitter } from './translator-emitter.ts';
 import { Untranslatable } from './untranslatable.ts';
 
 const NO_FUNCTION = { index: 0, results: ['i32'] } as const;
-const MEMORY = {
+const RUNTIME: RegionRuntime = {
   readSlow: NO_FUNCTION,
   writeSlow: NO_FUNCTION,
   commit: NO_FUNCTION,
   plainOnly: true,
+  routines: () => NO_FUNCTION,
+  compute: NO_FUNCTION,
+  computeNumber: () => 0,
 };
-const ROUTINES = () => NO_FUNCTION;
 const NOWHERE = { interpret: () => {}, fault: () => {}, jump: () => {}, branch: () => {} };
 
 /** ENTER copies a list that it may write to itself: when it fails at its end, it cannot begin again. */
@@ -40,7 +42,7 @@ function isInline(instruction: RegionInstruction): boolean {
   const f = new FunctionBuilder([], []);
   const registers = new RegisterLocals(f, i32(0));
   try {
-    instruction.handler.semantics.emit(new TranslatorEmitter(f, instruction, i64(0), 0, 0, registers, MEMORY, ROUTINES, NOWHERE));
+    instruction.handler.semantics.emit(new TranslatorEmitter(f, instruction, i64(0), 0, 0, registers, RUNTIME, NOWHERE));
     return true;
   } catch (reason) {
     if (reason instanceof Untranslatable) return false;

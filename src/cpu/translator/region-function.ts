@@ -5,15 +5,13 @@
 // where the one edge to them is.
 import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef, Label } from '../../wasm/function-builder.ts';
-import type { MemoryRuntime } from '../emit/operand-emitter.ts';
-import type { RoutineTable } from '../emit/routine.ts';
 import { STATUS } from '../interpreter/interpreter-emitter.ts';
 import { REGION } from '../interpreter/record.ts';
 import { CODE_MODE, STATE, TLB } from '../state.ts';
 import { analyse, type Flow, isBackward } from './flow.ts';
 import { type Block, endingOf, offsetOfPlace, pageOfPlace, type Region, type RegionInstruction } from './region.ts';
 import { RegisterLocals } from './register-locals.ts';
-import { TranslatorEmitter } from './translator-emitter.ts';
+import { type RegionRuntime, TranslatorEmitter } from './translator-emitter.ts';
 
 /** How an instruction is done: by its semantics, by the interpreter's handler in their place, or outside of the region. */
 export type Means = 'inline' | 'handler' | 'leave';
@@ -26,8 +24,7 @@ export interface RegionContext {
   readonly mmuIndex: number;
   /** Address of the execute TLB. */
   readonly fetchTlb: number;
-  readonly memory: MemoryRuntime;
-  readonly routines: RoutineTable;
+  readonly runtime: RegionRuntime;
   /** (handler number, record) → STATUS. */
   readonly handler: FunctionRef;
   means(instruction: RegionInstruction): Means;
@@ -59,6 +56,8 @@ class RegionFunction {
   readonly #found = new Map<number, Local>();
   readonly #labels = new Map<Block, Label>();
   #exit: Label | undefined;
+  /** Places in the code where registers go to memory and come back from there, and where the guest's code goes on. */
+  readonly #handlerCalls: { readonly before: number; readonly after: number; readonly place: number }[] = [];
   /** Instructions complete since `left` was last settled on this path. */
   #pending = 0;
 
@@ -97,7 +96,19 @@ class RegionFunction {
       this.#tree(head);
     });
     // The shared exit.
-    f.insert(start, () => this.#registers.load());
+    // Which registers handlers must find in memory is known by now. Last ones first: the places before stay where they are.
+    for (const { before, after, place } of this.#handlerCalls.reverse()) {
+      f.insert(after, () => this.#reload(place));
+      f.insert(before, () => this.#registers.store());
+    }
+    f.insert(start, () => {
+      if (this.#registers.needsSse)
+        f.if(state.load('i32', 4, STATE.sseBlocked), () => {
+          f.store(state, 8, this.#ripAt(head.place), STATE.rip);
+          f.return(i32(REGION.interpret));
+        });
+      this.#registers.load();
+    });
     this.#registers.store();
     f.store(state, 8, this.#rip, STATE.rip);
     f.store(state, 4, this.#left, STATE.left);
@@ -198,9 +209,9 @@ class RegionFunction {
   }
 
   #inline(block: Block, instruction: RegionInstruction): void {
-    const { base, memory, routines } = this.#context;
+    const { base, runtime } = this.#context;
     const { place } = instruction;
-    const e = new TranslatorEmitter(this.#f, instruction, this.#origin, base, this.#tlbs, this.#registers, memory, routines, {
+    const e = new TranslatorEmitter(this.#f, instruction, this.#origin, base, this.#tlbs, this.#registers, runtime, {
       interpret: () => this.#leave(REGION.interpret, this.#ripAt(place)),
       fault: () => this.#leave(REGION.fault, this.#ripAt(place)),
       jump: (rip) => this.#jump(block, instruction, rip),
@@ -233,9 +244,8 @@ class RegionFunction {
     this.#settle();
     this.#pending = 0;
     f.scope(() => {
-      this.#registers.useAll();
-      this.#registers.store();
-      // Also for the head's page: the code may come back from another one.
+      const before = f.code.length;
+      // Registers are stored here. Also for the head's page: the code may come back from another one.
       if (this.#found.size > 0) f.store(state, 8, this.#ripAt(home), STATE.ripBase);
       const status = f.callValue(this.#context.handler, i32(handler.index), i32(record));
       f.if(status, () => {
@@ -255,8 +265,20 @@ class RegionFunction {
         f.store(state, 4, this.#left.sub(1), STATE.left);
         f.return(i32(REGION.jump));
       });
-      this.#registers.load();
+      this.#handlerCalls.push({ before, after: f.code.length, place: place + insn.length });
     });
+  }
+  /** Another handler may have changed CR0 or CR4. */
+  #reload(place: number): void {
+    const f = this.#f;
+    const state = this.#state;
+    if (this.#registers.needsSse)
+      f.if(state.load('i32', 4, STATE.sseBlocked), () => {
+        f.store(state, 8, this.#ripAt(place), STATE.rip);
+        f.store(state, 4, this.#left.sub(1), STATE.left);
+        f.return(i32(REGION.jump));
+      });
+    this.#registers.load();
   }
 
   /** Goes on only if the page is the one that was translated; looks once each time the region is run. */

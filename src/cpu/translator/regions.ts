@@ -23,6 +23,9 @@ export interface RegionsOptions {
   readonly decoder: Decoder;
   readonly variants: Variants;
   readonly interpreter: InterpreterExports;
+  /** (number, argument) → not 0 on a fault; the number of a name. */
+  readonly compute: (number: number, argument: number) => number;
+  readonly computeNumber: (name: string) => number;
 }
 
 /** Instructions between two looks at where the guest is. */
@@ -113,6 +116,7 @@ export class Regions {
       memoryPages: memory.buffer.byteLength / 65536,
       pages: source,
       means: this.#means,
+      computeNumber: this.#options.computeNumber,
     });
     for (const { instructions } of region.blocks)
       for (const { place, insn } of instructions) this.#cover(source, place, insn.length);
@@ -140,9 +144,9 @@ export class Regions {
 
   /** Compiles a module; its number in the table of regions, −1 when the host has no room for more code. */
   #install(module: Uint8Array<ArrayBuffer>): number {
-    const { memory, interpreter } = this.#options;
+    const { memory, interpreter, compute } = this.#options;
     const { plainRead, plainWrite, handler } = interpreter;
-    const env = { memory, plainRead, plainWrite, handler } as unknown as WebAssembly.ModuleImports;
+    const env = { memory, plainRead, plainWrite, handler, compute } as unknown as WebAssembly.ModuleImports;
     try {
       const instance = new WebAssembly.Instance(new WebAssembly.Module(module), { env });
       const number = this.#number();

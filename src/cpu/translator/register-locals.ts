@@ -8,14 +8,16 @@ import { STATE } from '../state.ts';
 
 interface Slot {
   readonly at: number;
-  readonly bytes: 4 | 8;
+  readonly bytes: 4 | 8 | 16;
 }
+const TYPES = { 4: 'i32', 8: 'i64', 16: 'v128' } as const;
 const FLAG_SLOTS: Readonly<Record<'z' | 's' | 'c', Slot>> = {
   z: { at: STATE.flagZ, bytes: 8 },
   s: { at: STATE.flagS, bytes: 8 },
   c: { at: STATE.flagC, bytes: 4 },
 };
 const gprSlot = (register: number): Slot => ({ at: STATE.gpr + register * 8, bytes: 8 });
+const xmmSlot = (register: number): Slot => ({ at: STATE.xmm + register * 16, bytes: 16 });
 
 /** Registers as locals of `f`. What is read or written is noted, for what is loaded at the start and written back at the end. */
 export class RegisterLocals implements FlagStore {
@@ -24,6 +26,7 @@ export class RegisterLocals implements FlagStore {
   readonly #slots = new Map<number, Slot>();
   readonly #written = new Set<number>();
   readonly #locals = new Map<number, Local>();
+  #needsSse = false;
 
   constructor(f: FunctionBuilder, state: Expr) {
     this.#f = f;
@@ -33,21 +36,18 @@ export class RegisterLocals implements FlagStore {
   /** Loads what was used until now. */
   load(): void {
     for (const slot of this.#slots.values()) {
-      this.#f.set(this.#local(slot), this.#state.load(slot.bytes === 8 ? 'i64' : 'i32', slot.bytes, slot.at));
+      const { at, bytes } = slot;
+      this.#f.set(this.#local(slot), bytes === 16 ? this.#state.loadV(at) : this.#state.load(TYPES[bytes], bytes, at));
     }
   }
 
   /** Writes back what was changed until now. */
   store(): void {
-    for (const slot of this.#slots.values())
-      if (this.#written.has(slot.at)) this.#f.store(this.#state, slot.bytes, this.#local(slot), slot.at);
-  }
-
-  /** From now on all of them count as changed: what is emitted later may run before, in a loop. */
-  useAll(): void {
-    for (const slot of [...Array.from({ length: 16 }, (_, register) => gprSlot(register)), ...Object.values(FLAG_SLOTS)]) {
-      this.#local(slot);
-      this.#written.add(slot.at);
+    for (const slot of this.#slots.values()) {
+      const { at, bytes } = slot;
+      if (!this.#written.has(at)) continue;
+      if (bytes === 16) this.#f.storeV(this.#state, this.#local(slot), at);
+      else this.#f.store(this.#state, bytes, this.#local(slot), at);
     }
   }
 
@@ -71,6 +71,24 @@ export class RegisterLocals implements FlagStore {
       const kept = whole.and(~(BigInt(mask) << BigInt(shift)));
       this.#f.set(whole, kept.or(value.and(mask).extendU().shl(shift)));
     }
+  }
+
+  /** Some instruction may only run while SSE may be used. */
+  get needsSse(): boolean {
+    return this.#needsSse;
+  }
+  expectSse(): void {
+    this.#needsSse = true;
+  }
+
+  /** An XMM register: a value of its own. */
+  xmm(register: number): Expr {
+    return this.#f.let(this.#local(xmmSlot(register)));
+  }
+  setXmm(register: number, value: Expr): void {
+    const slot = xmmSlot(register);
+    this.#written.add(slot.at);
+    this.#f.set(this.#local(slot), value);
   }
 
   get z(): Expr {
@@ -101,7 +119,7 @@ export class RegisterLocals implements FlagStore {
   #local(slot: Slot): Local {
     let local = this.#locals.get(slot.at);
     if (local === undefined) {
-      local = this.#f.variable(slot.bytes === 8 ? 'i64' : 'i32');
+      local = this.#f.variable(TYPES[slot.bytes]);
       this.#slots.set(slot.at, slot);
       this.#locals.set(slot.at, local);
     }

@@ -24,27 +24,37 @@ export interface Assumptions {
   readonly memoryPages: number;
   readonly pages: RegionPages;
   means(instruction: RegionInstruction): Means;
+  /** The number that the interpreter calls a computation by. */
+  computeNumber(name: string): number;
 }
 
 /**
- * The module exports `region`: () → REGION. It imports `memory`, `plainRead`, `plainWrite` and `handler` from `env`, which the
+ * The module exports `region`: () → REGION. It imports `memory`, `plainRead`, `plainWrite`, `handler` and `compute` from `env`, which the
  * interpreter's module has.
  */
 export function translateRegion(
   region: Region,
-  { base, mmuIndex, fetchTlb, memoryPages, pages, means }: Assumptions,
+  { base, mmuIndex, fetchTlb, memoryPages, pages, means, computeNumber }: Assumptions,
 ): Uint8Array<ArrayBuffer> {
   const m = new ModuleBuilder();
   m.importMemory(memoryPages, memoryPages);
   const readSlow = m.importFunction('plainRead', ['i64', 'i32'], ['i32']);
   const writeSlow = m.importFunction('plainWrite', ['i64', 'i32'], ['i32']);
   const handler = m.importFunction('handler', ['i32', 'i32'], ['i32']);
+  const compute = m.importFunction('compute', ['i32', 'i32'], ['i32']);
   const context: RegionContext = {
     base,
     mmuIndex,
     fetchTlb,
-    memory: { readSlow, writeSlow, commit: readSlow, plainOnly: true },
-    routines: routinesOf(m, base),
+    runtime: {
+      readSlow,
+      writeSlow,
+      commit: readSlow,
+      plainOnly: true,
+      routines: routinesOf(m, base),
+      compute,
+      computeNumber,
+    },
     handler,
     means,
     record: (instruction) => pages.record(instruction),

@@ -1,10 +1,11 @@
 // Semantics over "this local, this constant": the emitter of the translating tier, for one instruction of 64-bit code.
 import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
-import type { FunctionBuilder } from '../../wasm/function-builder.ts';
+import type { FunctionBuilder, FunctionRef } from '../../wasm/function-builder.ts';
 import type { FlagEmitter, OperandSize } from '../emit/emitter.ts';
 import { WordFlags } from '../emit/flag-emitter.ts';
 import { type MemoryRuntime, narrowTo, OperandEmitter } from '../emit/operand-emitter.ts';
 import type { Routine, RoutineTable } from '../emit/routine.ts';
+import { dwords, qwords, vector } from '../sem/simd-ops.ts';
 import { SEG, SEGMENT, STATE, TLB } from '../state.ts';
 import { BASE_RIP, NO_REGISTER } from '../x86/decoder.ts';
 import type { RegionInstruction } from './region.ts';
@@ -23,6 +24,20 @@ export interface RegionEnds {
   branch(): void;
 }
 
+/** What a region calls. */
+export interface RegionRuntime extends MemoryRuntime {
+  readonly routines: RoutineTable;
+  /** (number, argument) → not 0 on a fault. */
+  readonly compute: FunctionRef;
+  computeNumber(name: string): number;
+}
+
+/** Computations over the slots of their operands and MXCSR; doing one twice is doing it once. */
+const PURE: ReadonlySet<string> = new Set(['fp', 'pcmpxstrx']);
+
+const LOW8 = qwords(0xffff_ffff_ffff_ffffn, 0n);
+const LOW4 = dwords(-1, 0, 0, 0);
+
 /** Slots that decide what a translation may assume. */
 const ASSUMED: ReadonlySet<number> = new Set([STATE.mmuIndex, STATE.tlbRead, STATE.tlbWrite, STATE.codeMode, STATE.cpl]);
 
@@ -35,7 +50,7 @@ export class TranslatorEmitter extends OperandEmitter {
   readonly #origin: Expr;
   readonly #registers: RegisterLocals;
   readonly #tlbs: number;
-  readonly #routines: RoutineTable;
+  readonly #runtime: RegionRuntime;
   readonly #ends: RegionEnds;
   /** Nesting of the code before the instruction: what is emitted at this depth always runs. */
   readonly #depth: number;
@@ -48,16 +63,15 @@ export class TranslatorEmitter extends OperandEmitter {
     base: number,
     tlbs: number,
     registers: RegisterLocals,
-    memory: MemoryRuntime,
-    routines: RoutineTable,
+    runtime: RegionRuntime,
     ends: RegionEnds,
   ) {
-    super(f, base, at.handler.semantics, at.handler.variant, memory);
+    super(f, base, at.handler.semantics, at.handler.variant, runtime);
     this.#at = at;
+    this.#runtime = runtime;
     this.#origin = origin;
     this.#registers = registers;
     this.#tlbs = tlbs;
-    this.#routines = routines;
     this.#ends = ends;
     this.#depth = f.depth;
     this.flags = new WordFlags(f, registers);
@@ -116,10 +130,23 @@ export class TranslatorEmitter extends OperandEmitter {
     const { register, high } = this.#general(n);
     this.#registers.set(register, this.size(n), value, high);
   }
-  protected vectorRegister(n: number): { at: Expr; offset: number } {
-    const number = this.#number(n);
-    const offset = this.operand(n).kind === 'xmm' ? STATE.xmm + number * 16 : STATE.x87 + (number & 7) * 16;
-    return { at: this.state, offset };
+  protected readVector(n: number, low: boolean): Expr {
+    const { size } = this.operand(n);
+    const whole = this.#registers.xmm(this.#number(n));
+    if (low || (size !== 8 && size !== 4)) return whole;
+    return this.f.let(vector('v128.and', whole, size === 8 ? LOW8 : LOW4));
+  }
+  protected writeVector(n: number, value: Expr): void {
+    this.#registers.setXmm(this.#number(n), value);
+  }
+  xmm(register: number): Expr {
+    return this.#registers.xmm(register);
+  }
+  setXmm(register: number, value: Expr): void {
+    this.#registers.setXmm(register, value);
+  }
+  protected mmxRegister(n: number): { at: Expr; offset: number } {
+    return { at: this.state, offset: STATE.x87 + (this.#number(n) & 7) * 16 };
   }
   protected immediate(n: number): Expr {
     const { insn } = this.#at;
@@ -127,6 +154,12 @@ export class TranslatorEmitter extends OperandEmitter {
     if (this.isSecondImmediate(n)) return size === 8 ? i64(insn.immediate2) : narrowTo(i32(insn.immediate2), size);
     if (size !== 8) return narrowTo(i32(insn.immediate), size);
     return i64(BigInt(insn.immediate >>> 0) | (BigInt(insn.immediateHigh) << 32n));
+  }
+  /** Whether SSE may be used is looked at once for the whole region. */
+  override slot32(at: number): Expr {
+    if (at !== STATE.sseBlocked) return super.slot32(at);
+    this.#registers.expectSse();
+    return i32(0);
   }
   override setSlot32(at: number, value: Expr): void {
     if (ASSUMED.has(at)) throw new Untranslatable(`${this.#at.row.mnemonic} changes what the translation assumes`);
@@ -173,8 +206,16 @@ export class TranslatorEmitter extends OperandEmitter {
     if (this.f.depth === this.#depth) throw new Untranslatable(`${this.#at.row.mnemonic} calls the helper '${name}'`);
     this.#ends.interpret();
   }
-  /** A hot handler may be given up at a computation, and run again from its start: so it is in the interpreter. */
-  compute(name: string): void {
+  /**
+   * What touches nothing but the slots of its operands and MXCSR is called from here. Where that fails, the interpreter does
+   * it again and finds the same failure. For others a hot handler is run again from its start, as in the interpreter.
+   */
+  compute(name: string, argument = 0): void {
+    if (PURE.has(name)) {
+      const failed = this.f.callValue(this.#runtime.compute, i32(this.#runtime.computeNumber(name)), i32(argument));
+      this.f.if(failed, () => this.#ends.interpret());
+      return;
+    }
     if (this.semantics.hot && this.f.depth > this.#depth) {
       this.#ends.interpret();
       return;
@@ -183,7 +224,7 @@ export class TranslatorEmitter extends OperandEmitter {
   }
 
   routine(routine: Routine, ...args: Expr[]): Local {
-    return this.f.callValue(this.#routines(routine), ...args);
+    return this.f.callValue(this.#runtime.routines(routine), ...args);
   }
 
   /** RIP of the instruction, and `more`. */

@@ -3,6 +3,7 @@ import * as atomic from '../../sem/atomic.ts';
 import * as move from '../../sem/move.ts';
 import * as stack from '../../sem/stack.ts';
 import * as string from '../../sem/string.ts';
+import * as stringCompare from '../../sem/string-compare.ts';
 import { movFromSegment, movToSegment } from '../../sem/system-helpers.ts';
 import { SEGMENT } from '../../state.ts';
 import { type Row, row } from '../row.ts';
@@ -97,14 +98,14 @@ const STRINGS: readonly Row[] = [
   ...row('6f', 'outs', '', string.outs.words),
   ...row('a4', 'movsb', '', string.movs.bytes),
   ...row('a5', 'movs', '', string.movs.words),
-  ...row('a6', 'cmpsb', '', string.cmps.bytes),
-  ...row('a7', 'cmps', '', string.cmps.words),
+  ...row('a6', 'cmpsb', '', stringCompare.cmps.bytes),
+  ...row('a7', 'cmps', '', stringCompare.cmps.words),
   ...row('aa', 'stosb', '', string.stos.bytes),
   ...row('ab', 'stos', '', string.stos.words),
   ...row('ac', 'lodsb', '', string.lods.bytes),
   ...row('ad', 'lods', '', string.lods.words),
-  ...row('ae', 'scasb', '', string.scas.bytes),
-  ...row('af', 'scas', '', string.scas.words),
+  ...row('ae', 'scasb', '', stringCompare.scas.bytes),
+  ...row('af', 'scas', '', stringCompare.scas.words),
 ];
 
 /** Reserved for hints: prefetches, ENDBR, NOP with an operand. */

@@ -25,6 +25,8 @@ export interface LinearMemory {
   /** Checks that all bytes could be written, without writing. */
   probeWrite(linear: bigint, size: number, supervisor: boolean): void;
   flush(includeGlobal: boolean): void;
+  /** MOV CR3: the address space of a PCID (0..4095; 0 without PCIDs) begins; with `keep` what TLBs hold of it stays valid. */
+  enterAddressSpace(pcid: number, keep: boolean): void;
   invalidatePage(linear: bigint): void;
 }
 

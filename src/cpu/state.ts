@@ -214,6 +214,11 @@ export const FLAG = {
   id: 1 << 21,
   arithmetic: 0x8d5,
 } as const;
+/** The flags that STATE.eflags holds. */
+export const SYSTEM_FLAGS: number =
+  FLAG.tf | FLAG.if | FLAG.df | FLAG.iopl | FLAG.nt | FLAG.rf | FLAG.vm | FLAG.ac | FLAG.vif | FLAG.vip | FLAG.id;
+/** What SYSRET takes of R11: all but RF and VM. SDM vol. 2B, SYSRET. */
+export const SYSRET_FLAGS = 0x3c7fd7;
 export const CR0 = {
   pe: 1,
   mp: 2,

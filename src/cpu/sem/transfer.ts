@@ -173,7 +173,7 @@ export const iret = semantics(
     const newPointer = word(3);
     const stackSelector = f.let(word(4).wrap().and(0xffff));
     // AC at level 3 may bring alignment checks; a trap follows TF.
-    const trapped = image.and(FLAG.tf).or(image.and(FLAG.ac).and(level));
+    const trapped = image.and(FLAG.tf).or(image.and(FLAG.ac).ne(0).and(level.ne(0)));
     f.if(trapped.or(stackSelector.and(3).ne(level)).or(canonical(target).eqz()), helper);
     const leave = (): void => {
       f.if(level, () => dropInnerSegments(e));

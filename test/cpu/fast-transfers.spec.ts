@@ -2,7 +2,7 @@
 // meets has the engine take the long way: both must leave the same machine behind.
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { ATTR, CR0, CR4, FLAG, SEGMENT, STATE } from '../../src/cpu/state.ts';
 import { SIZE, segment } from '../../src/cpu/system/fixtures/flat-machine.ts';
 import { SYSTEM_STATE } from '../../src/cpu/system/system-state.ts';
@@ -22,11 +22,13 @@ const NOWHERE = 0xffff_f000_0000_0000n;
  * What one instruction, and the fault that it or the fetch behind it may raise, made of the machine: everywhere is `jmp $` or HLT. RF
  * is followed only with a breakpoint.
  */
-function outcome(prepare: () => void, longWay: boolean): unknown {
+function outcome(prepare: () => void, longWay: boolean, interrupt?: number): unknown {
   prepare();
   const { cpu } = m;
   cpu.set64(STATE.dr, NOWHERE);
   cpu.set64(STATE.dr + 7 * 8, longWay ? DR7_L0 : 0n);
+  cpu.set32(STATE.stepping, longWay ? 1 : 0);
+  if (interrupt !== undefined) m.engine.interrupt(interrupt);
   const exit = m.engine.run(2);
   const slots = (...at: readonly number[]) => at.map((slot) => cpu.get32(slot));
   return {
@@ -43,11 +45,21 @@ function outcome(prepare: () => void, longWay: boolean): unknown {
     memory: createHash('sha1').update(m.ram.subarray(0, AT.tables)).digest('hex'),
   };
 }
-/** Warm, so that TLBs have what the instruction needs, and cold. */
-function bothWays(prepare: () => void): void {
-  const long = outcome(prepare, true);
-  expect(outcome(prepare, false)).toEqual(long);
-  expect(outcome(prepare, false)).toEqual(long);
+/** The short way with TLBs that have the tables and stacks, and with empty ones. */
+function bothWays(prepare: () => void, interrupt?: number): void {
+  const long = outcome(prepare, true, interrupt);
+  expect(outcome(prepare, false, interrupt)).toEqual(long);
+  const warm = () => {
+    prepare();
+    warmUp();
+  };
+  expect(outcome(warm, false, interrupt)).toEqual(long);
+}
+function warmUp(): void {
+  const { mmu } = m.engine;
+  for (const table of [AT.idt, AT.gdt, AT.tss]) mmu.read(BigInt(table), 8, true);
+  mmu.probeWrite(BigInt(AT.kernelStack - 8), 8, true);
+  if (m.cpu.cpl === 0) mmu.probeWrite(BigInt(AT.kernelStack - 8), 8, false);
 }
 
 const oneOf = <T>(...values: readonly T[]) => fc.constantFrom(...values);
@@ -157,7 +169,7 @@ describe('the short way and the long way', () => {
           if (!sce) m.cpu.set32(STATE.efer, m.cpu.efer & ~1);
         });
       }),
-      { numRuns: 150 },
+      { numRuns: 60 },
     );
   });
 
@@ -178,7 +190,7 @@ describe('the short way and the long way', () => {
           m.set([GPR.rcx, rcx], [11, BigInt(r11)]);
         });
       }),
-      { numRuns: 150 },
+      { numRuns: 60 },
     );
   });
 
@@ -210,7 +222,7 @@ describe('the short way and the long way', () => {
           m.set([GPR.rsp, BigInt(at)]);
         });
       }),
-      { numRuns: 400 },
+      { numRuns: 150 },
     );
   });
 
@@ -231,9 +243,10 @@ describe('the short way and the long way', () => {
       rsp: mostly(oneOf(0n), oneOf(-3n, 0x18n - 0xf80n, 0x8000_0000_0000n)),
       idtLimit: mostly(oneOf(0xfff), oneOf(0x5f, 0xe8)),
       tr: mostly(oneOf(0x8b), oneOf(0)),
+      interrupt: oneOf(undefined, undefined, 6),
     });
     fc.assert(
-      fc.property(state, ({ start: s, code, rsi, gate, selector, target, ist, stack, rsp, idtLimit, tr }) => {
+      fc.property(state, ({ start: s, code, rsi, gate, selector, target, ist, stack, rsp, idtLimit, tr, interrupt }) => {
         bothWays(() => {
           begin(s);
           m.code(code);
@@ -246,9 +259,31 @@ describe('the short way and the long way', () => {
             [GPR.rcx, 0n],
             [GPR.rsp, BigInt.asUintN(64, m.gpr(GPR.rsp) + rsp)],
           );
-        });
+        }, interrupt);
       }),
-      { numRuns: 500 },
+      { numRuns: 200 },
     );
+  });
+
+  const plain: Start = { level: 0, flags: 2, cr0: 0, cr4: CR4.smap, accessed: true, interruptPending: false, nmiBlocked: false };
+  it.each([
+    { name: 'a page fault', code: '8906', level: 0 },
+    { name: 'a page fault of level 3', code: '8906', level: 3 },
+    { name: 'IRETQ', code: '48cf', level: 0 },
+  ] as const)('$name takes the short way', ({ code, level }) => {
+    begin({ ...plain, level });
+    m.code(code).set([GPR.rsi, 0x40_0000n]);
+    const at = AT.kernelStack - 0x80;
+    [AT.data + 0x10, S.userCode64, 2, AT.data, S.userData].forEach((word, n) => {
+      m.put64(at + n * 8, BigInt(word));
+    });
+    warmUp();
+    const long = [vi.spyOn(m.engine.mmu, 'read'), vi.spyOn(m.engine.mmu, 'readBytes')];
+    m.engine.run(1);
+    expect(m.cpu.cpl).toBe(code === '48cf' ? 3 : 0);
+    for (const spy of long) {
+      expect(spy).not.toHaveBeenCalled();
+      spy.mockRestore();
+    }
   });
 });

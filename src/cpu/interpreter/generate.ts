@@ -3,6 +3,7 @@ import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef } from '../../wasm/function-builder.ts';
 import { ModuleBuilder } from '../../wasm/module-builder.ts';
 import { ATTR, CODE_MODE, SEG, STATE } from '../state.ts';
+import { deliverFunction } from './deliver-function.ts';
 import { type Ends, InterpreterEmitter, type Runtime, STATUS } from './interpreter-emitter.ts';
 import { fusible } from './pairs.ts';
 import { EA, REC, SPECIAL_COUNT } from './record.ts';
@@ -47,6 +48,8 @@ export interface InterpreterExports {
   readonly plainWrite: (linear: bigint, size: number) => number;
   /** For translated regions: runs a handler on a record; answers STATUS. */
   readonly handler: (handler: number, record: number) => number;
+  /** Delivers a fault or an interrupt, if it is an ordinary one: see deliver-function.ts. */
+  readonly deliver: (vector: number, errorCode: number, pushedFlags: number) => number;
   /** Functions of translated regions, by number. */
   readonly regions: WebAssembly.Table;
 }
@@ -139,6 +142,7 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
     f.return(f.callIndirect(handlerType, 'i32', number, record));
   });
   m.export('handler', handler);
+  m.export('deliver', deliverFunction(m, base, second));
   return { bytes: m.finish(), helpers, computes };
 }
 

@@ -3,31 +3,27 @@
 import { type Expr, i32, i64 } from '../../wasm/expr.ts';
 import type { Emitter } from '../emit/emitter.ts';
 import { semantics } from '../emit/semantics.ts';
-import { ATTR, CODE_MODE, EFER, FLAG, SEG, SEGMENT, STATE, SYSRET_FLAGS, SYSTEM_FLAGS } from '../state.ts';
+import { ATTR, CODE_MODE, EFER, FLAG, SEGMENT, STATE, SYSRET_FLAGS, SYSTEM_FLAGS } from '../state.ts';
 import { FLAT_CODE64, FLAT_DATA } from '../system/flat-segments.ts';
 import { SYSTEM_STATE } from '../system/system-state.ts';
 import { enterLevel } from './level.ts';
+import {
+  canonical,
+  type GdtEntry,
+  isPlainCode,
+  isPlainStack,
+  type Loaded,
+  loadFrom,
+  loadSegment,
+  segmentAt,
+} from './load-segment.ts';
 import { lookForInterrupt } from './look-for-interrupt.ts';
 
 const [RCX, RSP, R11] = [1, 4, 11];
-const segmentAt = (which: number): number => STATE.seg + which * SEG.sizeof;
-const canonical = (address: Expr): Expr => address.shl(16).shrS(16).eq(address);
 
 /** Not 64-bit mode, or one instruction at a time: a trap may follow. */
 const unusual = (e: Emitter): Expr => e.slot32(STATE.codeMode).ne(CODE_MODE.code64).or(e.slot32(STATE.stepping));
 
-interface Loaded {
-  readonly selector: Expr;
-  readonly attributes: Expr;
-  readonly limit: Expr;
-  readonly base: Expr;
-}
-function loadSegment(e: Emitter, which: number, { selector, attributes, limit, base }: Loaded): void {
-  const at = segmentAt(which);
-  e.setSlot32(at + SEG.selector, selector.or(attributes.shl(16)));
-  e.setSlot32(at + SEG.limit, limit);
-  e.setSlot64(at + SEG.base, base);
-}
 const flat = (selector: Expr, attributes: number): Loaded => ({
   selector: selector.and(0xffff),
   attributes: i32(attributes),
@@ -95,29 +91,6 @@ export const sysret = semantics(
 
 const FRAME_BYTES = 40;
 const PAGE = 4096;
-/** What of a descriptor must be as it mostly is, beside the level; the accessed bit, so that nothing is written. */
-const CODE_MASK = ATTR.present | ATTR.s | ATTR.code | ATTR.dc | ATTR.accessed | ATTR.long | ATTR.db | (3 << ATTR.dplShift);
-const CODE_BITS = ATTR.present | ATTR.s | ATTR.code | ATTR.accessed | ATTR.long;
-const DATA_MASK = ATTR.present | ATTR.s | ATTR.code | ATTR.rw | ATTR.accessed | (3 << ATTR.dplShift);
-const DATA_BITS = ATTR.present | ATTR.s | ATTR.rw | ATTR.accessed;
-
-/** A descriptor of the GDT, in the two halves that it has in memory. */
-interface GdtEntry {
-  readonly low: Expr;
-  readonly high: Expr;
-}
-const attributesOf = ({ high }: GdtEntry): Expr => high.shrU(8).and(0xf0ff);
-function loadFrom(e: Emitter, which: number, selector: Expr, entry: GdtEntry): void {
-  const { low, high } = entry;
-  const raw = e.f.let(low.and(0xffff).or(high.and(0xf0000)));
-  const limit = raw
-    .shl(12)
-    .or(0xfff)
-    .select(high.and(ATTR.g << 8), raw);
-  const base = low.shrU(16).or(high.and(0xff).shl(16)).or(high.and(0xff00_0000));
-  loadSegment(e, which, { selector, attributes: attributesOf(entry), limit, base: base.extendU() });
-}
-
 /** Reads what a selector names. Selectors that are null or of the LDT, or beyond the table, are `otherwise`'s. */
 function readGdt(e: Emitter, selector: Expr, otherwise: () => void): GdtEntry {
   const { f } = e;
@@ -168,8 +141,7 @@ export const iret = semantics(
     const target = word(0);
     const level = f.let(selector.and(3));
     const code = readGdt(e, selector, helper);
-    const plainCode = attributesOf(code).and(CODE_MASK).eq(level.shl(ATTR.dplShift).or(CODE_BITS));
-    f.if(level.ne(0).and(level.ne(3)).or(plainCode.eqz()), helper);
+    f.if(level.ne(0).and(level.ne(3)).or(isPlainCode(code, level).eqz()), helper);
     const newPointer = word(3);
     const stackSelector = f.let(word(4).wrap().and(0xffff));
     // AC at level 3 may bring alignment checks; a trap follows TF.
@@ -195,8 +167,7 @@ export const iret = semantics(
       leave();
     });
     const stack = readGdt(e, stackSelector, helper);
-    const plainStack = attributesOf(stack).and(DATA_MASK).eq(level.shl(ATTR.dplShift).or(DATA_BITS));
-    f.if(plainStack.eqz(), helper);
+    f.if(isPlainStack(stack, level).eqz(), helper);
     loadFrom(e, SEGMENT.ss, stackSelector, stack);
     leave();
   },

@@ -74,11 +74,13 @@ export class Tlb {
     const u32 = this.#u32;
     const word = (this.#base + SECOND_TLB.at + setOf(low, high, array) * SECOND_TLB.setBytes) >> 2;
     const tag = ((low & ~4095) | array) >>> 0;
-    // The newer of the two moves back, unless this is the same page again.
-    if (u32[word] !== tag || u32[word + 1] !== high >>> 0) u32.copyWithin(word + 4, word, word + 4);
+    const key = this.#cpu.get32(global ? STATE.tlbGlobalKey : STATE.tlbKey);
+    // The newer of the two moves back, unless this is the same page of the same address space again.
+    const same = u32[word] === tag && u32[word + 1] === high >>> 0 && u32[word + 2] === key;
+    if (!same) u32.copyWithin(word + 4, word, word + 4);
     u32[word] = tag;
     u32[word + 1] = high;
-    u32[word + 2] = this.#cpu.get32(global ? STATE.tlbGlobalKey : STATE.tlbKey);
+    u32[word + 2] = key;
     u32[word + 3] = addend;
   }
 

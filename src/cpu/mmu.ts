@@ -146,10 +146,14 @@ export class Mmu implements LinearMemory {
   /** Entry table of the page at STATE.slowAddress, from the execute TLB or by a walk; 0 after leaving a fault. */
   codeTable(): number {
     const cpu = this.#cpu;
-    const low = (cpu.get32(STATE.slowAddress) & ~4095) | cpu.get32(STATE.codeTag);
-    const found = this.#tlb.addend(this.#executeArray, low, cpu.get32(STATE.slowAddress + 4));
+    const found = this.knownCode(cpu.get32(STATE.slowAddress) & ~4095, cpu.get32(STATE.slowAddress + 4));
     if (found !== 0) return found;
     return this.fetchMiss();
+  }
+
+  /** Entry table that the execute TLB has for a page, 0 if it has none. */
+  knownCode(low: number, high: number): number {
+    return this.#tlb.addend(this.#executeArray, low | this.#cpu.get32(STATE.codeTag), high);
   }
 
   /** Entry table of a page of code that runs with the rights of now, if it was run: nothing is walked for it that has effects. */

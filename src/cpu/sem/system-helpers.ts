@@ -76,10 +76,3 @@ export const movToSegment = semantics(
   },
   { ends: true },
 );
-
-/** The helper leaves the selector of operand 1 in SCRATCH.selector. */
-export const movFromSegment = semantics('movFromSegment', 'w,r', (e) => {
-  e.helper('readSegment');
-  const selector = e.slot32(SCRATCH.selector);
-  e.set(0, e.size(0) === 8 ? selector.extendU() : selector);
-});

@@ -135,6 +135,7 @@ export class WasmEngine implements VcpuEngine {
       crossPage: (record) => this.#crossings.reach(record),
       plainRead: (size) => this.mmu.plain(size, READ),
       plainWrite: (size) => this.mmu.plain(size & 0xff, WRITE),
+      transfer: (record, site, home) => this.regions?.transfer(record, site, home),
     };
     const module = new WebAssembly.Module(this.#names.bytes);
     const instance = new WebAssembly.Instance(module, { env: imports as unknown as WebAssembly.ModuleImports });

@@ -131,6 +131,8 @@ export const STATE = {
   tlbGlobalKey: 0x67c,
   /** u32: how many addresses `TLB.filledAt` holds. */
   tlbFilled: 0x680,
+  /** i32: transfers out of translated regions until the next one that is looked at. */
+  untilTransfer: 0x684,
 } as const;
 
 /** One segment register: selector u16 at 0, attributes u16 at 2 (descriptor bits 40..55), limit u32 at 4 (in bytes), base u64 at 8, u64 reserved. */

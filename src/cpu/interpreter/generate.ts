@@ -4,6 +4,7 @@ import type { FunctionBuilder, FunctionRef } from '../../wasm/function-builder.t
 import { ModuleBuilder } from '../../wasm/module-builder.ts';
 import { routinesOf } from '../emit/routine.ts';
 import { ATTR, CODE_MODE, SEG, STATE } from '../state.ts';
+import { emitChain } from './chain-function.ts';
 import { deliverFunction } from './deliver-function.ts';
 import { type Ends, InterpreterEmitter, type Runtime, STATUS } from './interpreter-emitter.ts';
 import { fusible } from './pairs.ts';
@@ -39,6 +40,8 @@ export interface InterpreterImports {
   /** TLB miss of translated code: host address of `size` bytes of plain RAM, 0 for whatever is anything else. */
   plainRead(size: number): number;
   plainWrite(size: number): number;
+  /** A region was left, the one of this record, for what is at STATE.rip: see emitChain. */
+  transfer(record: number, site: number, home: bigint): void;
 }
 
 export interface InterpreterExports {
@@ -76,6 +79,7 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
   const crossPage = m.importFunction('crossPage', ['i32'], ['i32']);
   const plainRead = m.importFunction('plainRead', ['i32'], ['i32']);
   const plainWrite = m.importFunction('plainWrite', ['i32'], ['i32']);
+  const transfer = m.importFunction('transfer', ['i32', 'i32', 'i64'], []);
   const state = i32(base);
 
   const second = secondTlb(m, base);
@@ -135,7 +139,9 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
 
   m.emptyTable('regions', FIRST_REGIONS);
   const handlerType = m.type(['i32'], ['i32']);
-  const calls: RunCalls = { fetchMiss: fetchSlow, decodeMiss, crossPage, handlerType, regionType: m.type([], ['i32']) };
+  const regionType = m.type(['i32'], ['i32']);
+  const chain = m.add(['i32'], ['i32'], (f) => emitChain(f, base, regionType, transfer));
+  const calls: RunCalls = { fetchMiss: fetchSlow, decodeMiss, crossPage, handlerType, chain };
   const run = m.add(['i32', 'i32'], ['i32'], (f) => emitRun(f, base, variants.handlers.filter(isHot), runtime, calls));
   m.export('run', run);
   m.export('plainRead', slow(plainRead, STATE.tlbRead));

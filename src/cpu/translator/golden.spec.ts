@@ -98,7 +98,7 @@ function translated(source: string): string {
   (pages[0] as Uint8Array).set(machineCode(source));
   (pages[1] as Uint8Array).set([0x48, 0xff, 0xc0]);
   const { decoder, variants } = instructionSet();
-  const reader = new RegionReader({ page: (n) => pages[n], known: () => true }, decoder, variants);
+  const reader = new RegionReader({ page: (n) => pages[n], known: () => true, targets: () => [] }, decoder, variants);
   const region = reader.read(0);
   if (region === undefined) throw new Error('no region');
   const module = translateRegion(region, {

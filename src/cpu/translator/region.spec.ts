@@ -9,7 +9,7 @@ const { decoder, variants } = instructionSet();
 function read(code: ArrayLike<number>) {
   const page = new Uint8Array(4096).fill(0xf4);
   page.set(Uint8Array.from(code));
-  const source = { page: (number: number) => (number === 0 ? page : undefined), known: () => true };
+  const source = { page: (number: number) => (number === 0 ? page : undefined), known: () => true, targets: () => [] };
   return new RegionReader(source, decoder, variants).read(0);
 }
 

@@ -95,10 +95,12 @@ const REGIONS: Readonly<Record<string, string>> = {
 /** The region that begins at 0 of a page; the page after it holds INC RAX; HLT. */
 function translated(source: string): string {
   const pages = [0, 1].map(() => new Uint8Array(4096).fill(0xf4));
-  (pages[0] as Uint8Array).set(machineCode(source));
+  const code = machineCode(source);
+  (pages[0] as Uint8Array).set(code);
   (pages[1] as Uint8Array).set([0x48, 0xff, 0xc0]);
   const { decoder, variants } = instructionSet();
-  const reader = new RegionReader({ page: (n) => pages[n], known: () => true, targets: () => [] }, decoder, variants);
+  const known = (place: number) => place < code.length || place === 4096;
+  const reader = new RegionReader({ page: (n) => pages[n], known, targets: () => [] }, decoder, variants);
   const region = reader.read(0);
   if (region === undefined) throw new Error('no region');
   const module = translateRegion(region, {

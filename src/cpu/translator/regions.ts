@@ -35,7 +35,7 @@ export const SLICE = 16_384;
 /** Samples that make code hot. */
 const HOT = 100;
 /** Transfers looked at that found no region at a place, before it becomes a head. */
-const HOT_TRANSFERS = 64;
+const HOT_TRANSFERS = 256;
 /** Times that a region is translated again for what became known of its indirect jumps. */
 const MOST_GROWTHS = 3;
 /** Places kept that are not hot yet; when there are more, all are forgotten. */
@@ -163,7 +163,7 @@ export class Regions {
     this.#replace(table, offset);
     const source = new GuestCode(this.#options, this.#indirect, rip - BigInt(offset), table);
     const region = new RegionReader(source, this.#options.decoder, this.#options.variants).read(offset);
-    if (region === undefined || !this.#worthIt(region)) {
+    if (region === undefined || !this.#begins(region.entries[0]?.instructions[0])) {
       this.counters.refused++;
       return false;
     }
@@ -209,7 +209,8 @@ export class Regions {
   /** Puts the region before what is at its entries; where another region is entered already, that one stays. */
   #enter(region: Region, source: GuestCode, number: number): Entry[] {
     const { code } = this.#options;
-    return region.entries.flatMap(({ place }, i) => {
+    return region.entries.flatMap(({ place, instructions }, i) => {
+      if (!this.#begins(instructions[0])) return [];
       const page = pageOfPlace(place);
       const [table, offset] = [source.entryTable(page), offsetOfPlace(place)];
       if (code.isRegion(table, offset)) return [];
@@ -287,9 +288,8 @@ export class Regions {
     if (here < length) this.#options.code.cover(source.entryTable(pageOfPlace(place) + 1), 0, length - here);
   }
 
-  /** A region that begins with what only the interpreter can do would be left at once. */
-  #worthIt({ blocks }: Region): boolean {
-    const first = blocks[0]?.instructions[0];
+  /** Entered at what only the interpreter can do, a region would be left at once. */
+  #begins(first: RegionInstruction | undefined): boolean {
     return first !== undefined && this.#means(first) === 'inline';
   }
 }

@@ -62,10 +62,17 @@ const REGIONS: Readonly<Record<string, string>> = {
     f4 ; 10 hlt
   `,
   'call-and-return': `
-    e8 03 00 00 00 ; 00 call 0x8
+    e8 04 00 00 00 ; 00 call 0x9
     48 ff c1 ; 05 inc rcx
-    48 01 d8 ; 08 add rax,rbx
-    c3 ; 0b ret
+    f4 ; 08 hlt
+    48 01 d8 ; 09 add rax,rbx
+    c3 ; 0c ret
+  `,
+  recursion: `
+    ff c9 ; 00 dec ecx
+    74 05 ; 02 je 0x9
+    e8 f7 ff ff ff ; 04 call 0x0
+    c3 ; 09 ret
   `,
   'way-into-a-loop': `
     a8 01 ; 00 test al,1

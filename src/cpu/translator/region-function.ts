@@ -124,20 +124,16 @@ class RegionFunction {
       if (this.#dispatched.length === 1) this.#tree(entries[0] as Block);
       else this.#dispatching();
     });
-    // The shared exit.
     // Which registers handlers must find in memory is known by now. Last ones first: the places before stay where they are.
     for (const { before, after, place } of this.#handlerCalls.reverse()) {
       f.insert(after, () => this.#reload(place));
       f.insert(before, () => this.#registers.store());
     }
     f.insert(start, () => {
-      if (this.#registers.needsSse)
-        f.if(state.load('i32', 4, STATE.sseBlocked), () => {
-          f.store(state, 8, this.#ripAt(head.place), STATE.rip);
-          f.return(i32(REGION.interpret));
-        });
+      if (this.#registers.needsSse) f.if(state.load('i32', 4, STATE.sseBlocked), () => f.return(i32(REGION.interpret)));
       this.#registers.load();
     });
+    // The shared exit.
     this.#registers.store();
     f.store(state, 8, this.#rip, STATE.rip);
     f.store(state, 4, this.#left, STATE.left);

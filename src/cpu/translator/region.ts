@@ -13,9 +13,9 @@ import type { Row } from '../x86/row.ts';
 const PAGE = 4096;
 const LONGEST_INSTRUCTION = 15;
 
-/** About what 16 KiB of WebAssembly hold: beyond it V8's compile time grows faster than the code. */
-const MOST_INSTRUCTIONS = 256;
-const MOST_BLOCKS = 80;
+/** About what 24 KiB of WebAssembly hold: beyond it V8's compile time grows faster than the code. */
+const MOST_INSTRUCTIONS = 400;
+const MOST_BLOCKS = 112;
 const MOST_PAGES = 6;
 const DEEPEST_CALL = 3;
 /** Ways into a region: what a byte of `entryArgument` holds. */
@@ -103,7 +103,8 @@ export class RegionReader {
   readonly #starts = new Set<string>();
   readonly #instructions = new Map<string, RegionInstruction>();
   readonly #queue: Start[] = [];
-  #calls = 0;
+  /** By id; the first is what is outside of any call. */
+  readonly #calls: Call[] = [];
 
   constructor(source: CodeSource, decoder: Decoder, variants: Variants) {
     this.#source = source;
@@ -111,10 +112,13 @@ export class RegionReader {
     this.#variants = variants;
   }
 
-  /** Undefined when the head cannot be decoded. */
-  read(head: number): Region | undefined {
+  /**
+   * Undefined when the head cannot be decoded. `functions` are the places where the function begins that the head is in, as far
+   * as they are known.
+   */
+  read(head: number, functions: ReadonlySet<number> = new Set()): Region | undefined {
     const outside: Call = this.#call(-1, undefined);
-    outside.functions.add(head);
+    for (const place of [head, ...functions]) outside.functions.add(place);
     this.#start(head, outside);
     const begun: Start[] = [];
     for (let start = this.#queue.shift(); start !== undefined; start = this.#queue.shift()) {
@@ -122,20 +126,39 @@ export class RegionReader {
       begun.push(start);
       this.#straight(start);
     }
+    const same = this.#callsOfItself();
+    if (same.length > 0) {
+      const again = new RegionReader(this.#source, this.#decoder, this.#variants);
+      return again.read(head, new Set([...functions, ...same]));
+    }
     const blocks = this.#blocks(begun);
     return blocks.length === 0 ? undefined : { blocks, entries: this.#entries(blocks), pages: [...this.#pages] };
   }
 
-  #call(returnTo: number, from: Call | undefined): Call {
-    const depth = from === undefined ? 0 : from.depth + 1;
-    return { returnTo, from, depth, functions: new Set(), callees: new Map(), id: this.#calls++ };
+  /** Functions with code that is also outside of any call: the head lies within them. */
+  #callsOfItself(): number[] {
+    const found = new Set<number>();
+    for (const key of this.#instructions.keys()) {
+      const [id, place] = key.split(':').map(Number) as [number, number];
+      if (id !== 0 && this.#instructions.has(`0:${place}`)) for (const each of this.#calls[id]?.functions ?? []) found.add(each);
+    }
+    return [...found];
   }
 
-  #start(place: number, call: Call): void {
+  #call(returnTo: number, from: Call | undefined): Call {
+    const depth = from === undefined ? 0 : from.depth + 1;
+    const call: Call = { returnTo, from, depth, functions: new Set(), callees: new Map(), id: this.#calls.length };
+    this.#calls.push(call);
+    return call;
+  }
+
+  /** `first`: before everything that waits already. */
+  #start(place: number, call: Call, first = false): void {
     const key = keyOf(place, call);
     if (this.#starts.has(key)) return;
     this.#starts.add(key);
-    this.#queue.push({ place, call });
+    if (first) this.#queue.unshift({ place, call });
+    else this.#queue.push({ place, call });
   }
 
   /** Reads instructions up to where control may go elsewhere. */
@@ -164,9 +187,9 @@ export class RegionReader {
         case 'call':
           return this.#goIn(call, [target], at);
         case 'callIndirect':
-          return this.#goIn(call, this.#source.targets(instruction.place), at);
+          return this.#goIn(call, this.#source.targets(instruction.place), at, true);
         case 'jumpIndirect':
-          for (const to of this.#source.targets(instruction.place)) if (this.#wanted(to)) this.#start(to, call);
+          for (const to of this.#source.targets(instruction.place)) if (this.#wanted(to)) this.#start(to, call, true);
           return;
         case 'leave':
           if (this.#wanted(at)) this.#start(at, call);
@@ -178,16 +201,16 @@ export class RegionReader {
   }
 
   /** Reads what is called and not called already, and what comes after the call. */
-  #goIn(call: Call, targets: readonly (number | undefined)[], at: number): void {
+  #goIn(call: Call, targets: readonly (number | undefined)[], at: number, first = false): void {
     let inside = false;
     for (const target of targets) {
       if (!this.#wanted(target) || call.depth === DEEPEST_CALL || calledIn(call, target) !== undefined) continue;
       const callee = this.#callee(call, at);
       callee.functions.add(target);
-      this.#start(target, callee);
+      this.#start(target, callee, first);
       inside = true;
     }
-    if (inside || this.#wanted(at)) this.#start(at, call);
+    if (inside || this.#wanted(at)) this.#start(at, call, first);
   }
 
   #callee(from: Call, returnTo: number): Call {
@@ -290,14 +313,15 @@ export class RegionReader {
     const byKey = new Map(blocks.map((block) => [keyOf(block.place, block.call), block]));
     const byPlace = new Map<number, Block>();
     byPlace.set((blocks[0] as Block).place, blocks[0] as Block);
+    const add = (block: Block | undefined) => {
+      if (block !== undefined && !byPlace.has(block.place) && byPlace.size < MOST_ENTRIES) byPlace.set(block.place, block);
+    };
     for (const { call, end, instructions, taken } of blocks) {
       const ending = endingOf(instructions.at(-1) as RegionInstruction);
-      const comesBack =
-        ending === 'leave' ||
-        ending === 'callIndirect' ||
-        (ending === 'call' && (taken === undefined || taken.call !== call.callees.get(end)));
-      const back = comesBack ? byKey.get(keyOf(end, call)) : undefined;
-      if (back !== undefined && !byPlace.has(end) && byPlace.size < MOST_ENTRIES) byPlace.set(end, back);
+      const copied = taken !== undefined && taken.call === call.callees.get(end);
+      if (ending === 'leave' || ending === 'callIndirect' || (ending === 'call' && !copied)) add(byKey.get(keyOf(end, call)));
+      // What calls itself is there whole: others may call it too.
+      if (ending === 'call' && !copied) add(taken);
     }
     return [...byPlace.values()];
   }

@@ -1,9 +1,9 @@
 // `dom1 run`: any kernel with a PVH entry, a PV guest within Xen's shim, a disk image through GRUB.
 
 import { diskOfWords, vifOfWords } from '../control/device-words.ts';
+import { SHIM_COMMAND_LINE } from '../control/xl-config/key-table.ts';
 import { ConsoleError } from '../machine/console-error.ts';
 import type { Domain } from '../machine/domain.ts';
-import { SHIM_COMMAND_LINE } from '../node/boot-files.ts';
 import type { CreateDomainConfig } from '../node/create-domain.ts';
 import { isDiskFile } from '../node/guest-file.ts';
 import { diskConfig, vifConfig } from '../node/spec-config.ts';

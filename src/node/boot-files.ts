@@ -1,4 +1,5 @@
 // Which files a domain boots: its kernel by itself, or through GRUB, and under PVH or within Xen's PV shim.
+import { SHIM_COMMAND_LINE } from '../control/xl-config/key-table.ts';
 import type { BootProtocol } from '../image/kernel.ts';
 import { fetchGrub, fetchShim } from './boot-images.ts';
 import type { CreateDomainConfig } from './create-domain.ts';
@@ -18,12 +19,9 @@ export interface BootModuleFile {
 export interface ShimConfig {
   /** Default: that of Debian's newest xen-utils, fetched with apt. */
   readonly file?: GuestFile;
-  /** Default: {@link SHIM_COMMAND_LINE}. */
+  /** Default: xl's: "pv-shim console=xen,pv". */
   readonly commandLine?: string;
 }
-
-/** As xl's. Of what it prints, the console "xen" is the hypervisor's log, and "pv" the guest's console. */
-export const SHIM_COMMAND_LINE = 'pv-shim console=xen,pv';
 
 /** What is loaded, and what it is told. */
 export interface BootFiles {

@@ -22,7 +22,10 @@ describe("a domain's configuration", () => {
   it.each<[object, string]>([
     [{ type: 'hvm' }, "type: hvm domains are not supported yet; use 'pvh' or 'pv'"],
     [{ type: 'vm' }, "type: \"vm\" is no type of domain; use 'pvh' or 'pv'"],
-    [{ kernel: undefined }, "kernel: there is neither a kernel nor a disk to boot from; give a kernel's path or its bytes, or disks"],
+    [
+      { kernel: undefined },
+      "kernel: there is neither a kernel nor a disk to boot from; give a kernel's path or its bytes, or disks",
+    ],
     [{ kernel: 5 }, 'kernel: 5 is no kernel; give its path or its bytes'],
     [{ bootProtocol: 'bios' }, "bootProtocol: \"bios\" is no way to enter a kernel; use 'pvh' or 'multiboot'"],
     [{ bootModules: ['vmlinuz'] }, 'bootModules: undefined is no file; give its path or its bytes as `file`'],

@@ -115,6 +115,23 @@ describe('loadPvh', () => {
     expect(plan.modules.map(({ at }) => at)).toEqual([module.paddr]);
   });
 
+  it('tells of each module, with its command line', () => {
+    const data = [5000, 1, 4096].map((bytes, i) => new Uint8Array(bytes).fill(i + 1));
+    const lines = ['console=hvc0 root=/dev/xvda1', undefined, 'third'];
+    const modules = data.map((bytes, i) => ({ data: bytes, ...(lines[i] !== undefined && { commandLine: lines[i] }) }));
+    const { info, bytes, view } = boot(configOf({ modules }));
+    expect(info.nr_modules).toBe(3);
+    const told = modules.map((_, i) => hvm_modlist_entry.read(view(info.modlist_paddr + i * 32, 32), 0));
+    expect(told.map(({ paddr, size }) => bytes(paddr, size))).toEqual(data);
+    expect(told.map(({ paddr }) => paddr)).toEqual([8 * MIB - 4 * 4096, 8 * MIB - 2 * 4096, 8 * MIB - 4096]);
+    expect(told.map(({ cmdline_paddr }, i) => text(bytes(cmdline_paddr, (lines[i] ?? '').length + 1)))).toEqual(
+      lines.map((line) => `${line ?? ''}\0`),
+    );
+    expect(errorOf(() => planPvh(configOf({ modules: [{ data: new Uint8Array(1), commandLine: 'x'.repeat(4096) }] }))).code).toBe(
+      'command-line-too-long',
+    );
+  });
+
   it('starts at the entry, with the start info behind the kernel', () => {
     const { entry, plan } = boot(configOf());
     expect(entry).toEqual({ entry: MIB, startInfoGpa: MIB + 3 * 4096 });

@@ -19,7 +19,7 @@ export interface SessionOptions {
   readonly invocation: Invocation;
   readonly config: Pick<
     CreateDomainConfig,
-    'type' | 'kernel' | 'initrd' | 'commandLine' | 'bootModules' | 'bootProtocol' | 'disks' | 'vifs'
+    'type' | 'kernel' | 'initrd' | 'commandLine' | 'bootModules' | 'bootProtocol' | 'disks' | 'vifs' | 'vcpus'
   >;
   /** What the kernel is called in errors. */
   readonly kernelName: string;

@@ -75,7 +75,7 @@ export async function serveTerminal(domain: Domain): Promise<Outcome> {
   ]);
 }
 
-async function serveStreams(domain: Domain): Promise<Outcome> {
+export async function serveStreams(domain: Domain): Promise<Outcome> {
   using _ = attachStreams(domain.console);
   return { kind: 'ended', end: await domain.ended };
 }

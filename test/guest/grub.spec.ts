@@ -72,7 +72,7 @@ describe.skipIf(parts === undefined)('a disk with a grub.cfg', { timeout: PV_BOO
   });
 
   it.each<[string, CreateDomainConfig, string]>([
-    ['PVH', { memory: '256MiB' }, 'HVM'],
+    ['PVH', { memory: '256MiB' }, 'PVH'],
     ['PV', { type: 'pv', memory: '384MiB' }, 'PV'],
   ])('starts its own Linux under %s', async (name, config, type) => {
     const { kernel, busybox } = parts as XenGuestParts;

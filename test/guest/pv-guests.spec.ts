@@ -1,17 +1,22 @@
 // PV guests through Debian's Xen shim: a small one of each width, and Debian's kernel with disk, network and console, by both ways
 // into the shim.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readDomainSpec } from '../../src/control/xl-config/read-domain-spec.ts';
+import { cpioDirectory } from '../../src/image/cpio.ts';
 import { RamStore } from '../../src/io/ram-store.ts';
 import { fetchShim } from '../../src/node/boot-images.ts';
 import type { CreateDomainConfig } from '../../src/node/create-domain.ts';
-import { demoInitramfs } from '../../src/node/demo-initramfs.ts';
+import { BOOT_MODULES, demoInitramfs } from '../../src/node/demo-initramfs.ts';
+import { specConfig } from '../../src/node/spec-config.ts';
 import { buildPvKernel, PV_MAGIC } from '../guests/pv-image.ts';
-import { cachedModules } from './cached-modules.ts';
 import { complaints } from './kernel-log.ts';
 import { BOOT_TIME, dom1 } from './kernels.ts';
-import { type XenGuestParts, xenGuestParts } from './xen-guest.ts';
+import { moduleFiles, type XenGuestParts, xenGuestParts } from './xen-guest.ts';
 
 /** All that the shim does is done by interpreted code at first; a PV kernel's page tables go through it. */
 const PV_BOOT_TIME = 4 * BOOT_TIME;
@@ -21,6 +26,9 @@ const shim = await fetchShim().catch((error: unknown) => {
   return undefined;
 });
 const parts = shim === undefined ? undefined : await xenGuestParts();
+
+/** As `dom1 create` reads it. */
+const configured = (text: string): CreateDomainConfig => specConfig(readDomainSpec(text, 'pv.cfg').spec);
 
 /** A domain with what its hypervisor prints. */
 async function create(config: CreateDomainConfig) {
@@ -57,6 +65,27 @@ describe.skipIf(shim === undefined)("a PV kernel of the tests' own", { timeout: 
   });
 });
 
+describe.skipIf(shim === undefined)('a configuration of xl', { timeout: PV_BOOT_TIME }, () => {
+  it.each([['type = "pv"'], ['type = "pvh"\npvshim = 1\npvshim_extra = "loglvl=all"']])(
+    'with %j runs a PV guest',
+    async (text) => {
+      const directory = await mkdtemp(join(tmpdir(), 'dom1-pv-'));
+      try {
+        const kernel = join(directory, 'kernel');
+        await writeFile(kernel, buildPvKernel(64));
+        const config = configured(`name = "pv"\nmemory = 64\nkernel = "${kernel}"\npvshim_path = "${shim}"\n${text}\n`);
+        const { domain, printed } = await create(config);
+        domain.run();
+        expect(await domain.ended).toMatchObject({ reason: 'poweroff' });
+        expect(printed.log).toContain(`Command line: pv-shim console=xen,pv${text.includes('extra') ? ' loglvl=all' : '\n'}`);
+        expect(printed.console).toContain('says the guest');
+      } finally {
+        await rm(directory, { recursive: true });
+      }
+    },
+  );
+});
+
 describe.skipIf(parts === undefined)("Debian's kernel within the shim", { timeout: PV_BOOT_TIME }, () => {
   const store = new RamStore(16 * 2 ** 20);
   let web: Server;
@@ -70,7 +99,10 @@ describe.skipIf(parts === undefined)("Debian's kernel within the shim", { timeou
   beforeAll(async () => {
     web = createServer((_, response) => void response.end('from the host')).listen(0, '127.0.0.1');
     const { busybox, kernel } = parts as XenGuestParts;
-    const modules = await cachedModules(parts as XenGuestParts, 'lib/modules/boot', ['xen-blkfront', 'xen-netfront']);
+    const modules = [
+      ...['lib', 'lib/modules'].map((path) => cpioDirectory(path)),
+      ...(await moduleFiles(parts as XenGuestParts, ['xen-blkfront', 'xen-netfront'], 'blk-net-at-boot', BOOT_MODULES)),
+    ];
     guest = await create({
       kernel,
       initrd: demoInitramfs(busybox, modules),

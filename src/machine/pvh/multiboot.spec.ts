@@ -50,7 +50,7 @@ describe('a kernel that is entered the Multiboot way', () => {
     const info = entry.startInfoGpa;
     expect(u32(info) & 0x24d).toBe(0x24d); // memory, command line, modules, memory map, loader's name
     expect([u32(info + 4), u32(info + 8)]).toEqual([640, 7 * 1024]);
-    expect(text(u32(info + 16))).toBe('console=xen');
+    expect(text(u32(info + 16))).toBe('kernel console=xen');
     expect(text(u32(info + 64))).toBe('dom1');
     const list = u32(info + 24);
     const modules = Array.from({ length: u32(info + 20) }, (_, i) => ({

@@ -80,7 +80,8 @@ export function planPvh(config: PvhConfig): PvhPlan {
   const ram = pc ? pcRam(ramBytes) : [{ at: 0 as Gpa, size: ramBytes }];
   const memmap = buildMemmap(ram, { at: acpi.at, size: acpi.data.length }, ioapic, reserved);
   const modules = placeModules(files, ramBytes);
-  const facts = { commandLine: encodeCommandLine(config.commandLine), modules, memmap, rsdpGpa: acpi.rsdpGpa };
+  const commandLine = encodeCommandLine(pc ? `${MULTIBOOT_IMAGE_NAME} ${config.commandLine}` : config.commandLine);
+  const facts = { commandLine, modules, memmap, rsdpGpa: acpi.rsdpGpa };
   const bootAt = pageUp(kernel.at + kernel.size);
   const bootBlock = pc ? buildMultibootInfo(bootAt, facts) : buildStartInfo(bootAt, facts);
   checkFit(ramBytes, kernel, bootAt + bootBlock.length, ramBytes - (modules[0]?.at ?? ramBytes));
@@ -97,6 +98,8 @@ export function planPvh(config: PvhConfig): PvhPlan {
   };
 }
 
+/** Boot loaders say the kernel's file first, and Xen leaves the first word out, whatever it is (xen/arch/x86/setup.c, cmdline_cook). */
+const MULTIBOOT_IMAGE_NAME = 'kernel';
 /** Below it are base memory and the BIOS. */
 const PC_KERNEL_START = 0x10_0000;
 

@@ -136,7 +136,7 @@ export function parseQemuOptions(words: readonly string[]): QemuMachine {
 }
 
 function unknown(name: string): UsageError {
-  const elsewhere = ELSEWHERE[name];
+  const elsewhere = Object.hasOwn(ELSEWHERE, name) ? ELSEWHERE[name] : undefined;
   const near = closest(name, [...Object.keys(OPTIONS), ...SWITCHES]);
   const hint = elsewhere ?? (near === undefined ? 'see `dom1 help qemu` for those there are' : `did you mean -${near}?`);
   return new UsageError(`dom1 has no option -${name} of qemu; ${hint}`);

@@ -1,6 +1,7 @@
 // Which files a domain boots: its kernel by itself, or through GRUB, and under PVH or within Xen's PV shim.
 import { SHIM_COMMAND_LINE } from '../control/xl-config/key-table.ts';
 import type { BootProtocol } from '../image/kernel.ts';
+import { RAM_LIMIT } from '../machine/pvh/memory-map.ts';
 import { fetchGrub, fetchShim } from './boot-images.ts';
 import type { CreateDomainConfig } from './create-domain.ts';
 import type { GuestPartsOptions } from './guest-parts.ts';
@@ -19,7 +20,7 @@ export interface BootModuleFile {
 export interface ShimConfig {
   /** Default: that of Debian's newest xen-utils, fetched with apt. */
   readonly file?: GuestFile;
-  /** Default: xl's: "pv-shim console=xen,pv". */
+  /** Default: "pv-shim console=xen". */
   readonly commandLine?: string;
 }
 
@@ -55,4 +56,16 @@ export async function bootFiles(config: BootConfig, options: GuestPartsOptions =
     commandLine: shim.commandLine ?? SHIM_COMMAND_LINE,
     ...entry,
   };
+}
+
+const MIB = 2 ** 20;
+
+/**
+ * The most that a PV guest of `memoryBytes` is to begin with, its shim included, when it may have up to `maxMemoryBytes`: 24 MiB and 1/128
+ * more. The shim keeps a little less for itself, and the guest's balloon gives back what is over. With less than memory/target says, a
+ * Linux guest would ask the shim for the rest again and again.
+ */
+export function memoryWithShim(memoryBytes: number, maxMemoryBytes = memoryBytes): number {
+  const most = Math.max(memoryBytes, maxMemoryBytes);
+  return Math.max(most, Math.min(RAM_LIMIT, most + 24 * MIB + Math.ceil(most / (128 * MIB)) * MIB));
 }

@@ -2,7 +2,7 @@
 import { buildDomain, type Domain } from '../machine/domain.ts';
 import type { BuildOptions, DomainConfig } from '../machine/domain-config.ts';
 import { parseMemorySize } from '../machine/memory-size.ts';
-import { type BootModuleFile, bootFiles, type GuestFile, type ShimConfig } from './boot-files.ts';
+import { type BootModuleFile, bootFiles, type GuestFile, memoryWithShim, type ShimConfig } from './boot-files.ts';
 import { checkDomainConfig } from './check-domain-config.ts';
 import { readGuestFile } from './guest-file.ts';
 import { nodeHost } from './node-host.ts';
@@ -40,7 +40,7 @@ export const DEFAULT_MEMORY = '256MiB';
 export async function createDomain(config: CreateDomainConfig, options: BuildOptions = {}): Promise<Domain> {
   checkDomainConfig(config);
   const {
-    type: _type,
+    type = 'pvh',
     kernel: _kernel,
     initrd: _initrd,
     bootModules: _modules,
@@ -74,6 +74,7 @@ export async function createDomain(config: CreateDomainConfig, options: BuildOpt
       })),
     ),
     memoryBytes,
+    ...(type === 'pv' && { maxMemoryBytes: memoryWithShim(memoryBytes, rest.maxMemoryBytes) }),
   };
   options.onProgress?.({ stage: 'read', done: 1, total: 1 });
   const opened = await openDevices({ disks, vifs, channels, shares });

@@ -13,8 +13,11 @@ export const SHUTDOWN_ACTIONS = [
   'soft-reset',
 ] as const;
 
-/** xl's, of the PV shim. Of what it prints, the console "xen" is the hypervisor's log, and "pv" the guest's console. */
-export const SHIM_COMMAND_LINE = 'pv-shim console=xen,pv';
+/**
+ * The PV shim's. What it prints goes to the hypervisor's log. xl says console=xen,pv: then the shim sits between the guest and its console as
+ * well, takes 128 bytes at a time of what is typed and drops the rest, and puts its own lines among the guest's.
+ */
+export const SHIM_COMMAND_LINE = 'pv-shim console=xen';
 
 type Row = readonly [name: string, type: ConfigType, meaning: string, more?: Partial<ConfigKey>];
 

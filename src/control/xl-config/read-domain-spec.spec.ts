@@ -135,7 +135,7 @@ describe('a configuration', () => {
   it('of a PV guest, which runs within the shim however that is said', () => {
     expect(read(`${minimal}type = "pv"; kernel = "/k"`).spec).toMatchObject({
       type: 'pv',
-      shim: { commandLine: 'pv-shim console=xen,pv' },
+      shim: { commandLine: 'pv-shim console=xen' },
     });
     const said = 'pvshim_path = "/srv/xen-shim"; pvshim_cmdline = "pv-shim"; pvshim_extra = "loglvl=all"';
     const { spec, warnings } = read(`${minimal}type = "pvh"; pvshim = 1; ${said}`);

@@ -84,7 +84,7 @@ export function planPvh(config: PvhConfig): PvhPlan {
   const facts = { commandLine, modules, memmap, rsdpGpa: acpi.rsdpGpa };
   const bootAt = pageUp(kernel.at + kernel.size);
   const bootBlock = pc ? buildMultibootInfo(bootAt, facts) : buildStartInfo(bootAt, facts);
-  checkFit(ramBytes, kernel, bootAt + bootBlock.length, ramBytes - (modules[0]?.at ?? ramBytes));
+  checkFit(ramBytes, kernel, bootAt + bootBlock.length, ramBytes - (modules[0]?.at ?? ramBytes), modules.length);
   return {
     ramBytes,
     memmap,
@@ -169,7 +169,7 @@ function encodeCommandLine(text: string): Uint8Array {
   return terminated;
 }
 
-function checkFit(ramBytes: number, kernel: GpaRange, bootEnd: number, moduleBytes: number): void {
+function checkFit(ramBytes: number, kernel: GpaRange, bootEnd: number, moduleBytes: number, moduleCount: number): void {
   const needed = bootEnd + moduleBytes;
   if (needed <= ramBytes) return;
   const hint =
@@ -185,7 +185,8 @@ function checkFit(ramBytes: number, kernel: GpaRange, bootEnd: number, moduleByt
     );
   }
   if (moduleBytes > 0 && bootEnd <= ramBytes) {
-    const problem = `the initrd, or the modules, have ${mib(moduleBytes)}, and beside the kernel there is room for ${Math.floor((ramBytes - bootEnd) / MIB)} MiB`;
+    const what = moduleCount === 1 ? 'the initrd has' : `the ${moduleCount} modules have`;
+    const problem = `${what} ${mib(moduleBytes)}, and beside the kernel there is room for ${Math.floor((ramBytes - bootEnd) / MIB)} MiB`;
     throw new MachineError('initrd-too-large', problem, hint);
   }
   throw new MachineError('memory-too-small', `${mib(ramBytes)} of memory do not hold the kernel and its start info`, hint);

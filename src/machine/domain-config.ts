@@ -1,6 +1,8 @@
 // What a domain is built from, and how it ends.
 import { SHUTDOWN } from '../abi/xen/sched.ts';
 import type { PvDevice } from '../backends/pv-device.ts';
+import type { BootProtocol } from '../image/kernel.ts';
+import type { BootModule } from './pvh/plan.ts';
 import type { VcpuMessage, VcpuThreadData } from './vcpu-parts.ts';
 
 /** What starts threads; each host has its own. */
@@ -14,9 +16,13 @@ export interface VcpuThreadHandle {
 }
 
 export interface DomainConfig {
-  /** ELF or bzImage with a PVH entry. */
+  /** ELF or bzImage with a PVH entry, or an ELF file with a multiboot header: see `bootProtocol`. */
   readonly kernel: Uint8Array;
   readonly initrd?: Uint8Array;
+  /** Files that are loaded beside the kernel, with their command lines, after the initrd: what a hypervisor is to run. Default: none. */
+  readonly bootModules?: readonly BootModule[];
+  /** How the kernel is entered. Default 'pvh'. */
+  readonly bootProtocol?: BootProtocol;
   /** The kernel's command line, 4095 bytes at most. Default: empty, and a Linux guest is silent without `console=hvc0`. */
   readonly commandLine?: string;
   /** Bytes of RAM, a multiple of 4 KiB. */

@@ -14,9 +14,6 @@ import { TSC_KHZ } from './vcpu-parts.ts';
 export const GUEST_DOMID = 1;
 const UUID_BYTES = 16;
 
-/** A PVH domain of today has an I/O APIC: Linux asks for one before it believes its ACPI tables. */
-const IOAPIC = true;
-
 export class MachineImage {
   readonly config: DomainConfig;
   readonly uuid: Uint8Array;
@@ -24,7 +21,11 @@ export class MachineImage {
   readonly plan: MachinePlan;
   readonly wasm: WebAssembly.Memory;
   readonly memory: GuestMemory;
-  readonly ioapic: boolean = IOAPIC;
+  /**
+   * Real Xen gives a PVH domain no I/O APIC, and Linux asks for one before it believes its ACPI tables. A hypervisor takes one for the sign of
+   * a PC and looks for the PIT behind it.
+   */
+  readonly ioapic: boolean;
   readonly #pvhConfig: PvhConfig;
   readonly #pvh: PvhPlan;
 
@@ -33,13 +34,15 @@ export class MachineImage {
     this.config = config;
     this.vcpus = config.vcpus ?? 1;
     this.uuid = config.uuid ?? globalThis.crypto.getRandomValues(new Uint8Array(UUID_BYTES));
+    this.ioapic = !kernel.multiboot;
     this.#pvhConfig = {
       kernel,
-      ...(config.initrd !== undefined && { initrd: config.initrd }),
+      ...(config.bootProtocol !== undefined && { protocol: config.bootProtocol }),
+      modules: [...(config.initrd === undefined ? [] : [{ data: config.initrd }]), ...(config.bootModules ?? [])],
       commandLine: config.commandLine ?? '',
       ramBytes: this.#ramBytes,
       vcpus: this.vcpus,
-      ioapic: IOAPIC,
+      ioapic: this.ioapic,
     };
     this.#pvh = planPvh(this.#pvhConfig);
     this.plan = planMachine(this.#pvh, this.vcpus);
@@ -106,7 +109,7 @@ export async function buildImage(config: DomainConfig, options: BuildOptions): P
   };
   checkTraceGlobs(config.trace ?? []);
   stage('unpack', 0);
-  const kernel = await loadKernel(config.kernel);
+  const kernel = await loadKernel(config.kernel, config.bootProtocol);
   stage('unpack', 1);
   return new MachineImage(config, kernel);
 }

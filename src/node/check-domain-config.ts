@@ -8,6 +8,9 @@ const KEYS: Readonly<Record<keyof CreateDomainConfig, true>> = {
   type: true,
   kernel: true,
   initrd: true,
+  bootModules: true,
+  bootProtocol: true,
+  shim: true,
   commandLine: true,
   memory: true,
   maxMemoryBytes: true,
@@ -51,13 +54,25 @@ export function checkDomainConfig(config: CreateDomainConfig): void {
     const near = ALSO_CALLED[key] ?? closest(key, Object.keys(KEYS));
     fail(key, 'there is no such option', near === undefined ? `use one of ${Object.keys(KEYS).join(', ')}` : `use ${near}`);
   }
-  const { type = 'pvh', kernel, initrd, memory, maxMemoryBytes, name, id, uuid, vcpus } = config;
-  if (type !== 'pvh') {
-    const known = ['pv', 'hvm'].includes(type);
-    fail('type', `${known ? `${type} domains are not supported yet` : `${shown(type)} is no type of domain`}`, "use 'pvh'");
-  }
+  const { type = 'pvh', kernel, initrd, bootProtocol, memory, maxMemoryBytes, name, id, uuid, vcpus } = config;
+  if (type !== 'pvh' && type !== 'pv')
+    fail(
+      'type',
+      type === 'hvm' ? 'hvm domains are not supported yet' : `${shown(type)} is no type of domain`,
+      "use 'pvh' or 'pv'",
+    );
   const isFile = (file: unknown): boolean => (typeof file === 'string' && file !== '') || file instanceof Uint8Array;
-  if (!isFile(kernel)) fail('kernel', `${shown(kernel)} is no kernel`, 'give its path or its bytes');
+  if (kernel === undefined && (config.disks ?? []).length === 0)
+    fail(
+      'kernel',
+      'there is neither a kernel nor a disk to boot from',
+      "give a kernel's path or its bytes, or disks with a grub.cfg",
+    );
+  if (kernel !== undefined && !isFile(kernel)) fail('kernel', `${shown(kernel)} is no kernel`, 'give its path or its bytes');
+  if (bootProtocol !== undefined && bootProtocol !== 'pvh' && bootProtocol !== 'multiboot')
+    fail('bootProtocol', `${shown(bootProtocol)} is no way to enter a kernel`, "use 'pvh' or 'multiboot'");
+  for (const module of config.bootModules ?? [])
+    if (!isFile(module?.file)) fail('bootModules', `${shown(module?.file)} is no file`, 'give its path or its bytes as `file`');
   if (initrd !== undefined && !isFile(initrd)) fail('initrd', `${shown(initrd)} is no initrd`, 'give its path or its bytes');
   if (memory !== undefined && typeof memory !== 'string' && !Number.isSafeInteger(memory))
     fail('memory', `${shown(memory)} is no size`, "give one such as '256MiB', or a number of bytes");

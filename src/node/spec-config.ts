@@ -24,21 +24,23 @@ export class UnsupportedDomainError extends Error {
  * @param directory where domains find each other, and the members of a switch. Default: the user's
  * @throws UnsupportedDomainError, XlConfigError
  */
-export function specConfig(spec: DomainSpec, directory?: string): CreateDomainConfig & { readonly kernel: string } {
-  const { name, type, kernel, ramdisk, uuid } = spec;
-  if (type === 'pv')
-    throw new UnsupportedDomainError(
-      `${name}: PV guests are not supported yet`,
-      'use type = "pvh", if the kernel has a PVH entry',
-    );
+export function specConfig(spec: DomainSpec, directory?: string): CreateDomainConfig {
+  const { name, type, kernel, ramdisk, shim, uuid } = spec;
   if (type === 'hvm')
     throw new UnsupportedDomainError(`${name}: HVM guests are not supported yet`, 'use type = "pvh" and kernel = "…"');
-  if (kernel === undefined)
-    throw new UnsupportedDomainError(`${name}: there is no kernel to boot`, 'add kernel = "…" to the configuration');
+  if (kernel === undefined && spec.disks.length === 0)
+    throw new UnsupportedDomainError(
+      `${name}: there is no kernel to boot, and no disk`,
+      'add kernel = "…" or disk = [ "…" ] to the configuration',
+    );
   return {
     name,
-    kernel,
+    ...(kernel !== undefined && { kernel }),
     ...(ramdisk !== undefined && { initrd: ramdisk }),
+    ...(shim !== undefined && {
+      type: 'pv',
+      shim: { commandLine: shim.commandLine, ...(shim.path !== undefined && { file: shim.path }) },
+    }),
     commandLine: spec.commandLine,
     memory: spec.memoryMiB * 2 ** 20,
     ...(spec.maxmemMiB > spec.memoryMiB && { maxMemoryBytes: spec.maxmemMiB * 2 ** 20 }),

@@ -35,7 +35,7 @@ export const SLICE = 16_384;
 /** Samples that make code hot. */
 const HOT = 100;
 /** Transfers looked at that found no region at a place, before it becomes a head. */
-const HOT_TRANSFERS = 256;
+const HOT_TRANSFERS = 1024;
 /** Times that a region is translated again for what became known of its indirect jumps. */
 const MOST_GROWTHS = 3;
 /** Places kept that are not hot yet; when there are more, all are forgotten. */

@@ -36,6 +36,8 @@ export interface Call {
 }
 
 export interface RegionInstruction {
+  /** One of CODE_MODE. */
+  readonly mode: number;
   readonly place: number;
   readonly insn: Instruction;
   readonly row: Row;
@@ -58,6 +60,8 @@ export interface Block {
 }
 
 export interface Region {
+  /** One of CODE_MODE. */
+  readonly mode: number;
   /** The first is the head's. */
   readonly blocks: readonly Block[];
   readonly pages: readonly number[];
@@ -91,9 +95,12 @@ export class RegionReader {
   readonly #starts = new Set<string>();
   readonly #instructions = new Map<string, RegionInstruction>();
   readonly #queue: Start[] = [];
+  readonly #mode: number;
   #calls = 0;
 
-  constructor(source: CodeSource, decoder: Decoder, variants: Variants) {
+  /** `mode` is one of CODE_MODE. */
+  constructor(source: CodeSource, decoder: Decoder, variants: Variants, mode: number = CODE_MODE.code64) {
+    this.#mode = mode;
     this.#source = source;
     this.#decoder = decoder;
     this.#variants = variants;
@@ -110,7 +117,7 @@ export class RegionReader {
       this.#straight(start);
     }
     const blocks = this.#blocks(begun);
-    return blocks.length === 0 ? undefined : { blocks, pages: [...this.#pages] };
+    return blocks.length === 0 ? undefined : { mode: this.#mode, blocks, pages: [...this.#pages] };
   }
 
   #call(returnTo: number, from: Call | undefined): Call {
@@ -142,14 +149,14 @@ export class RegionReader {
         case 'next':
           continue;
         case 'jump':
-          if (this.#wanted(target)) this.#start(target, call);
+          if (this.#goesTo(instruction)) this.#start(target as number, call);
           return;
         case 'branch':
-          if (this.#wanted(target)) this.#start(target, call);
+          if (this.#goesTo(instruction)) this.#start(target as number, call);
           return this.#start(at, call);
         case 'call':
-          if (!this.#wanted(target) || call.depth === DEEPEST_CALL) return;
-          this.#start(target, this.#callee(call, at));
+          if (!this.#goesTo(instruction) || call.depth === DEEPEST_CALL) return;
+          this.#start(target as number, this.#callee(call, at));
           return this.#start(at, call);
         default:
           return;
@@ -166,8 +173,11 @@ export class RegionReader {
     return call;
   }
 
-  #wanted(place: number | undefined): place is number {
-    return place !== undefined && this.#mayUse(pageOfPlace(place)) && this.#source.known(place);
+  /** Whether the region may go on where a relative branch leads to. */
+  #goesTo(instruction: RegionInstruction): boolean {
+    const { target } = instruction;
+    if (target === undefined || isCutShort(instruction)) return false;
+    return this.#mayUse(pageOfPlace(target)) && this.#source.known(target);
   }
 
   #mayUse(page: number): boolean {
@@ -188,15 +198,16 @@ export class RegionReader {
       length = LONGEST_INSTRUCTION;
     }
     const insn = new Instruction();
-    if (this.#decoder.decode(bytes, 0, length, CODE_MODE.code64, insn) !== DECODE.ok) return undefined;
+    if (this.#decoder.decode(bytes, 0, length, this.#mode, insn) !== DECODE.ok) return undefined;
     const { row } = insn;
+    const mode = this.#mode;
     if (row === undefined) return undefined;
-    const handler = this.#variants.handlers[this.#variants.find(row, insn, true) - SPECIAL_COUNT];
+    const handler = this.#variants.handlers[this.#variants.find(row, insn, mode === CODE_MODE.code64) - SPECIAL_COUNT];
     if (handler === undefined) return undefined;
     this.#pages.add(page);
     if (offset + insn.length > PAGE) this.#pages.add(page + 1);
     const relative = row.operands.some(({ source }) => source === 'J');
-    return { place, insn, row, handler, target: relative ? place + insn.length + insn.immediate : undefined };
+    return { mode, place, insn, row, handler, target: relative ? place + insn.length + insn.immediate : undefined };
   }
 
   /** Cuts what was read into blocks, and ties them together. */
@@ -223,20 +234,21 @@ export class RegionReader {
       const { call, end } = block;
       const last = block.instructions.at(-1) as RegionInstruction;
       const at = (place: number | undefined, of = call) => (place === undefined ? undefined : byKey.get(keyOf(place, of)));
+      const target = isCutShort(last) ? undefined : last.target;
       switch (endingOf(last)) {
         case 'next':
           block.next = at(end);
           break;
         case 'branch':
-          block.taken = at(last.target);
+          block.taken = at(target);
           block.next = at(end);
           break;
         case 'jump':
-          block.taken = at(last.target);
+          block.taken = at(target);
           break;
         case 'call': {
           const callee = call.callees.get(end);
-          block.taken = callee === undefined ? undefined : at(last.target, callee);
+          block.taken = callee === undefined ? undefined : at(target, callee);
           break;
         }
         case 'return':
@@ -247,5 +259,9 @@ export class RegionReader {
     return blocks;
   }
 }
+
+/** With an operand size of 16 bits 32-bit code jumps into the first 64 KiB, wherever it is: SDM vol. 2A, JMP. */
+const isCutShort = ({ mode, insn, target }: RegionInstruction): boolean =>
+  target !== undefined && mode === CODE_MODE.code32 && insn.osize === 2;
 
 const keyOf = (place: number, call: Call): string => `${call.id}:${place}`;

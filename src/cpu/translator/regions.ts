@@ -8,8 +8,10 @@ import { FIRST_REGIONS, type InterpreterExports } from '../interpreter/generate.
 import { RECORD_SIZE } from '../interpreter/record.ts';
 import type { Variants } from '../interpreter/variants.ts';
 import type { Mmu } from '../mmu.ts';
-import { CODE_MODE, STATE } from '../state.ts';
+import { CODE_MODE, SEGMENT, STATE } from '../state.ts';
+import { fetchRoom } from '../system/segment-check.ts';
 import type { Decoder } from '../x86/decoder.ts';
+import { segmentForms } from './assumed-segments.ts';
 import { meansOf } from './means.ts';
 import { type CodeSource, offsetOfPlace, pageOfPlace, type Region, RegionReader } from './region.ts';
 import { type RegionPages, translateRegion } from './translate-region.ts';
@@ -76,11 +78,12 @@ export class Regions {
   /** The guest is at RIP, after a slice. */
   sample(): void {
     const { cpu, code, mmu } = this.#options;
-    if (cpu.get32(STATE.codeMode) !== CODE_MODE.code64) return;
-    cpu.set64(STATE.slowAddress, cpu.rip);
+    if (isNearLimit(cpu)) return;
+    const linear = (cpu.rip + cpu.get64(STATE.codeBase)) & cpu.get64(STATE.linearMask);
+    cpu.set64(STATE.slowAddress, linear);
     const table = mmu.codeTable();
     if (table === 0) return;
-    const offset = cpu.get32(STATE.rip) & 4095;
+    const offset = Number(linear & 0xfffn);
     const place = table + offset * 4;
     const count = (this.#samples.get(place) ?? 0) + 1;
     if (this.#samples.size === MOST_CANDIDATES) this.#samples.clear();
@@ -90,11 +93,11 @@ export class Regions {
       this.#samples.delete(place);
       return;
     }
-    this.translate(cpu.rip, table, offset);
+    this.translate(linear, table, offset);
   }
 
-  /** Translates the code at a place and installs it. False when there is nothing to gain, or no room. */
-  translate(rip: bigint, table: number, offset: number): boolean {
+  /** Translates the code at a linear address, which is a place in the page behind `table`, and installs it. False when there is nothing to gain, or no room. */
+  translate(linear: bigint, table: number, offset: number): boolean {
     const { code } = this.#options;
     if (!code.hasRoom(ROOM) || this.#alive >= MOST_REGIONS) {
       code.flush();
@@ -102,19 +105,22 @@ export class Regions {
     }
     const begun = performance.now();
     this.#replace(table, offset);
-    const source = new GuestCode(this.#options, rip - BigInt(offset), table);
-    const region = new RegionReader(source, this.#options.decoder, this.#options.variants).read(offset);
+    // The interpreter must have a record to go on with where the region does not hold.
+    if (code.known(table, offset) === 0) return false;
+    const { cpu, memory, decoder, variants } = this.#options;
+    const source = new GuestCode(this.#options, linear - BigInt(offset), table);
+    const region = new RegionReader(source, decoder, variants, cpu.get32(STATE.codeMode)).read(offset);
     if (region === undefined || !this.#worthIt(region)) {
       this.counters.refused++;
       return false;
     }
-    const { cpu, memory } = this.#options;
     const module = translateRegion(region, {
       base: cpu.base,
       mmuIndex: cpu.get32(STATE.mmuIndex),
       fetchTlb: cpu.get32(STATE.tlbExec),
       memoryPages: memory.buffer.byteLength / 65536,
       pages: source,
+      segments: segmentForms(cpu),
       means: this.#means,
       computeNumber: this.#options.computeNumber,
     });
@@ -215,6 +221,12 @@ export class Regions {
   }
 }
 
+/** Where the engine takes single steps because CS ends soon: what is fetched there must not come into the TLB. */
+const isNearLimit = (cpu: Cpu): boolean =>
+  cpu.get32(STATE.codeMode) !== CODE_MODE.code64 &&
+  cpu.limit(SEGMENT.cs) !== 0xffff_ffff &&
+  fetchRoom(cpu, cpu.get32(STATE.rip)) < 8192;
+
 /** The guest's code around a page, as it is mapped now. */
 class GuestCode implements CodeSource, RegionPages {
   readonly #options: RegionsOptions;
@@ -231,15 +243,26 @@ class GuestCode implements CodeSource, RegionPages {
   entryTable(page: number): number {
     let table = this.#tables.get(page);
     if (table === undefined) {
-      table = this.#options.mmu.cachedCode(this.#origin + BigInt(page) * 4096n);
+      table = this.#options.mmu.cachedCode((this.#origin + BigInt(page) * 4096n) & this.#options.cpu.get64(STATE.linearMask));
       this.#tables.set(page, table);
     }
     return table;
   }
 
   page(page: number): Uint8Array | undefined {
+    if (!this.#isInSegment(page)) return undefined;
     const host = this.#options.code.hostOf(this.entryTable(page));
     return host === 0 ? undefined : this.#options.bytes.subarray(host, host + 4096);
+  }
+
+  /** Whether a page lies in CS as a whole, and instruction pointers do not wrap around in it. */
+  #isInSegment(page: number): boolean {
+    const { cpu } = this.#options;
+    const mode = cpu.get32(STATE.codeMode);
+    if (mode === CODE_MODE.code64) return true;
+    const first = Number(BigInt.asUintN(32, this.#origin - cpu.get64(STATE.codeBase))) + page * 4096;
+    const limit = cpu.limit(SEGMENT.cs);
+    return first >= 0 && first + 4095 <= (mode === CODE_MODE.code16 ? Math.min(limit, 0xffff) : limit);
   }
 
   known(place: number): boolean {

@@ -47,3 +47,12 @@ it('shares the tail that overlapping instructions run into', () => {
   expect(blocks.length).toBeGreaterThan(12);
   expect(blocks.reduce((sum, { instructions }) => sum + instructions.length, 0)).toBeLessThan(150);
 });
+
+it('stays where a distance from its head fits 32 bits', () => {
+  const page = new Uint8Array(4096).fill(0xf4);
+  page.set([0xff, 0xe0]); // jmp rax
+  const targets = [2 ** 41, -(2 ** 41), 2 ** 30, 2 ** 29, -(2 ** 29)];
+  const source = { page: () => page, known: () => true, targets: (place: number) => (place === 0 ? targets : []) };
+  const { pages } = new RegionReader(source, decoder, variants).read(0) ?? { pages: [] };
+  expect([...pages].sort((a, b) => a - b)).toEqual([-(2 ** 17), 0, 2 ** 17]);
+});

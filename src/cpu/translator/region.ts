@@ -18,6 +18,8 @@ const MOST_INSTRUCTIONS = 400;
 const MOST_BLOCKS = 112;
 const MOST_PAGES = 6;
 const DEEPEST_CALL = 3;
+/** Pages between the head and the farthest: what an entry is told (`entryArgument`) must hold the distance in bytes, in 32 bits. */
+const FARTHEST = 2 ** 18;
 /** Ways into a region: what a byte of `entryArgument` holds. */
 const MOST_ENTRIES = 64;
 
@@ -241,7 +243,8 @@ export class RegionReader {
   }
 
   #mayUse(page: number): boolean {
-    return this.#pages.has(page) || (this.#pages.size < MOST_PAGES && this.#source.page(page) !== undefined);
+    if (this.#pages.has(page)) return true;
+    return this.#pages.size < MOST_PAGES && Math.abs(page) < FARTHEST && this.#source.page(page) !== undefined;
   }
 
   #decode(place: number): RegionInstruction | undefined {

@@ -133,6 +133,9 @@ export const STATE = {
   tlbFilled: 0x680,
   /** i32: transfers out of translated regions until the next one that is looked at. */
   untilTransfer: 0x684,
+  /** u64: instructions run in translated regions; and i32: `left` when the last of them was left. */
+  inRegions: 0x688,
+  regionLeft: 0x690,
 } as const;
 
 /** One segment register: selector u16 at 0, attributes u16 at 2 (descriptor bits 40..55), limit u32 at 4 (in bytes), base u64 at 8, u64 reserved. */
@@ -194,6 +197,9 @@ export const TLB = {
  * keeps what conflicts or a change of address space took out of the arrays.
  */
 export const SECOND_TLB = { at: 0x2c000, sets: 2048, setBytes: 32, bytes: 2048 * 32, tag: 0, key: 8, addend: 12 } as const;
+
+/** Counters of a profile, u64 each; offset of the first from the vCPU base. They lie behind `TLB.filledAt`'s list. */
+export const PROFILE_COUNTERS = { at: 0x3e000, count: 1024 } as const;
 
 /** RFLAGS bits. SDM vol. 1, 3.4.3. */
 export const FLAG = {

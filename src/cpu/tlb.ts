@@ -34,6 +34,8 @@ export class Tlb {
   /** By PCID. */
   readonly #keys = new Map<number, number>();
   #space = 0;
+  /** Told of each entry of the arrays that is about to be replaced, by its address. */
+  onFill: ((entry: number) => void) | undefined;
   #nextKey = 1;
 
   /** `lastKey`: when keys begin anew. */
@@ -48,6 +50,7 @@ export class Tlb {
   fill(array: number, low: number, high: number, tagBits: number, addend: number, global: boolean, secondLevel: boolean): void {
     const u32 = this.#u32;
     const at = this.#entry(array, low);
+    this.onFill?.(at);
     const word = at >> 2;
     u32[word] = (low & ~4095) | tagBits;
     u32[word + 1] = high;

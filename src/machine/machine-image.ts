@@ -2,6 +2,7 @@
 import { type KernelImage, loadKernel } from '../image/kernel.ts';
 import { allocateArena } from '../memory/arena.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
+import { PageSharing } from '../memory/page-sharing.ts';
 import { XenDomain } from '../xen/domain.ts';
 import type { BuildOptions, BuildProgress, DomainConfig } from './domain-config.ts';
 import { type MachinePlan, planMachine } from './machine-plan.ts';
@@ -45,7 +46,7 @@ export class MachineImage {
       ioapic: this.ioapic,
     };
     this.#pvh = planPvh(this.#pvhConfig);
-    this.plan = planMachine(this.#pvh, this.vcpus);
+    this.plan = planMachine(this.#pvh, this.vcpus, { sharing: config.checkJit === true });
     try {
       this.wasm = allocateArena(this.plan.size);
     } catch (cause) {
@@ -56,7 +57,10 @@ export class MachineImage {
         'give the guest less memory',
       );
     }
-    this.memory = new GuestMemory(this.wasm.buffer as unknown as SharedArrayBuffer, this.plan.p2m.at);
+    const buffer = this.wasm.buffer as unknown as SharedArrayBuffer;
+    this.memory = new GuestMemory(buffer, this.plan.p2m.at);
+    const { sharing, ram } = this.plan;
+    if (sharing !== undefined) this.memory.sharing = new PageSharing(buffer, sharing, ram);
   }
 
   /**

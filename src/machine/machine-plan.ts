@@ -6,6 +6,7 @@ import { APIC_PAGE_BYTES } from '../devices/apic/apic-page.ts';
 import { IOAPIC_BYTES } from '../devices/apic/ioapic.ts';
 import { ARENA_LIMIT, ArenaPlanner, type Region } from '../memory/arena.ts';
 import { P2M_BYTES } from '../memory/guest-memory.ts';
+import { pageSharingBytes } from '../memory/page-sharing.ts';
 import { type DomainShape, planDomain } from '../xen/domain-layout.ts';
 import { pvhBackingBytes } from './pvh/load.ts';
 import { MachineError } from './pvh/machine-error.ts';
@@ -58,6 +59,8 @@ export interface MachinePlan {
   readonly xen: Region;
   readonly ram: Region;
   readonly shape: DomainShape;
+  /** The table of a PageSharing, if one is kept. */
+  readonly sharing?: Region;
 }
 
 export interface VcpuRegions {
@@ -70,7 +73,7 @@ export interface VcpuRegions {
 export const GRANT_FRAMES = 64;
 
 /** @throws MachineError when it does not fit into 32-bit WebAssembly memory. */
-export function planMachine(pvh: PvhPlan, vcpus: number): MachinePlan {
+export function planMachine(pvh: PvhPlan, vcpus: number, options: { readonly sharing?: boolean } = {}): MachinePlan {
   const planner = new ArenaPlanner();
   const control = planner.reserve(CONTROL.sizeof);
   const clock = planner.reserve(CLOCK.sizeof);
@@ -88,7 +91,9 @@ export function planMachine(pvh: PvhPlan, vcpus: number): MachinePlan {
     balloonPages: pvh.ramBytes / PAGE_SIZE,
   };
   const xen = planner.reserve(planDomain(shape).size);
-  const ram = planner.reserve(pvhBackingBytes(pvh), 1 << 16);
+  const backing = pvhBackingBytes(pvh);
+  const sharing = options.sharing === true ? planner.reserve(pageSharingBytes(backing)) : undefined;
+  const ram = planner.reserve(backing, 1 << 16);
   if (planner.size > ARENA_LIMIT) {
     const most = Math.floor((ARENA_LIMIT - (planner.size - pvh.ramBytes)) / (1 << 20));
     throw new MachineError(
@@ -97,5 +102,17 @@ export function planMachine(pvh: PvhPlan, vcpus: number): MachinePlan {
       `give at most ${most}MiB`,
     );
   }
-  return { size: planner.size, control, clock, frameLists, p2m, vcpus: regions, ioapic, xen, ram, shape };
+  return {
+    size: planner.size,
+    control,
+    clock,
+    frameLists,
+    p2m,
+    vcpus: regions,
+    ioapic,
+    xen,
+    ram,
+    shape,
+    ...(sharing !== undefined && { sharing }),
+  };
 }

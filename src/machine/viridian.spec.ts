@@ -57,6 +57,7 @@ it('fills its hypercall page, serves a call through it and reaches the LAPIC', a
     ioapic: true,
     pirq: false,
     translate: true,
+    profile: false,
     trace: [],
   };
   const { engine, vcpu, hypercalls, lapic } = buildVcpu(data, () => {});

@@ -1,6 +1,7 @@
 // What a domain is built from, and how it ends.
 import { SHUTDOWN } from '../abi/xen/sched.ts';
 import type { PvDevice } from '../backends/pv-device.ts';
+import type { BootDevice } from './hvm/board-config.ts';
 import type { VcpuMessage, VcpuThreadData } from './vcpu-parts.ts';
 
 /** What starts threads; each host has its own. */
@@ -14,8 +15,16 @@ export interface VcpuThreadHandle {
 }
 
 export interface DomainConfig {
-  /** ELF or bzImage with a PVH entry. */
-  readonly kernel: Uint8Array;
+  /** How it boots and what it has: 'pvh', the default, or 'hvm', a PC with a BIOS. */
+  readonly type?: 'pvh' | 'hvm';
+  /** ELF or bzImage with a PVH entry; in an HVM domain a bzImage to boot instead of a disk, or nothing. */
+  readonly kernel?: Uint8Array;
+  /** SeaBIOS, for an HVM domain. */
+  readonly bios?: Uint8Array;
+  /** What an HVM domain boots from, in this order. Default: hard disk, then CD-ROM. */
+  readonly boot?: readonly BootDevice[];
+  /** What `Domain.console` is: the PV console, or the first serial port of an HVM domain. Default 'pv'. */
+  readonly consoleType?: 'pv' | 'serial';
   readonly initrd?: Uint8Array;
   /** The kernel's command line, 4095 bytes at most. Default: empty, and a Linux guest is silent without `console=hvc0`. */
   readonly commandLine?: string;

@@ -6,6 +6,9 @@ import { DomainConfigError } from './domain-config-error.ts';
 
 const KEYS: Readonly<Record<keyof CreateDomainConfig, true>> = {
   type: true,
+  bios: true,
+  boot: true,
+  consoleType: true,
   kernel: true,
   initrd: true,
   commandLine: true,
@@ -51,14 +54,20 @@ export function checkDomainConfig(config: CreateDomainConfig): void {
     const near = ALSO_CALLED[key] ?? closest(key, Object.keys(KEYS));
     fail(key, 'there is no such option', near === undefined ? `use one of ${Object.keys(KEYS).join(', ')}` : `use ${near}`);
   }
-  const { type = 'pvh', kernel, initrd, memory, maxMemoryBytes, name, id, uuid, vcpus } = config;
-  if (type !== 'pvh') {
-    const known = ['pv', 'hvm'].includes(type);
-    fail('type', `${known ? `${type} domains are not supported yet` : `${shown(type)} is no type of domain`}`, "use 'pvh'");
+  const { type = 'pvh', bios, boot, consoleType, kernel, initrd, memory, maxMemoryBytes, name, id, uuid, vcpus } = config;
+  if (type !== 'pvh' && type !== 'hvm') {
+    const problem = type === 'pv' ? 'pv domains are not supported yet' : `${shown(type)} is no type of domain`;
+    fail('type', problem, "use 'pvh' or 'hvm'");
   }
   const isFile = (file: unknown): boolean => (typeof file === 'string' && file !== '') || file instanceof Uint8Array;
-  if (!isFile(kernel)) fail('kernel', `${shown(kernel)} is no kernel`, 'give its path or its bytes');
+  if (!isFile(kernel) && !(type === 'hvm' && kernel === undefined))
+    fail('kernel', `${shown(kernel)} is no kernel`, 'give its path or its bytes');
   if (initrd !== undefined && !isFile(initrd)) fail('initrd', `${shown(initrd)} is no initrd`, 'give its path or its bytes');
+  if (bios !== undefined && !isFile(bios)) fail('bios', `${shown(bios)} is no BIOS`, 'give its path or its bytes');
+  if (boot !== undefined && !(Array.isArray(boot) && boot.every((device) => ['a', 'c', 'd', 'n'].includes(device))))
+    fail('boot', `${shown(boot)} is no order of devices`, "give letters such as ['d', 'c']");
+  if (consoleType !== undefined && consoleType !== 'pv' && consoleType !== 'serial')
+    fail('consoleType', `${shown(consoleType)} is no kind of console`, "use 'pv' or 'serial'");
   if (memory !== undefined && typeof memory !== 'string' && !Number.isSafeInteger(memory))
     fail('memory', `${shown(memory)} is no size`, "give one such as '256MiB', or a number of bytes");
   if (

@@ -6,13 +6,14 @@ import { checkDomainConfig } from './check-domain-config.ts';
 import { readGuestFile } from './guest-file.ts';
 import { nodeHost } from './node-host.ts';
 import { closeDevices, type DeviceConfigs, openDevices } from './open-devices.ts';
+import { fetchSeabios } from './seabios.ts';
 
 /** What a domain is made of: everything but the kernel has a default. */
-export interface CreateDomainConfig extends Omit<DomainConfig, 'kernel' | 'initrd' | 'memoryBytes'>, DeviceConfigs {
-  /** What kind of guest it is. Default 'pvh', and the others do not exist yet. */
-  readonly type?: 'pvh';
-  /** ELF or bzImage with a PVH entry: its path, or its bytes. */
-  readonly kernel: string | Uint8Array;
+export interface CreateDomainConfig extends Omit<DomainConfig, 'bios' | 'kernel' | 'initrd' | 'memoryBytes'>, DeviceConfigs {
+  /** ELF or bzImage with a PVH entry: its path, or its bytes. An HVM domain needs none, and takes a bzImage. */
+  readonly kernel?: string | Uint8Array;
+  /** The BIOS of an HVM domain: its path, or its bytes. Default: Debian's SeaBIOS, from the cache or the host's package tool. */
+  readonly bios?: string | Uint8Array;
   /** The initial RAM disk: its path, or its bytes. Default: none. */
   readonly initrd?: string | Uint8Array;
   /** RAM, such as "256MiB" or "1GiB", or a number of bytes: a multiple of 4 KiB, 3840 MiB at most. Default 256 MiB. */
@@ -30,7 +31,7 @@ export const DEFAULT_MEMORY = '256MiB';
 export async function createDomain(config: CreateDomainConfig, options: BuildOptions = {}): Promise<Domain> {
   checkDomainConfig(config);
   const {
-    type: _,
+    bios,
     kernel,
     initrd,
     memory = DEFAULT_MEMORY,
@@ -47,11 +48,22 @@ export async function createDomain(config: CreateDomainConfig, options: BuildOpt
   const read = async (file: string | Uint8Array, role: string): Promise<Uint8Array> =>
     typeof file === 'string' ? readGuestFile(file, role, signal) : file;
   options.onProgress?.({ stage: 'read', done: 0, total: 1 });
-  const kernelBytes = await read(kernel, 'kernel');
+  const kernelBytes = kernel === undefined ? undefined : await read(kernel, 'kernel');
+  const biosBytes =
+    rest.type !== 'hvm'
+      ? undefined
+      : bios === undefined
+        ? await fetchSeabios({ ...(signal && { signal }) })
+        : await read(bios, 'BIOS');
   const initrdBytes = initrd === undefined ? undefined : await read(initrd, 'initrd');
   options.onProgress?.({ stage: 'read', done: 1, total: 1 });
   const opened = await openDevices({ disks, vifs, channels, shares });
-  const parts = { kernel: kernelBytes, ...(initrdBytes !== undefined && { initrd: initrdBytes }), memoryBytes };
+  const parts = {
+    ...(kernelBytes !== undefined && { kernel: kernelBytes }),
+    ...(biosBytes !== undefined && { bios: biosBytes }),
+    ...(initrdBytes !== undefined && { initrd: initrdBytes }),
+    memoryBytes,
+  };
   const all = { devices: [...opened, ...devices] };
   const domain = await buildDomain({ ...rest, ...parts, ...all }, nodeHost, options).catch(async (error: unknown) => {
     await closeDevices(opened);

@@ -69,6 +69,16 @@ export async function fetchBusybox(options: GuestPartsOptions = {}): Promise<str
   return join(directory, 'busybox');
 }
 
+/** Fetches files of a package that has no dependencies to look at; gives the directory with them, by the names that `files` has. */
+export async function fetchFiles(
+  packageName: string,
+  files: Readonly<Record<string, RegExp>>,
+  options: GuestPartsOptions = {},
+): Promise<string> {
+  const { deb, name, version } = await fetchPackage(packageName, options);
+  return unpackFiles(cacheOf(options), deb, { name, version }, files, options);
+}
+
 /**
  * Fetches one kernel package.
  * @param pattern a package, or a meta package that depends on one, or a name with `*` in it, of which the newest is taken:

@@ -44,6 +44,11 @@ export interface PciFunctionOptions {
   readonly commandBits?: number;
   /** Further bytes of its own that the guest may write: offset to a mask of 8 bits. The rest of 0x40..0xff is read-only. */
   readonly writable?: ReadonlyMap<number, number>;
+  /**
+   * What `unplug` of the Xen platform device means to it, before the bus takes it off: a controller looks at which of its drives go.
+   * The bits are Xen's: 1 disks, 2 network cards, 4 disks but the first, 8 NVMe.
+   */
+  readonly unplug?: (what: number) => void;
   /** Called after a write has changed bytes of the device's own part, 0x40..0xff. */
   readonly onWrite?: (offset: number, size: number) => void;
 }

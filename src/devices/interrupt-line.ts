@@ -46,3 +46,23 @@ export class SharedLine {
     };
   }
 }
+
+/** A line that can be cut: what its driver does while it is shut comes through when it is opened. */
+export function gated(line: InterruptLine): InterruptLine & { open(on: boolean): void } {
+  let up = false;
+  let through = true;
+  return {
+    raise: () => {
+      up = true;
+      if (through) line.raise();
+    },
+    lower: () => {
+      up = false;
+      if (through) line.lower();
+    },
+    open: (on) => {
+      through = on;
+      setLine(line, on && up);
+    },
+  };
+}

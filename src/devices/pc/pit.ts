@@ -22,6 +22,8 @@ const NO_STATUS = 0x10;
 
 /** Channel 0 interrupts no more often than this. */
 const MIN_INTERRUPT_NS = 100_000;
+/** How much faster than they were due missed interrupts come: Xen delivers them, too (HVM_PARAM_TIMER_MODE 1). */
+const CATCH_UP = 4;
 /** A guest that was away for longer does not get the interrupts of that time. */
 const MOST_BEHIND_NS = 1e9;
 
@@ -39,6 +41,8 @@ export class Pit {
   readonly #alarm: Timer;
   readonly #channels: readonly [PitChannel, PitChannel, PitChannel];
   #speaker = 0;
+  /** When the next rise is, or was, due. */
+  #dueNs = 0;
 
   constructor({ clock, interrupt }: PitOptions) {
     this.#clock = clock;
@@ -113,15 +117,14 @@ export class Pit {
     this.#interrupt.lower();
     this.#interrupt.raise();
     // From the rise that was due, not from now: one that comes late does not move the others.
-    const from = now - due > MOST_BEHIND_NS ? now : due;
-    this.#arm(channel.nextRiseNs(from), from);
+    this.#arm(channel.nextRiseNs(now - due > MOST_BEHIND_NS ? now : due), now);
   }
 
-  #dueNs = 0;
-
-  #arm(riseNs: number, after: number): void {
-    this.#dueNs = Math.max(riseNs, after + MIN_INTERRUPT_NS);
+  /** `riseNs` may be past: the guest gets what it missed, at four times the rate, so that it can take each. */
+  #arm(riseNs: number, now: number): void {
+    const period = riseNs - this.#dueNs;
+    this.#dueNs = riseNs;
     if (riseNs === Number.POSITIVE_INFINITY) this.#alarm.cancel();
-    else this.#alarm.arm(this.#dueNs);
+    else this.#alarm.arm(Math.max(riseNs, now + Math.max(MIN_INTERRUPT_NS, riseNs < now ? period / CATCH_UP : 0)));
   }
 }

@@ -5,9 +5,12 @@ import type { Ioapic } from '../../devices/apic/ioapic.ts';
 import type { LocalApic } from '../../devices/apic/lapic.ts';
 import { REG, SVR_ENABLE } from '../../devices/apic/registers.ts';
 import { DEBUG_PORT, DebugPort } from '../../devices/debug-port.ts';
+import { gated } from '../../devices/interrupt-line.ts';
 import type { IoBus } from '../../devices/io-bus.ts';
 import { ACPI_GPE0, ACPI_PM, AcpiPm, SLEEP_TYPE } from '../../devices/pc/acpi-pm.ts';
 import { FW_CFG_PORTS, FwCfg } from '../../devices/pc/fw-cfg.ts';
+import { Hpet } from '../../devices/pc/hpet.ts';
+import { HPET_MMIO } from '../../devices/pc/hpet-place.ts';
 import { PIC_ELCR, PIC_MASTER, PIC_SLAVE, PicPair } from '../../devices/pc/pic-pair.ts';
 import { PIT_PORTS, Pit, SPEAKER_PORT } from '../../devices/pc/pit.ts';
 import { PORT_92, Port92 } from '../../devices/pc/port-92.ts';
@@ -88,11 +91,24 @@ export class Board {
     io.registerPorts('pic slave', PIC_SLAVE, this.pic.slavePorts);
     io.registerPorts('elcr', PIC_ELCR, this.pic.elcrPorts);
 
-    const pit = new Pit({ clock, interrupt: isa(0) });
+    // Legacy routing of the HPET takes the lines of the timer and the RTC.
+    const timerLine = gated(isa(0));
+    const rtcLine = gated(isa(8));
+    const hpet = new Hpet({
+      clock,
+      isa,
+      gsi: (gsi) => this.interrupts.gsi(gsi),
+      legacy: (on) => {
+        timerLine.open(!on);
+        rtcLine.open(!on);
+      },
+    });
+    io.registerMmio('hpet', HPET_MMIO, hpet);
+    const pit = new Pit({ clock, interrupt: timerLine });
     io.registerPorts('pit', PIT_PORTS, pit.ports);
     io.registerPorts('speaker', SPEAKER_PORT, pit.speakerPort);
 
-    const rtc = new Rtc({ clock, interrupt: isa(8), startSeconds: config.startSeconds, cmos: cmosContents(config) });
+    const rtc = new Rtc({ clock, interrupt: rtcLine, startSeconds: config.startSeconds, cmos: cmosContents(config) });
     io.registerPorts('rtc', RTC_PORTS, rtc.ports);
 
     this.power = new AcpiPm({

@@ -34,10 +34,10 @@ export class MachineImage {
   #startSeconds = 0;
 
   /** @throws MachineError when it does not fit. */
-  constructor(config: DomainConfig, guest: GuestImage) {
+  constructor(config: DomainConfig, guest: GuestImage, uuid: Uint8Array) {
     this.config = config;
     this.vcpus = config.vcpus ?? 1;
-    this.uuid = config.uuid ?? globalThis.crypto.getRandomValues(new Uint8Array(UUID_BYTES));
+    this.uuid = uuid;
     this.#guest = guest;
     this.plan = planMachine(guest, this.vcpus, this.hvm ? MAILBOX_BYTES : 0);
     try {
@@ -118,9 +118,10 @@ export async function buildImage(config: DomainConfig, options: BuildOptions): P
   };
   checkTraceGlobs(config.trace ?? []);
   stage('unpack', 0);
-  const guest = config.type === 'hvm' ? hvmImage(config) : await pvhImage(config);
+  const uuid = config.uuid ?? globalThis.crypto.getRandomValues(new Uint8Array(UUID_BYTES));
+  const guest = config.type === 'hvm' ? hvmImage(config, uuid) : await pvhImage(config);
   stage('unpack', 1);
-  return new MachineImage(config, guest);
+  return new MachineImage(config, guest, uuid);
 }
 
 /**
@@ -142,7 +143,7 @@ async function pvhImage(config: DomainConfig): Promise<GuestImage> {
   });
 }
 
-function hvmImage(config: DomainConfig): GuestImage {
+function hvmImage(config: DomainConfig, uuid: Uint8Array): GuestImage {
   if (config.bios === undefined) throw new MachineError('no-bios', 'an HVM domain needs a BIOS', 'give SeaBIOS as bios');
   return new HvmImage({
     bios: config.bios,
@@ -151,5 +152,6 @@ function hvmImage(config: DomainConfig): GuestImage {
     commandLine: config.commandLine ?? '',
     ramBytes: ramBytesOf(config),
     vcpus: config.vcpus ?? 1,
+    uuid,
   });
 }

@@ -103,7 +103,10 @@ export class AcpiPm {
   }
 
   #ticks(): number {
-    return Math.floor((this.#clock.nowNs() * PM_TIMER_HZ) / 1e9);
+    // Whole seconds apart: the product would not be exact after three quarters of an hour.
+    const now = this.#clock.nowNs();
+    const seconds = Math.floor(now / 1e9);
+    return seconds * PM_TIMER_HZ + Math.floor(((now - seconds * 1e9) * PM_TIMER_HZ) / 1e9);
   }
 
   /** 32 bits: the tables say so (TMR_VAL_EXT). */

@@ -1,4 +1,5 @@
-// The tables that hvmloader gives an HVM guest (tools/libacpi of Xen): RSDP, RSDT, XSDT, FADT with FACS, MADT, HPET, WAET, DSDT.
+// The tables that hvmloader gives an HVM guest: ACPI's (tools/libacpi of Xen: RSDP, RSDT, XSDT, FADT with FACS, MADT, HPET, WAET, DSDT)
+// and behind them SMBIOS.
 import {
   acpi_facs,
   acpi_fadt,
@@ -22,9 +23,11 @@ import {
 import { type Gpa, PAGE_SIZE } from '../../abi/types.ts';
 import { ACPI_GPE0, PM_TIMER, PM1A_CONTROL, PM1A_EVENT } from '../../devices/pc/acpi-pm.ts';
 import { HPET_MMIO, HPET_VENDOR } from '../../devices/pc/hpet-place.ts';
+import { XEN_VERSION } from '../../xen/calls/version-op.ts';
 import { apicIdOf, fill, OEM, seal, viewOf } from '../pvh/acpi.ts';
 import { IOAPIC_PAGE_GPA, LAPIC_PAGE_GPA } from '../pvh/memory-map.ts';
 import { buildDsdt } from './dsdt.ts';
+import { buildSmbios } from './smbios.ts';
 
 /** Xen's HVM guests have it at an even number; local APICs are even, too, but from 0. */
 export const HVM_IOAPIC_ID = 1;
@@ -37,14 +40,21 @@ const CENTURY = 0x32;
 /** More than 100 and 1000: there is no C2 or C3. */
 const NO_C_STATE = 0x0fff;
 
+export interface HvmTablesConfig {
+  readonly vcpus: number;
+  readonly at: Gpa;
+  /** 16 bytes. */
+  readonly uuid: Uint8Array;
+}
+
 export interface HvmTables {
   /** Whole pages, to lie at `at`. */
   readonly data: Uint8Array;
-  /** What the BIOS is to copy to where software looks: the RSDP. */
+  /** What the BIOS is to copy to where software looks: the RSDP, the SMBIOS anchor. */
   readonly roots: readonly number[];
 }
 
-export function buildHvmTables({ vcpus, at }: { readonly vcpus: number; readonly at: Gpa }): HvmTables {
+export function buildHvmTables({ vcpus, at, uuid }: HvmTablesConfig): HvmTables {
   const placed: { gpa: number; bytes: Uint8Array }[] = [];
   let next: number = at;
   const place = (bytes: Uint8Array, align = 16): number => {
@@ -59,9 +69,11 @@ export function buildHvmTables({ vcpus, at }: { readonly vcpus: number; readonly
   const rsdt = place(pointers(tables, 'RSDT', 4));
   const xsdt = place(pointers(tables, 'XSDT', 8));
   const rsdp = place(buildRsdp(rsdt, xsdt));
+  const smbios = Math.ceil(next / 16) * 16;
+  place(buildSmbios({ at: smbios, uuid, xenVersion: `${XEN_VERSION.major}.${XEN_VERSION.minor}.0` }));
   const data = new Uint8Array(Math.ceil((next - at) / PAGE_SIZE) * PAGE_SIZE);
   for (const { gpa, bytes } of placed) data.set(bytes, gpa - at);
-  return { data, roots: [rsdp] };
+  return { data, roots: [rsdp, smbios] };
 }
 
 function buildFacs(): Uint8Array {

@@ -29,6 +29,7 @@ import { PLATFORM_PORTS, PlatformDevice, UNPLUG } from '../../xen/platform-devic
 import type { BoardConfig } from './board-config.ts';
 import { cmosContents } from './cmos.ts';
 import { DebugLog } from './debug-log.ts';
+import { GuestWindows } from './guest-windows.ts';
 import { Interrupts } from './interrupts.ts';
 import { setUpPci } from './pci-setup.ts';
 
@@ -142,7 +143,7 @@ export class Board {
     this.pci = new PciBus({
       io,
       memory,
-      windows: { show: () => undefined },
+      windows: new GuestWindows(memory),
       interrupt: (device, pin) => this.interrupts.intx(device, pin),
     });
     io.registerPorts('pci config', PCI_CONFIG_PORTS, new PciConfigPorts(this.pci, reset));

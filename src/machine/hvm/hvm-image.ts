@@ -16,6 +16,8 @@ import { BIOS_END, BIOS_INFO_GPA, BIOS_TABLES_GPA, buildHvmMemmap, HVM_RAM_LIMIT
 export interface HvmConfig {
   readonly ramBytes: number;
   readonly vcpus: number;
+  /** 16 bytes, for SMBIOS. */
+  readonly uuid: Uint8Array;
   /** SeaBIOS, 64 to 256 KiB. */
   readonly bios: Uint8Array;
   /** A bzImage to boot instead of a disk. */
@@ -49,7 +51,7 @@ export class HvmImage implements GuestImage {
     const { bios, ramBytes } = config;
     checkSizes(config);
     this.ramBytes = ramBytes;
-    const tables = buildHvmTables({ vcpus: config.vcpus, at: BIOS_TABLES_GPA });
+    const tables = buildHvmTables({ vcpus: config.vcpus, at: BIOS_TABLES_GPA, uuid: config.uuid });
     this.#tables = tables.data;
     this.memmap = buildHvmMemmap(ramBytes, bios.length, tables.data.length);
     const direct = config.kernel === undefined ? undefined : placeKernel(config, config.kernel);

@@ -17,8 +17,8 @@ describe("a domain's configuration", () => {
   });
 
   it.each<[object, string]>([
-    [{ type: 'hvm' }, "type: hvm domains are not supported yet; use 'pvh'"],
-    [{ type: 'pv' }, "type: pv domains are not supported yet; use 'pvh'"],
+    [{ type: 'hvm', boot: ['x'] }, "boot: x is no order of devices; give letters such as ['d', 'c']"],
+    [{ type: 'pv' }, "type: pv domains are not supported yet; use 'pvh' or 'hvm'"],
     [{ type: 'vm' }, 'type: "vm" is no type of domain; use \'pvh\''],
     [{ kernel: undefined }, 'kernel: undefined is no kernel; give its path or its bytes'],
     [{ kernel: '' }, 'kernel: "" is no kernel; give its path or its bytes'],
@@ -39,7 +39,7 @@ describe("a domain's configuration", () => {
   });
 
   it('is refused with the option and the next step as fields', async () => {
-    const refused = createDomain({ kernel: 'vmlinuz', type: 'hvm' as 'pvh' });
-    await expect(refused).rejects.toMatchObject({ name: 'DomainConfigError', key: 'type', hint: "use 'pvh'" });
+    const refused = createDomain({ kernel: 'vmlinuz', type: 'pv' as 'pvh' });
+    await expect(refused).rejects.toMatchObject({ name: 'DomainConfigError', key: 'type', hint: "use 'pvh' or 'hvm'" });
   });
 });

@@ -4,6 +4,7 @@ import type { ChannelSpec } from '../control/xl-config/device-specs.ts';
 import type { DiskSpec } from '../control/xl-config/disk-spec.ts';
 import type { DomainSpec } from '../control/xl-config/domain-spec.ts';
 import type { VifSpec } from '../control/xl-config/vif-spec.ts';
+import type { BootDevice } from '../machine/hvm/board-config.ts';
 import type { CreateDomainConfig } from './create-domain.ts';
 import type { ChannelConfig } from './open-channel.ts';
 import type { DiskConfig, VifConfig } from './open-devices.ts';
@@ -24,20 +25,19 @@ export class UnsupportedDomainError extends Error {
  * @param directory where domains find each other, and the members of a switch. Default: the user's
  * @throws UnsupportedDomainError, XlConfigError
  */
-export function specConfig(spec: DomainSpec, directory?: string): CreateDomainConfig & { readonly kernel: string } {
+export function specConfig(spec: DomainSpec, directory?: string): CreateDomainConfig {
   const { name, type, kernel, ramdisk, uuid } = spec;
   if (type === 'pv')
     throw new UnsupportedDomainError(
       `${name}: PV guests are not supported yet`,
       'use type = "pvh", if the kernel has a PVH entry',
     );
-  if (type === 'hvm')
-    throw new UnsupportedDomainError(`${name}: HVM guests are not supported yet`, 'use type = "pvh" and kernel = "…"');
-  if (kernel === undefined)
+  if (kernel === undefined && type !== 'hvm')
     throw new UnsupportedDomainError(`${name}: there is no kernel to boot`, 'add kernel = "…" to the configuration');
   return {
     name,
-    kernel,
+    ...(type === 'hvm' && hvmConfig(spec)),
+    ...(kernel !== undefined && { kernel }),
     ...(ramdisk !== undefined && { initrd: ramdisk }),
     commandLine: spec.commandLine,
     memory: spec.memoryMiB * 2 ** 20,
@@ -52,6 +52,14 @@ export function specConfig(spec: DomainSpec, directory?: string): CreateDomainCo
     devices: displayDevices(spec.vfbs, spec.vkbs),
   };
 }
+
+/** What only an HVM guest has. */
+const hvmConfig = ({ boot, biosPath, serial }: DomainSpec): Partial<CreateDomainConfig> => ({
+  type: 'hvm',
+  consoleType: serial ? 'serial' : 'pv',
+  ...(boot !== undefined && { boot: [...boot] as BootDevice[] }),
+  ...(biosPath !== undefined && { bios: biosPath }),
+});
 
 /** @throws UnsupportedDomainError */
 export function diskConfig({ vdev, target, format, readonly, cdrom, discard, position }: DiskSpec): DiskConfig {

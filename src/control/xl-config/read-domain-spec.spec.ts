@@ -155,7 +155,6 @@ describe('a configuration', () => {
     expect(spec.disks[1]).toMatchObject({ format: 'empty', cdrom: true });
     expect(warnings.map(({ kind, key }) => `${kind} ${key}`)).toEqual([
       'deprecated builder',
-      'not-supported boot',
       'not-supported vnc',
       'not-supported usbdevice',
       'not-supported localtime',

@@ -117,7 +117,9 @@ function bootOf(reader: SettingReader): string | undefined {
 
 /** What xl connects a port to (a pty, a file, a socket) is dom1's console; more than one port there is not. */
 function serialOf(reader: SettingReader): boolean {
-  const ports = reader.strings('serial').filter(({ text }) => text !== '' && text !== 'none');
+  const one = reader.string('serial');
+  const named = one === undefined ? reader.strings('serial').map(({ text }) => text) : [one];
+  const ports = named.filter((text) => text !== '' && text !== 'none');
   if (ports.length > 1) reader.warn('not-supported', 'serial', reader.position('serial'), 'serial: only the first port is there');
   return ports.length > 0;
 }

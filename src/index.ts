@@ -37,6 +37,7 @@ export type { TraceLine } from './machine/trace-batch.ts';
 export { TracepointError, tracepointNames } from './machine/tracepoints.ts';
 export { Switch } from './net/switch.ts';
 export { NetworkOptionError } from './net/user/network-plan.ts';
+export type { BootModuleFile, GuestFile, ShimConfig } from './node/boot-files.ts';
 export { connectControl } from './node/connect-control.ts';
 export { type ControlClient, ControlCommandError } from './node/control-client.ts';
 export { ControlConnectionError } from './node/control-error.ts';

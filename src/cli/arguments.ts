@@ -3,11 +3,9 @@ import { parseArgs } from 'node:util';
 import { closest } from '../util/closest.ts';
 import { argumentUsage, type CommandRow, type OptionRow } from './command-row.ts';
 import { COMMANDS, GLOBAL_OPTIONS } from './commands.ts';
+import { UsageError } from './usage-error.ts';
 
-/** The command line is wrong. `message` is one line with the next step. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
+export { UsageError } from './usage-error.ts';
 
 /** A command with its options and arguments. */
 export interface Invocation {
@@ -40,6 +38,8 @@ export function parseCommandLine(
       : (COMMANDS.find(({ name }) => name === own[first]) ??
         COMMANDS.find(({ name }) => name === `${own[first]} ${own[first + 1]}`));
   const nameWords = named?.name.split(' ').length ?? 0;
+  if (named?.ownSyntax === true && first === 0 && !isHelp(words[1]))
+    return { command: named, options: new Map(), positionals: words.slice(nameWords), guestCommandLine: undefined };
   // "-h" and "--help" of the words that are not an option's value.
   const known = [...(named?.options ?? []), ...GLOBAL_OPTIONS];
   const { tokens } = parseArgs({
@@ -96,6 +96,7 @@ export function parseCommandLine(
   return { command: named, options, positionals, guestCommandLine };
 }
 
+const isHelp = (word: string | undefined): boolean => word === '--help' || word === '-h';
 const takesMany = (command: CommandRow): boolean => command.arguments.at(-1)?.includes('...') === true;
 
 export const SEE_HELP = 'see `dom1 --help`';

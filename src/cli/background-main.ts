@@ -115,7 +115,9 @@ async function keep(
         if (pty !== undefined) attachPty(domain, pty);
         return domain;
       } catch (error) {
-        throw error instanceof ImageError ? new InputError(`${config.kernel}: ${error.message}`, { cause: error }) : error;
+        throw error instanceof ImageError
+          ? new InputError(`${spec.kernel ?? spec.name}: ${error.message}`, { cause: error })
+          : error;
       }
     },
   });

@@ -23,6 +23,8 @@ export interface CommandRow {
   readonly options: readonly OptionRow[];
   /** Whether `-- words` are the guest's command line. */
   readonly guestCommandLine: boolean;
+  /** Whether the words behind the name are another program's, and read by the command itself. */
+  readonly ownSyntax?: boolean;
   /** Paragraphs for `help <command>`. */
   readonly notes: readonly string[];
   /** What it works on: the host's domains, one of them that runs already, its XenStore, or disk images; default: none of these. */

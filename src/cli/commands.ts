@@ -56,9 +56,29 @@ export const COMMANDS: readonly CommandRow[] = [
   {
     name: 'run',
     arguments: ['kernel'],
-    summary: 'boot a kernel with a PVH entry: an ELF file or a bzImage',
+    summary: 'boot a kernel with a PVH entry (an ELF file or a bzImage), or a disk image',
     options: [
       { name: 'initrd', value: 'file', help: 'the initial RAM disk' },
+      {
+        name: 'module',
+        value: 'file arguments',
+        many: true,
+        help: "load the file beside the kernel, with its arguments: 'vmlinuz root=/dev/xvda1'; may be repeated",
+      },
+      { name: 'multiboot', help: 'enter the kernel the Multiboot way, not by its PVH entry' },
+      { name: 'pv', help: "run the kernel as a PV guest, within Xen's PV shim" },
+      {
+        name: 'disk',
+        value: 'disk',
+        many: true,
+        help: "a disk as xl writes it: 'disk.qcow2,qcow2,xvda,rw'; may be repeated",
+      },
+      {
+        name: 'vif',
+        value: 'vif',
+        many: true,
+        help: "a network card as xl writes it: 'hostfwd=tcp:127.0.0.1:2222-:22'; may be repeated",
+      },
       MEMORY,
       NAME,
       TIMEOUT,
@@ -74,7 +94,22 @@ export const COMMANDS: readonly CommandRow[] = [
     guestCommandLine: true,
     notes: [
       `The words after -- are the guest's command line; without them it is console=hvc0. ${TERMINAL_NOTE}`,
+      "A disk image is the guest's xvda, and what boots is GRUB, which reads the image's grub.cfg: /boot/grub/grub.cfg or /grub/grub.cfg. GRUB and Xen's PV shim are fetched with apt-get download, without root, and kept in the cache directory ($XDG_CACHE_HOME/dom1 or ~/.cache/dom1).",
+      "A hypervisor is a kernel, too: dom1 run xen-shim --module 'vmlinuz console=hvc0' --module initrd -- console=xen,pv",
       'Otherwise what the guest prints goes to stdout and stdin is typed into it; --exec waits for a prompt on the console and prints the output of the command alone.',
+    ],
+  },
+  {
+    name: 'qemu',
+    arguments: ['[options...]'],
+    summary: "boot a Xen guest as QEMU's command line describes it",
+    options: [],
+    guestCommandLine: false,
+    ownSyntax: true,
+    notes: [
+      'Options: -kernel, -initrd, -append, -m, -smp, -name, -drive (if=xen, or if=none with -device xen-disk), -netdev user and -device xen-net-device, -nic user,model=xen-net-device, -nographic, -display none, -serial stdio. -machine, -accel and -cpu are taken and mean nothing: the machine is Xen. Others are refused by name.',
+      "A kernel with a multiboot header, such as Xen, is entered that way, and -initrd 'vmlinuz console=hvc0,initrd' are its modules: dom1 qemu -kernel xen-shim -initrd vmlinuz,initrd -append 'console=xen,pv -- console=hvc0 root=/dev/xvda1'",
+      TERMINAL_NOTE,
     ],
   },
   ...TOOLSTACK_ROWS,

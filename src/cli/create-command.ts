@@ -84,12 +84,13 @@ async function readConfig(file: string, overrides: readonly string[]): Promise<C
 /** The background process has another working directory. */
 function withAbsolutePaths(spec: DomainSpec): DomainSpec {
   const absolute = (path: string): string => (/^[a-z][a-z0-9+.-]*:\/\//.test(path) ? path : resolve(path));
-  const { kernel, ramdisk } = spec;
+  const { kernel, ramdisk, shim } = spec;
   return {
     ...spec,
     ...(kernel !== undefined && { kernel: absolute(kernel) }),
     ...(ramdisk !== undefined && { ramdisk: absolute(ramdisk) }),
     ...(spec.biosPath !== undefined && { biosPath: absolute(spec.biosPath) }),
+    ...(shim?.path !== undefined && { shim: { ...shim, path: absolute(shim.path) } }),
     disks: spec.disks.map((disk) => ({ ...disk, ...(disk.target !== undefined && { target: absolute(disk.target) }) })),
     vifs: spec.vifs.map((vif) => absoluteVif(vif, absolute)),
     channels: spec.channels.map((channel) => ({

@@ -17,7 +17,10 @@ import type { ProgressLine } from './progress-line.ts';
 
 export interface SessionOptions {
   readonly invocation: Invocation;
-  readonly config: Pick<CreateDomainConfig, 'kernel' | 'initrd' | 'commandLine'>;
+  readonly config: Pick<
+    CreateDomainConfig,
+    'type' | 'kernel' | 'initrd' | 'commandLine' | 'bootModules' | 'bootProtocol' | 'disks' | 'vifs' | 'vcpus'
+  >;
   /** What the kernel is called in errors. */
   readonly kernelName: string;
   /** Seconds; overrides --timeout's absence. */

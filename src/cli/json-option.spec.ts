@@ -27,6 +27,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ),
   demo: 'it is a console',
   run: 'it is a console',
+  qemu: 'it is a console',
   console: 'it is a console',
   monitor: 'it speaks JSON and nothing else',
   'xenstore-exists': 'its answer is how it exits',

@@ -20,6 +20,8 @@ const IMPLEMENTATIONS: Readonly<Record<string, (invocation: Invocation) => Promi
     interruptible(async (signal, progress) => (await import('./demo-command.ts')).demoCommand(invocation, signal, progress)),
   run: (invocation) =>
     interruptible(async (signal, progress) => (await import('./run-command.ts')).runCommand(invocation, signal, progress)),
+  qemu: (invocation) =>
+    interruptible(async (signal, progress) => (await import('./qemu-command.ts')).qemuCommand(invocation, signal, progress)),
   help: ({ positionals }) => print(helpFor(positionals.length === 0 ? undefined : positionals.join(' '))),
 };
 

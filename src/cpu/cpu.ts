@@ -2,7 +2,7 @@
 // leaves to a helper (far transfers, exceptions, MSRs, …) works on this view.
 import type { HostAddress } from '../abi/types.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import { ATTR, CODE_MODE, CR0, CR4, EFER, FLAG, MMU_INDEX, SEG, SEGMENT, STATE, TLB } from './state.ts';
+import { ATTR, CODE_MODE, CR0, CR4, EFER, FLAG, MMU_INDEX, SEG, SEGMENT, STATE, SYSTEM_FLAGS, TLB } from './state.ts';
 
 /** An exception of the guest, thrown by helpers and caught where generated code calls them. Not an Error: no stack is taken. */
 export class GuestFault {
@@ -25,6 +25,8 @@ export interface LinearMemory {
   /** Checks that all bytes could be written, without writing. */
   probeWrite(linear: bigint, size: number, supervisor: boolean): void;
   flush(includeGlobal: boolean): void;
+  /** MOV CR3: the address space of a PCID (0..4095; 0 without PCIDs) begins; with `keep` what TLBs hold of it stays valid. */
+  enterAddressSpace(pcid: number, keep: boolean): void;
   invalidatePage(linear: bigint): void;
 }
 
@@ -113,7 +115,7 @@ export class Cpu {
     const cf = value & FLAG.cf ? 1 : 0;
     const of = value & FLAG.of ? 1 : 0;
     this.i32[STATE.flagC >> 2] = (cf << 31) | ((cf ^ of) << 30) | (value & FLAG.af ? 8 : 0);
-    this.set32(STATE.eflags, value & 0x3f7700);
+    this.set32(STATE.eflags, value & SYSTEM_FLAGS);
   }
 
   /** `which` is one of SEGMENT. */

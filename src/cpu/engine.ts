@@ -26,7 +26,7 @@ import { READ, WRITE } from './page-walk.ts';
 import { PendingIo } from './pending-io.ts';
 import { ATTR, CODE_MODE, FLAG, PRIVATE_VECTOR, REQUEST, SEG, SEGMENT, SHADOW, STATE, VCPU_BYTES, VECTOR } from './state.ts';
 import { writeControl } from './system/control-registers.ts';
-import type { Event } from './system/event.ts';
+import { type Event, isFault } from './system/event.ts';
 import { deliver } from './system/exceptions.ts';
 import { resetRegisters } from './system/reset.ts';
 import { checkSegment, fetchRoom } from './system/segment-check.ts';
@@ -77,6 +77,7 @@ export class WasmEngine implements VcpuEngine {
   readonly #context: HelperContext;
   readonly #crossings: PageCrossings;
   readonly #run: InterpreterExports['run'];
+  readonly #deliverPlain: InterpreterExports['deliver'];
   readonly #helpers: readonly Helper[];
   readonly #computes: readonly Compute[];
   readonly #scratch: number;
@@ -134,11 +135,13 @@ export class WasmEngine implements VcpuEngine {
       crossPage: (record) => this.#crossings.reach(record),
       plainRead: (size) => this.mmu.plain(size, READ),
       plainWrite: (size) => this.mmu.plain(size & 0xff, WRITE),
+      transfer: (record, site, home) => this.regions?.transfer(record, site, home),
     };
     const module = new WebAssembly.Module(this.#names.bytes);
     const instance = new WebAssembly.Instance(module, { env: imports as unknown as WebAssembly.ModuleImports });
     const interpreter = instance.exports as unknown as InterpreterExports;
     this.#run = interpreter.run;
+    this.#deliverPlain = interpreter.deliver;
     const { cpu, mmu, code } = this;
     if (options.translate !== false)
       this.regions = new Regions({
@@ -664,6 +667,10 @@ export class WasmEngine implements VcpuEngine {
   /** After a triple fault the CPU stays shut down until `reset`. */
   #shutdown = false;
   #deliver(event: Event): void {
+    const { vector, kind, errorCode = -1 } = event;
+    // Faults push RF = 1: SDM vol. 3, 17.3.1.1.
+    if (kind === 'interrupt' && this.#deliverPlain(vector, -1, 0) !== 0) return;
+    if (kind === 'exception' && isFault(vector) && this.#deliverPlain(vector, errorCode, FLAG.rf) !== 0) return;
     if (deliver(this.cpu, this.mmu, event) !== 'delivered') this.#shutdown = true;
   }
 }

@@ -7,7 +7,8 @@ import type { CodeCache } from './interpreter/code-cache.ts';
 import { LargePages } from './large-pages.ts';
 import { type AccessKind, EXECUTE, NOT_CANONICAL, PageWalk, READ, WRITE } from './page-walk.ts';
 import type { PendingIo } from './pending-io.ts';
-import { CR4, MMU_INDEX, PRIVATE_VECTOR, STATE, TLB, VECTOR } from './state.ts';
+import { CODE_MODE, CR4, MMU_INDEX, PRIVATE_VECTOR, STATE, VECTOR } from './state.ts';
+import { Tlb } from './tlb.ts';
 
 const TWO32 = 0x1_0000_0000;
 
@@ -19,10 +20,7 @@ export class Mmu implements LinearMemory {
   readonly #memory: GuestMemory;
   readonly #code: CodeCache;
   readonly #io: PendingIo;
-  /** Entries filled since the last flush that a CR3 load must drop, as addresses; a full scan once it overflows. */
-  readonly #fills = new Uint32Array(2048);
-  #filled = 0;
-  #overflow = false;
+  readonly #tlb: Tlb;
   /** Which large pages TLB entries stem from: INVLPG within one of them must drop all of its entries. */
   readonly #large = new LargePages();
   /** A page whose data must never enter the TLB (data breakpoints): see watch(). */
@@ -38,9 +36,11 @@ export class Mmu implements LinearMemory {
     this.#cpu = cpu;
     this.#memory = memory;
     this.#pages = new PageWalk(cpu, memory);
+    this.#tlb = new Tlb(cpu, memory);
     this.#code = code;
     this.#io = io;
-    code.onCodePage = (gfn) => this.#dropWrites(gfn);
+    // No write-TLB entry may lead to a frame with decoded code.
+    code.onCodePage = (gfn) => this.#tlb.forgetWrites(pageOf(memory.entry(gfn)));
     this.flush(true);
   }
 
@@ -80,7 +80,7 @@ export class Mmu implements LinearMemory {
     const entry = this.#memory.entry(Math.floor(gpa / 4096) as Gfn);
     if (entry === 0 || (access === WRITE && ((entry & P2M.writable) === 0 || (entry & P2M.code) !== 0))) return 0;
     const host = pageOf(entry) + (gpa % 4096);
-    this.#fill(cpu.tlbArray(index, access), low, high, 0, (host - low) | 0);
+    this.#fill(index, access, low, high, (host - low) | 0);
     return host;
   }
 
@@ -126,32 +126,34 @@ export class Mmu implements LinearMemory {
     if (entry === 0) return this.#fault(VECTOR.gp, 0); // code in MMIO: real hardware would fetch there; we do not
     const mode = cpu.get32(STATE.codeMode);
     const table = this.#code.table(Math.floor(gpa / 4096) as Gfn, pageOf(entry), mode);
-    this.#fill(cpu.tlbArray(index, EXECUTE), low, high, mode, table);
+    this.#fill(index, EXECUTE, low, high, table, mode);
     return table;
   }
 
   /** Takes everything out of the execute TLBs: the entry tables are gone. */
   forgetAllCode(): void {
-    this.#flushArrays(EXECUTE);
+    this.#tlb.forgetAllCode();
   }
 
-  /** Takes the page at STATE.slowAddress out of the execute TLB again. */
+  /** Takes the page at STATE.slowAddress, of 16- or 32-bit code, out of the execute TLB again. */
   forgetCode(): void {
-    const cpu = this.#cpu;
-    const at = (cpu.get32(STATE.tlbExec) + ((cpu.get32(STATE.slowAddress) >>> 12) & (TLB.entries - 1)) * TLB.entrySize) >> 2;
-    this.#memory.u32[at] = 0xffff_ffff;
-    this.#memory.u32[at + 1] = 0xffff_ffff;
+    this.#tlb.forget(this.#executeArray, this.#cpu.get32(STATE.slowAddress));
+  }
+  get #executeArray(): number {
+    return tlbArray(this.#cpu.cpl === 3 ? MMU_INDEX.user : MMU_INDEX.supervisor, EXECUTE);
   }
 
   /** Entry table of the page at STATE.slowAddress, from the execute TLB or by a walk; 0 after leaving a fault. */
   codeTable(): number {
     const cpu = this.#cpu;
-    const low = cpu.get32(STATE.slowAddress);
-    const at = (cpu.get32(STATE.tlbExec) + ((low >>> 12) & (TLB.entries - 1)) * TLB.entrySize) >> 2;
-    const { u32 } = this.#memory;
-    const tag = ((low & ~4095) | cpu.get32(STATE.codeTag)) >>> 0;
-    if (u32[at] === tag && u32[at + 1] === cpu.get32(STATE.slowAddress + 4)) return u32[at + 2] as number;
+    const found = this.knownCode(cpu.get32(STATE.slowAddress) & ~4095, cpu.get32(STATE.slowAddress + 4));
+    if (found !== 0) return found;
     return this.fetchMiss();
+  }
+
+  /** Entry table that the execute TLB has for a page, 0 if it has none. */
+  knownCode(low: number, high: number): number {
+    return this.#tlb.addend(this.#executeArray, low | this.#cpu.get32(STATE.codeTag), high);
   }
 
   /** Entry table of a page of code that runs with the rights of now, if it was run: nothing is walked for it that has effects. */
@@ -262,43 +264,19 @@ export class Mmu implements LinearMemory {
   }
 
   flush(includeGlobal: boolean): void {
-    this.#cpu.set32(STATE.codeDropped, 1);
-    if (includeGlobal || this.#overflow) {
-      const { u32 } = this.#memory;
-      const first = this.#cpu.tlbArray(0, 0);
-      // The empty array is included: see Cpu.emptyTlb.
-      for (let at = first >> 2; at < (first + (TLB.arrays + 1) * TLB.bytes) >> 2; at += 4) {
-        if (!includeGlobal && (u32[at + 3] as number) & 1) continue;
-        u32[at] = 0xffff_ffff;
-        u32[at + 1] = 0xffff_ffff;
-      }
-    } else {
-      const { u32 } = this.#memory;
-      for (let i = 0; i < this.#filled; i++) {
-        const at = (this.#fills[i] as number) >> 2;
-        if ((u32[at + 3] as number) & 1) continue;
-        u32[at] = 0xffff_ffff;
-        u32[at + 1] = 0xffff_ffff;
-      }
-    }
-    this.#filled = 0;
-    this.#overflow = false;
+    this.#tlb.flush(includeGlobal);
     if (includeGlobal) this.#large.clear();
   }
 
+  enterAddressSpace(pcid: number, keep: boolean): void {
+    this.#tlb.enterSpace(pcid, keep);
+  }
+
   invalidatePage(linear: bigint): void {
-    this.#cpu.set32(STATE.codeDropped, 1);
     const low = Number(linear & 0xffff_ffffn);
-    if (this.#large.mayHold(low, Number((linear >> 32n) & 0xffff_ffffn))) {
-      this.flush(true);
-      return;
-    }
-    const { u32 } = this.#memory;
-    for (let array = 0; array < 9; array++) {
-      const at = (this.#cpu.base + TLB.at + array * TLB.bytes + ((low >>> 12) & (TLB.entries - 1)) * TLB.entrySize) >> 2;
-      u32[at] = 0xffff_ffff;
-      u32[at + 1] = 0xffff_ffff;
-    }
+    const high = Number((linear >> 32n) & 0xffff_ffffn);
+    if (this.#large.mayHold(low, high)) this.flush(true);
+    else this.#tlb.invalidatePage(low, high);
   }
 
   /** Linear pages (low 32 bits) with data breakpoints: every access to them takes the slow path. */
@@ -351,14 +329,11 @@ export class Mmu implements LinearMemory {
   /** Host address that the software TLB has for an access within one page, or 0. */
   #known(low: number, high: number, size: number, access: AccessKind, index: number): number {
     if ((low & 4095) + size > 4096) return 0;
-    const word = (this.#cpu.tlbArray(index, access) + ((low >>> 12) & (TLB.entries - 1)) * TLB.entrySize) >> 2;
-    const { u32 } = this.#memory;
-    if (u32[word] !== (low & ~4095) >>> 0 || u32[word + 1] !== high >>> 0) return 0;
-    return ((u32[word + 2] as number) + low) >>> 0;
+    const addend = this.#tlb.addend(tlbArray(index, access), low & ~4095, high);
+    return addend === 0 ? 0 : (addend + low) >>> 0;
   }
 
   #reach(low: number, high: number, size: number, access: AccessKind, index: number, fill: boolean, gather: boolean): number {
-    const cpu = this.#cpu;
     if ((low & 4095) + size > 4096) return this.#reachAcross(low, high, size, access, index, gather);
     const gpa = this.#gpa(low, high, access, index);
     if (gpa < 0) return 0;
@@ -372,7 +347,7 @@ export class Mmu implements LinearMemory {
     const host = pageOf(entry) + (gpa % 4096);
     const cacheable = fill && !this.#watched.includes(low >>> 12);
     if (access === READ) {
-      if (cacheable) this.#fill(cpu.tlbArray(index, READ), low, high, 0, (host - low) | 0);
+      if (cacheable) this.#fill(index, READ, low, high, (host - low) | 0);
       return host;
     }
     if ((entry & P2M.writable) === 0) return this.#bounce(low, high, size); // writes to ROM are dropped by commit
@@ -380,7 +355,7 @@ export class Mmu implements LinearMemory {
       this.#code.stored(gfn, gpa % 4096, size);
       return host;
     }
-    if (cacheable) this.#fill(cpu.tlbArray(index, WRITE), low, high, 0, (host - low) | 0);
+    if (cacheable) this.#fill(index, WRITE, low, high, (host - low) | 0);
     return host;
   }
 
@@ -437,45 +412,12 @@ export class Mmu implements LinearMemory {
       this.onWatched(low, high, size, write);
   }
 
-  // ---- TLB --------------------------------------------------------------------------------------------------------------
-
-  #fill(array: number, low: number, high: number, tagBits: number, addend: number): void {
-    const at = array + ((low >>> 12) & (TLB.entries - 1)) * TLB.entrySize;
-    const word = at >> 2;
-    const { u32 } = this.#memory;
-    u32[word] = (low & ~4095) | tagBits;
-    u32[word + 1] = high;
-    u32[word + 2] = addend;
-    u32[word + 3] = this.#pages.global ? 1 : 0;
-    if (this.#pages.pageBits !== 12) this.#large.add(low, high, this.#pages.pageBits);
-    if (this.#pages.global) return;
-    if (this.#filled === this.#fills.length) this.#overflow = true;
-    else this.#fills[this.#filled++] = at;
-  }
-
-  #flushArrays(access: number): void {
-    const { u32 } = this.#memory;
-    for (let index = 0; index < 3; index++) {
-      const first = this.#cpu.tlbArray(index, access) >> 2;
-      for (let at = first; at < first + TLB.bytes / 4; at += 4) {
-        u32[at] = 0xffff_ffff;
-        u32[at + 1] = 0xffff_ffff;
-      }
-    }
-  }
-
-  /** A frame got decoded code: no write-TLB entry may lead to it. Entries are found by where they point. */
-  #dropWrites(gfn: Gfn): void {
-    const page = pageOf(this.#memory.entry(gfn));
-    const { u32 } = this.#memory;
-    for (let index = 0; index < 3; index++) {
-      const first = this.#cpu.tlbArray(index, WRITE) >> 2;
-      for (let at = first; at < first + TLB.bytes / 4; at += 4) {
-        if ((((u32[at + 2] as number) + (u32[at] as number)) | 0) !== (page | 0)) continue;
-        u32[at] = 0xffff_ffff;
-        u32[at + 1] = 0xffff_ffff;
-      }
-    }
+  /** Notes in the TLB what the last walk found. Entry tables of 16- and 32-bit code may have to be forgotten at once: see forgetCode. */
+  #fill(index: number, access: AccessKind, low: number, high: number, addend: number, mode = 0): void {
+    const { global, pageBits } = this.#pages;
+    if (pageBits !== 12) this.#large.add(low, high, pageBits);
+    const keep = access !== EXECUTE || mode === CODE_MODE.code64;
+    this.#tlb.fill(tlbArray(index, access), low, high, mode, addend, global, keep);
   }
 
   // ---- walks ------------------------------------------------------------------------------------------------------------
@@ -501,5 +443,6 @@ export class Mmu implements LinearMemory {
   }
 }
 
+const tlbArray = (index: number, access: AccessKind): number => index * 3 + access;
 const isMisaligned = (low: number, size: number): boolean => size <= 8 && (low & (size - 1)) !== 0;
 const isCanonical = (high: number): boolean => (high | 0) >> 15 === 0 || (high | 0) >> 15 === -1;

@@ -5,7 +5,7 @@ import type { Cpu } from './cpu.ts';
 import type { CodeCache } from './interpreter/code-cache.ts';
 import { REC, SPECIAL } from './interpreter/record.ts';
 import type { Mmu } from './mmu.ts';
-import { STATE } from './state.ts';
+import { CODE_MODE, STATE } from './state.ts';
 import { DECODE } from './x86/decoder.ts';
 
 interface Known {
@@ -37,6 +37,33 @@ export class PageCrossings {
    * they are still the same. Returns the address of a record to run now, 0 after leaving a fault.
    */
   reach(record: number): number {
+    return this.#again(record) || this.#gather(record);
+  }
+
+  /** The same as last time, where both pages are in the TLB; 0 when something must be looked at. 64-bit code only. */
+  #again(record: number): number {
+    const cpu = this.#cpu;
+    const { view, u8 } = this.#memory;
+    const target = this.#code.crossing(record);
+    const known = this.#known.get(target);
+    const mode = CODE_MODE.code64;
+    if (known === undefined || known.record !== record || known.mode !== mode || cpu.get32(STATE.codeMode) !== mode) return 0;
+    const { offset, length, bytes } = known;
+    if (view.getUint16(record + REC.offset, true) !== offset) return 0;
+    const low = cpu.get32(STATE.ripBase);
+    const high = cpu.get32(STATE.ripBase + 4);
+    const nextLow = (low + 4096) >>> 0;
+    const table = this.#mmu.knownCode(low, high);
+    const nextTable = this.#mmu.knownCode(nextLow, nextLow === 0 ? high + 1 : high);
+    if (table === 0 || nextTable === 0) return 0;
+    const here = this.#code.hostOf(table) + offset;
+    const there = this.#code.hostOf(nextTable);
+    const first = 4096 - offset;
+    for (let i = 0; i < length; i++) if (u8[i < first ? here + i : there + i - first] !== bytes[i]) return 0;
+    return target;
+  }
+
+  #gather(record: number): number {
     const cpu = this.#cpu;
     const { view, u8 } = this.#memory;
     const offset = view.getUint16(record + REC.offset, true);

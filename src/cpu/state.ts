@@ -126,6 +126,13 @@ export const STATE = {
   left: 0x670,
   /** u32: not 0 when decoded code was dropped, or a TLB flushed, since a translated region began to run. */
   codeDropped: 0x674,
+  /** u32: what second-level TLB entries of the current address space, and global ones, must hold to be good; see tlb.ts. */
+  tlbKey: 0x678,
+  tlbGlobalKey: 0x67c,
+  /** u32: how many addresses `TLB.filledAt` holds. */
+  tlbFilled: 0x680,
+  /** i32: transfers out of translated regions until the next one that is looked at. */
+  untilTransfer: 0x684,
 } as const;
 
 /** One segment register: selector u16 at 0, attributes u16 at 2 (descriptor bits 40..55), limit u32 at 4 (in bytes), base u64 at 8, u64 reserved. */
@@ -164,7 +171,10 @@ export const REQUEST = {
 } as const;
 export const SHADOW = { sti: 1, movSs: 2 } as const;
 
-/** Software TLBs: direct-mapped entries of 16 bytes: i64 tag (page | codeTag), u32 addend, u32 flags (1 = global page). */
+/**
+ * Software TLBs: direct-mapped entries of 16 bytes: i64 tag (page | codeTag), u32 addend, u32 flags (1: global page, 2: its address
+ * is in the list at `filledAt`).
+ */
 export const TLB = {
   entries: 1024,
   entrySize: 16,
@@ -174,7 +184,16 @@ export const TLB = {
   /** Offset of the first array from the vCPU base; array = 3 * mmuIndex + access (0 read, 1 write, 2 execute). */
   at: 0x4000,
   invalid: -1n,
+  /** u32 addresses of the entries that a change of address space must drop. */
+  filledAt: 0x3c000,
+  mostFilled: 2048,
 } as const;
+
+/**
+ * Behind the nine arrays: one second-level TLB, of sets of two entries of 16 bytes: i64 tag (page | array), u32 key, u32 addend. It
+ * keeps what conflicts or a change of address space took out of the arrays.
+ */
+export const SECOND_TLB = { at: 0x2c000, sets: 2048, setBytes: 32, bytes: 2048 * 32, tag: 0, key: 8, addend: 12 } as const;
 
 /** RFLAGS bits. SDM vol. 1, 3.4.3. */
 export const FLAG = {
@@ -197,6 +216,11 @@ export const FLAG = {
   id: 1 << 21,
   arithmetic: 0x8d5,
 } as const;
+/** The flags that STATE.eflags holds. */
+export const SYSTEM_FLAGS: number =
+  FLAG.tf | FLAG.if | FLAG.df | FLAG.iopl | FLAG.nt | FLAG.rf | FLAG.vm | FLAG.ac | FLAG.vif | FLAG.vip | FLAG.id;
+/** What SYSRET takes of R11: all but RF and VM. SDM vol. 2B, SYSRET. */
+export const SYSRET_FLAGS = 0x3c7fd7;
 export const CR0 = {
   pe: 1,
   mp: 2,

@@ -4,6 +4,7 @@
 export type ImageErrorCode =
   | 'not-a-kernel'
   | 'no-pvh-entry'
+  | 'no-multiboot-header'
   | 'truncated'
   | 'corrupt'
   | 'unsupported-compression'

@@ -160,3 +160,24 @@ describe('readBzImage', () => {
     );
   });
 });
+
+describe('a multiboot header', () => {
+  const header = (flags: number, checksum = -(0x1bad_b002 + flags)): Uint8Array =>
+    concat(new Uint8Array(64), le(0x1bad_b002, 4), le(flags, 4), le(checksum >>> 0, 4), new Uint8Array(64));
+  const kernelWith = (data: Uint8Array): Uint8Array =>
+    buildElf({ bits: 32, segments: [{ paddr: 0x1000, data }], notes: [pvhNote(0x1010, 4)] });
+
+  it('is told of, and is another way in', async () => {
+    expect(await loadKernel(vmlinux)).toMatchObject({ multiboot: false });
+    expect(await loadKernel(kernelWith(header(3)))).toMatchObject({ multiboot: true, entry: 0x1010 });
+    expect(await loadKernel(kernelWith(header(3)), 'multiboot')).toMatchObject({ entry: 0x1000 });
+  });
+
+  it('must be there, and whole, and ask for nothing else than memory and modules', async () => {
+    const refused = (data: Uint8Array) => loadKernel(data, 'multiboot').catch((error: unknown) => error);
+    expect(await refused(vmlinux)).toMatchObject({ code: 'no-multiboot-header' });
+    expect(await refused(kernelWith(header(3, 1)))).toMatchObject({ code: 'no-multiboot-header' });
+    expect(await refused(kernelWith(header(4)))).toMatchObject({ code: 'unsupported', message: /a video mode/ });
+    expect(await refused(kernelWith(concat(new Uint8Array(8192), header(3))))).toMatchObject({ code: 'no-multiboot-header' });
+  });
+});

@@ -1,12 +1,17 @@
-// A kernel to be entered the PVH way: xen/include/public/arch-x86/hvm/start_info.h, and XEN_ELFNOTE_PHYS32_ENTRY in elfnote.h.
+// A kernel to be entered the PVH way (xen/include/public/arch-x86/hvm/start_info.h, and XEN_ELFNOTE_PHYS32_ENTRY in elfnote.h), or the
+// Multiboot way.
 import { startsWith } from './bounded-reader.ts';
 import { isBzImage, readBzImage, unpackPayload } from './bzimage.ts';
 import { type Compression, compressionOf, decompress } from './decompress.ts';
 import { type ElfFile, type ElfNote, type ElfSegment, isElf, readElf } from './elf.ts';
 import { corrupt, ImageError } from './image-error.ts';
+import { checkMultiboot, multibootFlags } from './multiboot-header.ts';
 
 const XEN_ELFNOTE_PHYS32_ENTRY = 18;
 const MAX_VMLINUX_BYTES = 2 ** 29;
+
+/** How a kernel is entered, both in 32-bit protected mode: with a start info, or with multiboot information. */
+export type BootProtocol = 'pvh' | 'multiboot';
 
 export interface KernelImage {
   readonly format: 'elf' | 'bzImage';
@@ -24,25 +29,29 @@ export interface KernelImage {
   readonly notes: readonly ElfNote[];
   /** What a bzImage says it is; empty for an ELF file. */
   readonly version: string;
+  /** Whether it has a multiboot header: hypervisors have, Linux has not. */
+  readonly multiboot: boolean;
 }
 
 /**
  * Reads a kernel: an ELF file, one packed with gzip, xz, lz4 or zstd, or a bzImage.
  * Segment data are views of `bytes` or of the unpacked payload.
- * @throws ImageError 'not-a-kernel', 'no-pvh-entry', 'truncated', 'corrupt', 'unsupported-compression', 'unsupported', 'too-large'
+ * @throws ImageError 'not-a-kernel', 'no-pvh-entry', 'no-multiboot-header', 'truncated', 'corrupt', 'unsupported-compression', 'unsupported', 'too-large'
  */
-export async function loadKernel(bytes: Uint8Array): Promise<KernelImage> {
-  if (isElf(bytes)) return pvhKernel(readElf(bytes, 'the kernel'), { format: 'elf', compression: 'none', version: '' });
+export async function loadKernel(bytes: Uint8Array, protocol: BootProtocol = 'pvh'): Promise<KernelImage> {
+  const read = (vmlinux: Uint8Array, what: string, from: Origin): KernelImage =>
+    entered(readElf(vmlinux, what), multibootFlags(vmlinux), protocol, from);
+  if (isElf(bytes)) return read(bytes, 'the kernel', { format: 'elf', compression: 'none', version: '' });
   if (isBzImage(bytes)) {
     const { payload, version } = readBzImage(bytes);
     const { vmlinux, compression } = await unpackPayload(payload);
     if (!isElf(vmlinux)) throw corrupt('the bzImage', 'its payload is no ELF file');
-    return pvhKernel(readElf(vmlinux, "the bzImage's vmlinux"), { format: 'bzImage', compression, version });
+    return read(vmlinux, "the bzImage's vmlinux", { format: 'bzImage', compression, version });
   }
   const compression = compressionOf(bytes);
   if (compression !== undefined) {
     const vmlinux = await decompress(bytes, 'the kernel', { maxBytes: MAX_VMLINUX_BYTES });
-    if (isElf(vmlinux)) return pvhKernel(readElf(vmlinux, 'the kernel'), { format: 'elf', compression, version: '' });
+    if (isElf(vmlinux)) return read(vmlinux, 'the kernel', { format: 'elf', compression, version: '' });
     throw new ImageError('not-a-kernel', `the file is no kernel: ${compression} data with no ELF file inside`, NEXT_STEP);
   }
   throw new ImageError('not-a-kernel', `the file is no kernel: ${whatItIs(bytes)}`, NEXT_STEP);
@@ -58,18 +67,22 @@ function whatItIs(bytes: Uint8Array): string {
   return 'neither ELF nor bzImage';
 }
 
-function pvhKernel(elf: ElfFile, from: Pick<KernelImage, 'format' | 'compression' | 'version'>): KernelImage {
+type Origin = Pick<KernelImage, 'format' | 'compression' | 'version'>;
+
+function entered(elf: ElfFile, flags: number | undefined, protocol: BootProtocol, from: Origin): KernelImage {
   const { segments, notes, bits } = elf;
   if (segments.length === 0) throw new ImageError('not-a-kernel', 'the ELF file has nothing to load', NEXT_STEP);
-  const entry = pvhEntry(notes);
+  if (protocol === 'multiboot') checkMultiboot(flags);
+  const entry = protocol === 'multiboot' ? elf.entry : pvhEntry(notes);
   if (!segments.some((s) => entry >= s.paddr && entry < s.paddr + s.memSize))
-    throw corrupt('the kernel', `its PVH entry 0x${entry.toString(16)} is outside its segments`);
+    throw corrupt('the kernel', `its ${protocol === 'pvh' ? 'PVH ' : ''}entry 0x${entry.toString(16)} is outside its segments`);
   return {
     ...from,
     bits,
     entry,
     segments,
     notes,
+    multiboot: flags !== undefined,
     start: Math.min(...segments.map((s) => s.paddr)),
     end: Math.max(...segments.map((s) => s.paddr + s.memSize)),
   };

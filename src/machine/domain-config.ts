@@ -1,7 +1,9 @@
 // What a domain is built from, and how it ends.
 import { SHUTDOWN } from '../abi/xen/sched.ts';
 import type { PvDevice } from '../backends/pv-device.ts';
+import type { BootProtocol } from '../image/kernel.ts';
 import type { BootDevice } from './hvm/board-config.ts';
+import type { BootModule } from './pvh/plan.ts';
 import type { VcpuMessage, VcpuThreadData } from './vcpu-parts.ts';
 
 /** What starts threads; each host has its own. */
@@ -15,9 +17,12 @@ export interface VcpuThreadHandle {
 }
 
 export interface DomainConfig {
-  /** How it boots and what it has: 'pvh', the default, or 'hvm', a PC with a BIOS. */
+  /** How it boots and what it has: 'pvh', the default, or 'hvm', a PC with a BIOS. A PV guest is a PVH domain that runs Xen's shim. */
   readonly type?: 'pvh' | 'hvm';
-  /** ELF or bzImage with a PVH entry; in an HVM domain a bzImage to boot instead of a disk, or nothing. */
+  /**
+   * ELF or bzImage with a PVH entry, or an ELF file with a multiboot header: see `bootProtocol`. Of an HVM domain: a bzImage to boot
+   * instead of a disk, or nothing.
+   */
   readonly kernel?: Uint8Array;
   /** SeaBIOS, for an HVM domain. */
   readonly bios?: Uint8Array;
@@ -26,6 +31,10 @@ export interface DomainConfig {
   /** What `Domain.console` is: the PV console, or the first serial port of an HVM domain. Default 'pv'. */
   readonly consoleType?: 'pv' | 'serial';
   readonly initrd?: Uint8Array;
+  /** Files that are loaded beside the kernel, with their command lines, after the initrd: what a hypervisor is to run. Default: none. */
+  readonly bootModules?: readonly BootModule[];
+  /** How the kernel is entered. Default 'pvh'. */
+  readonly bootProtocol?: BootProtocol;
   /** The kernel's command line, 4095 bytes at most. Default: empty, and a Linux guest is silent without `console=hvc0`. */
   readonly commandLine?: string;
   /** Bytes of RAM, a multiple of 4 KiB. */

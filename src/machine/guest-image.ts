@@ -10,6 +10,8 @@ export interface GuestImage {
   readonly backingBytes: number;
   /** For XENMEM_memory_map. */
   readonly memmap: readonly MemmapEntry[];
+  /** Whether it has an I/O APIC. */
+  readonly ioapic: boolean;
   map(memory: GuestMemory, region: Region): void;
   /** Fills the memory. Returns where a PVH kernel starts; undefined for the reset vector of a BIOS. */
   load(memory: GuestMemory): PvhEntry | undefined;

@@ -18,9 +18,6 @@ import { TSC_KHZ } from './vcpu-parts.ts';
 export const GUEST_DOMID = 1;
 const UUID_BYTES = 16;
 
-/** A PVH domain of today has an I/O APIC: Linux asks for one before it believes its ACPI tables. */
-const IOAPIC = true;
-
 export class MachineImage {
   readonly config: DomainConfig;
   readonly uuid: Uint8Array;
@@ -28,7 +25,6 @@ export class MachineImage {
   readonly plan: MachinePlan;
   readonly wasm: WebAssembly.Memory;
   readonly memory: GuestMemory;
-  readonly ioapic: boolean = IOAPIC;
   readonly #guest: GuestImage;
   /** Seconds since 1970 at the start. */
   #startSeconds = 0;
@@ -51,6 +47,10 @@ export class MachineImage {
       );
     }
     this.memory = new GuestMemory(this.wasm.buffer as unknown as SharedArrayBuffer, this.plan.p2m.at);
+  }
+
+  get ioapic(): boolean {
+    return this.#guest.ioapic;
   }
 
   get hvm(): boolean {
@@ -134,12 +134,12 @@ async function pvhImage(config: DomainConfig): Promise<GuestImage> {
   if (config.kernel === undefined)
     throw new MachineError('no-kernel', 'a PVH domain has no BIOS to boot a disk with', 'give a kernel, or type "hvm"');
   return new PvhImage({
-    kernel: await loadKernel(config.kernel),
-    ...(config.initrd !== undefined && { initrd: config.initrd }),
+    kernel: await loadKernel(config.kernel, config.bootProtocol),
+    ...(config.bootProtocol !== undefined && { protocol: config.bootProtocol }),
+    modules: [...(config.initrd === undefined ? [] : [{ data: config.initrd }]), ...(config.bootModules ?? [])],
     commandLine: config.commandLine ?? '',
     ramBytes: ramBytesOf(config),
     vcpus: config.vcpus ?? 1,
-    ioapic: IOAPIC,
   });
 }
 

@@ -150,7 +150,7 @@ export function buildVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => 
     wasmMemory: data.memory,
     vcpuRegion: regions.cpu,
     codeRegion: regions.code,
-    ticks: () => (BigInt(Math.floor(nowNs())) * BigInt(TSC_KHZ)) / 1_000_000n,
+    ticks: () => BigInt(Math.floor(nowNs() * (TSC_KHZ / 1_000_000))),
     cpuid: {
       apicId: vcpuId * 2,
       vcpuCount: plan.vcpus.length,

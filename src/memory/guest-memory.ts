@@ -15,8 +15,11 @@ export const P2M = {
 /** The page an entry leads to. */
 export const pageOf = (entry: number): HostAddress => ((entry & ~P2M.flags) >>> 0) as HostAddress;
 
-/** Guest frames the p2m covers: 4 GiB of guest-physical address space. */
-export const P2M_FRAMES = 1 << 20;
+/**
+ * Guest frames the p2m covers: 4 GiB of guest-physical address space, where RAM and devices are, and 64 MiB above. There a guest
+ * may have the hypervisor's pages put: Xen's PV shim does, since it takes the first frames beyond what its memory map could name.
+ */
+export const P2M_FRAMES: number = (1 << 20) + (1 << 14);
 export const P2M_BYTES: number = P2M_FRAMES * 4;
 
 /**
@@ -49,7 +52,7 @@ export class GuestMemory {
 
   /** Puts a page of the buffer at `gfn`; `host` 0 leaves a hole. */
   map(gfn: Gfn, host: HostAddress, writable = true): void {
-    if (gfn < 0 || gfn >= P2M_FRAMES) throw new RangeError(`gfn ${gfn} is beyond the 4 GiB the p2m covers`);
+    if (gfn < 0 || gfn >= P2M_FRAMES) throw new RangeError(`gfn ${gfn} is beyond what the p2m covers`);
     this.#onChange(gfn);
     this.#p2m[gfn] = host === 0 ? 0 : host | P2M.present | (writable ? P2M.writable : 0); // stored as u32
   }

@@ -11,6 +11,9 @@ const KEYS: Readonly<Record<keyof CreateDomainConfig, true>> = {
   consoleType: true,
   kernel: true,
   initrd: true,
+  bootModules: true,
+  bootProtocol: true,
+  shim: true,
   commandLine: true,
   memory: true,
   maxMemoryBytes: true,
@@ -54,14 +57,23 @@ export function checkDomainConfig(config: CreateDomainConfig): void {
     const near = ALSO_CALLED[key] ?? closest(key, Object.keys(KEYS));
     fail(key, 'there is no such option', near === undefined ? `use one of ${Object.keys(KEYS).join(', ')}` : `use ${near}`);
   }
-  const { type = 'pvh', bios, boot, consoleType, kernel, initrd, memory, maxMemoryBytes, name, id, uuid, vcpus } = config;
-  if (type !== 'pvh' && type !== 'hvm') {
-    const problem = type === 'pv' ? 'pv domains are not supported yet' : `${shown(type)} is no type of domain`;
-    fail('type', problem, "use 'pvh' or 'hvm'");
-  }
+  const { type = 'pvh', bios, boot, consoleType, kernel, initrd, bootProtocol } = config;
+  const { memory, maxMemoryBytes, name, id, uuid, vcpus } = config;
+  if (type !== 'pvh' && type !== 'pv' && type !== 'hvm')
+    fail('type', `${shown(type)} is no type of domain`, "use 'pvh', 'pv' or 'hvm'");
+  checkTypeOnly(config, type, fail);
   const isFile = (file: unknown): boolean => (typeof file === 'string' && file !== '') || file instanceof Uint8Array;
-  if (!isFile(kernel) && !(type === 'hvm' && kernel === undefined))
-    fail('kernel', `${shown(kernel)} is no kernel`, 'give its path or its bytes');
+  if (kernel === undefined && type !== 'hvm' && (config.disks ?? []).length === 0)
+    fail(
+      'kernel',
+      'there is neither a kernel nor a disk to boot from',
+      "give a kernel's path or its bytes, or disks with a grub.cfg",
+    );
+  if (kernel !== undefined && !isFile(kernel)) fail('kernel', `${shown(kernel)} is no kernel`, 'give its path or its bytes');
+  if (bootProtocol !== undefined && bootProtocol !== 'pvh' && bootProtocol !== 'multiboot')
+    fail('bootProtocol', `${shown(bootProtocol)} is no way to enter a kernel`, "use 'pvh' or 'multiboot'");
+  for (const module of config.bootModules ?? [])
+    if (!isFile(module?.file)) fail('bootModules', `${shown(module?.file)} is no file`, 'give its path or its bytes as `file`');
   if (initrd !== undefined && !isFile(initrd)) fail('initrd', `${shown(initrd)} is no initrd`, 'give its path or its bytes');
   if (bios !== undefined && !isFile(bios)) fail('bios', `${shown(bios)} is no BIOS`, 'give its path or its bytes');
   if (boot !== undefined && !(Array.isArray(boot) && boot.every((device) => ['a', 'c', 'd', 'n'].includes(device))))
@@ -83,6 +95,23 @@ export function checkDomainConfig(config: CreateDomainConfig): void {
     fail('uuid', `${shown(uuid)} is no UUID`, 'give 16 bytes');
   if (vcpus !== undefined && !(Number.isInteger(vcpus) && vcpus >= 1))
     fail('vcpus', `${shown(vcpus)} is no number of vCPUs`, 'use 1 or more');
+}
+
+type Fail = (key: string, problem: string, hint: string) => never;
+
+/** What domains of one type have and others have not: silently left out it would be missed. */
+function checkTypeOnly(config: CreateDomainConfig, type: 'pvh' | 'pv' | 'hvm', fail: Fail): void {
+  const called = type.toUpperCase();
+  if (type === 'hvm') {
+    const problem = 'an HVM domain boots by its BIOS and has none';
+    for (const key of ['shim', 'bootModules', 'bootProtocol'] as const)
+      if (config[key] !== undefined) fail(key, problem, `leave it out, or use type '${key === 'shim' ? 'pv' : 'pvh'}'`);
+    return;
+  }
+  for (const key of ['bios', 'boot'] as const)
+    if (config[key] !== undefined) fail(key, `a ${called} domain has none`, "leave it out, or use type 'hvm'");
+  if (config.consoleType === 'serial') fail('consoleType', `a ${called} domain has no serial port`, "use 'pv', or type 'hvm'");
+  if (type === 'pvh' && config.shim !== undefined) fail('shim', 'a PVH domain has none', "leave it out, or use type 'pv'");
 }
 
 const SHOWN = 40;

@@ -2,20 +2,32 @@
 import { buildDomain, type Domain } from '../machine/domain.ts';
 import type { BuildOptions, DomainConfig } from '../machine/domain-config.ts';
 import { parseMemorySize } from '../machine/memory-size.ts';
+import { type BootModuleFile, bootFiles, type GuestFile, memoryWithShim, type ShimConfig } from './boot-files.ts';
 import { checkDomainConfig } from './check-domain-config.ts';
 import { readGuestFile } from './guest-file.ts';
 import { nodeHost } from './node-host.ts';
 import { closeDevices, type DeviceConfigs, openDevices } from './open-devices.ts';
-import { fetchSeabios } from './seabios.ts';
 
-/** What a domain is made of: everything but the kernel has a default. */
-export interface CreateDomainConfig extends Omit<DomainConfig, 'bios' | 'kernel' | 'initrd' | 'memoryBytes'>, DeviceConfigs {
-  /** ELF or bzImage with a PVH entry: its path, or its bytes. An HVM domain needs none, and takes a bzImage. */
-  readonly kernel?: string | Uint8Array;
-  /** The BIOS of an HVM domain: its path, or its bytes. Default: Debian's SeaBIOS, from the cache or the host's package tool. */
-  readonly bios?: string | Uint8Array;
+/** What a domain is made of: everything has a default, but there must be a kernel or a disk. */
+export interface CreateDomainConfig
+  extends Omit<DomainConfig, 'type' | 'kernel' | 'initrd' | 'bios' | 'bootModules' | 'memoryBytes'>,
+    DeviceConfigs {
+  /** What kind of guest it is: 'pvh', the default; 'pv', which runs within Xen's PV shim; or 'hvm', a PC with a BIOS. */
+  readonly type?: 'pvh' | 'pv' | 'hvm';
+  /**
+   * Its path, or its bytes: ELF or bzImage, with a PVH entry or, of a PV guest, with Xen's ELF notes. Default: GRUB of Debian's
+   * grub-xen-host, fetched with apt, which reads the grub.cfg of the disks. Of an HVM guest: a bzImage to boot instead of a disk; default
+   * none.
+   */
+  readonly kernel?: GuestFile;
+  /** The BIOS of an HVM domain: its path, or its bytes. Default: Debian's SeaBIOS, fetched with apt. */
+  readonly bios?: GuestFile;
   /** The initial RAM disk: its path, or its bytes. Default: none. */
-  readonly initrd?: string | Uint8Array;
+  readonly initrd?: GuestFile;
+  /** Files that are loaded beside the kernel, with their command lines, after the initrd: what a hypervisor is to run. Default: none. */
+  readonly bootModules?: readonly BootModuleFile[];
+  /** The shim of a PV guest. */
+  readonly shim?: ShimConfig;
   /** RAM, such as "256MiB" or "1GiB", or a number of bytes: a multiple of 4 KiB, 3840 MiB at most. Default 256 MiB. */
   readonly memory?: string | number;
 }
@@ -26,14 +38,19 @@ export const DEFAULT_MEMORY = '256MiB';
 /**
  * Builds a domain; `run()` starts it. When `options.signal` aborts, building is given up, and a domain that is built is
  * destroyed. `options.onProgress` is told what building is busy with.
- * @throws DomainConfigError, GuestFileError, ImageError, BlockStoreError, NetworkOptionError, MachineError, TracepointError, and the signal's reason.
+ * @throws DomainConfigError, GuestFileError, GuestPartsError, ImageError, BlockStoreError, NetworkOptionError, MachineError, TracepointError, and the signal's reason.
  */
 export async function createDomain(config: CreateDomainConfig, options: BuildOptions = {}): Promise<Domain> {
   checkDomainConfig(config);
   const {
-    bios,
-    kernel,
-    initrd,
+    type = 'pvh',
+    kernel: _kernel,
+    initrd: _initrd,
+    bios: _bios,
+    bootModules: _modules,
+    commandLine: _line,
+    bootProtocol: _protocol,
+    shim: _shim,
     memory = DEFAULT_MEMORY,
     disks = [],
     vifs = [],
@@ -45,25 +62,27 @@ export async function createDomain(config: CreateDomainConfig, options: BuildOpt
   const { signal } = options;
   const memoryBytes = typeof memory === 'string' ? parseMemorySize(memory) : memory;
   signal?.throwIfAborted();
-  const read = async (file: string | Uint8Array, role: string): Promise<Uint8Array> =>
+  const boot = await bootFiles(config, signal === undefined ? {} : { signal });
+  const read = async (file: GuestFile, role: string): Promise<Uint8Array> =>
     typeof file === 'string' ? readGuestFile(file, role, signal) : file;
   options.onProgress?.({ stage: 'read', done: 0, total: 1 });
-  const kernelBytes = kernel === undefined ? undefined : await read(kernel, 'kernel');
-  const biosBytes =
-    rest.type !== 'hvm'
-      ? undefined
-      : bios === undefined
-        ? await fetchSeabios({ ...(signal && { signal }) })
-        : await read(bios, 'BIOS');
-  const initrdBytes = initrd === undefined ? undefined : await read(initrd, 'initrd');
+  const { kernel, initrd, bios, bootModules, ...told } = boot;
+  const parts = {
+    ...told,
+    ...(kernel !== undefined && { kernel: await read(kernel, 'kernel') }),
+    ...(initrd !== undefined && { initrd: await read(initrd, 'initrd') }),
+    ...(bios !== undefined && { bios: await read(bios, 'BIOS') }),
+    bootModules: await Promise.all(
+      bootModules.map(async ({ file, commandLine }) => ({
+        data: await read(file, 'module'),
+        ...(commandLine !== undefined && { commandLine }),
+      })),
+    ),
+    memoryBytes,
+    ...(type === 'pv' && { maxMemoryBytes: memoryWithShim(memoryBytes, rest.maxMemoryBytes) }),
+  };
   options.onProgress?.({ stage: 'read', done: 1, total: 1 });
   const opened = await openDevices({ disks, vifs, channels, shares });
-  const parts = {
-    ...(kernelBytes !== undefined && { kernel: kernelBytes }),
-    ...(biosBytes !== undefined && { bios: biosBytes }),
-    ...(initrdBytes !== undefined && { initrd: initrdBytes }),
-    memoryBytes,
-  };
   const all = { devices: [...opened, ...devices] };
   const domain = await buildDomain({ ...rest, ...parts, ...all }, nodeHost, options).catch(async (error: unknown) => {
     await closeDevices(opened);

@@ -1,5 +1,6 @@
 // Files that a guest is made of: its kernel and its initrd.
-import { readFile, stat } from 'node:fs/promises';
+import { open, readFile, stat } from 'node:fs/promises';
+import { DISK_SIGNATURE_BYTES, isDiskImage } from '../image/disk-signature.ts';
 
 /** A file cannot be read. `message` is one line that names the file, the reason and the next step; `hint` is the next step alone. */
 export class GuestFileError extends Error {
@@ -43,5 +44,16 @@ export async function readGuestFile(path: string, role: string, signal?: AbortSi
           cause,
         );
     }
+  }
+}
+
+/** Whether a file is a disk image. False for what cannot be read: whoever opens it says why. */
+export async function isDiskFile(path: string): Promise<boolean> {
+  try {
+    await using file = await open(path);
+    const { bytesRead, buffer } = await file.read(new Uint8Array(DISK_SIGNATURE_BYTES), 0, DISK_SIGNATURE_BYTES, 0);
+    return isDiskImage(buffer.subarray(0, bytesRead));
+  } catch {
+    return false;
   }
 }

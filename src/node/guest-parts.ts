@@ -69,16 +69,6 @@ export async function fetchBusybox(options: GuestPartsOptions = {}): Promise<str
   return join(directory, 'busybox');
 }
 
-/** Fetches files of a package that has no dependencies to look at; gives the directory with them, by the names that `files` has. */
-export async function fetchFiles(
-  packageName: string,
-  files: Readonly<Record<string, RegExp>>,
-  options: GuestPartsOptions = {},
-): Promise<string> {
-  const { deb, name, version } = await fetchPackage(packageName, options);
-  return unpackFiles(cacheOf(options), deb, { name, version }, files, options);
-}
-
 /**
  * Fetches one kernel package.
  * @param pattern a package, or a meta package that depends on one, or a name with `*` in it, of which the newest is taken:
@@ -141,6 +131,19 @@ function dependenciesOf(module: Uint8Array, what: string): string[] {
   const fields = new TextDecoder('latin1').decode(modinfo?.data).split('\0');
   const depends = fields.find((field) => field.startsWith('depends='))?.slice('depends='.length) ?? '';
   return depends.split(',').filter((name) => name !== '');
+}
+
+/**
+ * Files of a package, fetched as {@link fetchGuestParts} does: the directory that has them under the names given.
+ * @param files where each lies in the package
+ */
+export async function fetchFiles(
+  pattern: string,
+  files: Readonly<Record<string, RegExp>>,
+  options: GuestPartsOptions = {},
+): Promise<string> {
+  const { deb, name, version } = await fetchPackage(pattern, options);
+  return unpackFiles(cacheOf(options), deb, { name, version }, files, options);
 }
 
 export interface FetchedPackage {
@@ -220,7 +223,7 @@ async function findPackage(apt: Apt, pattern: string, report: Report): Promise<A
   );
 }
 
-/** Follows a pattern to its newest match, and a kernel's meta package to the kernel it stands for. */
+/** Follows a pattern to its newest match, and a meta package to the kernel, or the Xen, that it stands for. */
 async function resolvePackage(apt: Apt, pattern: string): Promise<AptPackage | undefined> {
   let found: AptPackage | undefined;
   if (pattern.includes('*')) {
@@ -239,7 +242,7 @@ async function resolvePackage(apt: Apt, pattern: string): Promise<AptPackage | u
       if (found !== undefined) break;
     }
   } else found = await apt.show(pattern);
-  const real = found?.depends.find((name) => /^linux-image-\d/.test(name));
+  const real = found?.depends.find((name) => /^(linux-image|xen-utils)-\d/.test(name));
   return real === undefined ? found : resolvePackage(apt, real);
 }
 

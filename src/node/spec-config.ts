@@ -26,19 +26,21 @@ export class UnsupportedDomainError extends Error {
  * @throws UnsupportedDomainError, XlConfigError
  */
 export function specConfig(spec: DomainSpec, directory?: string): CreateDomainConfig {
-  const { name, type, kernel, ramdisk, uuid } = spec;
-  if (type === 'pv')
+  const { name, type, kernel, ramdisk, shim, uuid } = spec;
+  if (kernel === undefined && type !== 'hvm' && spec.disks.length === 0)
     throw new UnsupportedDomainError(
-      `${name}: PV guests are not supported yet`,
-      'use type = "pvh", if the kernel has a PVH entry',
+      `${name}: there is no kernel to boot, and no disk`,
+      'add kernel = "…" or disk = [ "…" ] to the configuration',
     );
-  if (kernel === undefined && type !== 'hvm')
-    throw new UnsupportedDomainError(`${name}: there is no kernel to boot`, 'add kernel = "…" to the configuration');
   return {
     name,
     ...(type === 'hvm' && hvmConfig(spec)),
     ...(kernel !== undefined && { kernel }),
     ...(ramdisk !== undefined && { initrd: ramdisk }),
+    ...(shim !== undefined && {
+      type: 'pv',
+      shim: { commandLine: shim.commandLine, ...(shim.path !== undefined && { file: shim.path }) },
+    }),
     commandLine: spec.commandLine,
     memory: spec.memoryMiB * 2 ** 20,
     ...(spec.maxmemMiB > spec.memoryMiB && { maxMemoryBytes: spec.maxmemMiB * 2 ** 20 }),

@@ -2,12 +2,12 @@
 // the log of the same kernel on another Xen shows (docs/design/0009-the-hvm-machine.md tells the differences).
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Domain } from '../../src/machine/domain.ts';
+import { fetchSeabios } from '../../src/node/boot-images.ts';
 import type { CreateDomainConfig } from '../../src/node/create-domain.ts';
-import { fetchSeabios } from '../../src/node/seabios.ts';
 import { complaints } from './kernel-log.ts';
 import { BOOT_TIME, dom1, guest } from './kernels.ts';
 
-async function seabios(): Promise<Uint8Array | undefined> {
+async function seabios(): Promise<string | undefined> {
   try {
     return await fetchSeabios();
   } catch (error) {
@@ -24,7 +24,7 @@ describe.skipIf(bios === undefined || kernel === undefined)('an HVM domain', { t
   afterEach(() => domain?.destroy());
 
   async function start(config: Partial<CreateDomainConfig>): Promise<{ domain: Domain; log: () => string }> {
-    const made = await dom1.createDomain({ type: 'hvm', bios: bios as Uint8Array, memory: '256MiB', ...config });
+    const made = await dom1.createDomain({ type: 'hvm', bios: bios as string, memory: '256MiB', ...config });
     domain = made;
     let text = '';
     made.on('log', (bytes) => {

@@ -17,6 +17,13 @@ export interface ShutdownActions {
   readonly soft_reset: ShutdownAction;
 }
 
+/** Xen's PV shim, which a PV guest runs in. */
+export interface ShimSpec {
+  /** Its file, as it is written; undefined: Debian's. */
+  readonly path?: string;
+  readonly commandLine: string;
+}
+
 /** A domain as an xl configuration describes it: plain data. */
 export interface DomainSpec {
   readonly type: GuestType;
@@ -31,6 +38,8 @@ export interface DomainSpec {
   readonly kernel?: string;
   readonly ramdisk?: string;
   readonly commandLine: string;
+  /** Of a PV guest. */
+  readonly shim?: ShimSpec;
   readonly actions: ShutdownActions;
   readonly disks: readonly DiskSpec[];
   readonly vifs: readonly VifSpec[];

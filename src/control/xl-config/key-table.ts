@@ -13,6 +13,12 @@ export const SHUTDOWN_ACTIONS = [
   'soft-reset',
 ] as const;
 
+/**
+ * The PV shim's. What it prints goes to the hypervisor's log. xl says console=xen,pv: then the shim sits between the guest and its console as
+ * well, takes 128 bytes at a time of what is typed and drops the rest, and puts its own lines among the guest's.
+ */
+export const SHIM_COMMAND_LINE = 'pv-shim console=xen';
+
 type Row = readonly [name: string, type: ConfigType, meaning: string, more?: Partial<ConfigKey>];
 
 const rows = (support: ConfigKey['support'], ...list: readonly Row[]): readonly ConfigKey[] =>
@@ -36,11 +42,15 @@ const WHAT = rows(
     { min: 1, max: 128, default: '1' },
   ],
   ['maxvcpus', 'integer', 'virtual CPUs that there are', { min: 1, max: 128, default: 'vcpus' }],
-  ['kernel', 'string', "the kernel's file"],
+  ['kernel', 'string', "the kernel's file", { default: 'GRUB, which reads the grub.cfg of the disks' }],
   ['ramdisk', 'string', "the initial RAM disk's file"],
   ['cmdline', 'string', "the kernel's command line; root and extra are ignored beside it"],
   ['root', 'string', 'root=… of the command line'],
   ['extra', 'string', 'the end of the command line'],
+  ['pvshim', 'boolean', 'whether the guest is a PV guest, within Xen\'s PV shim; type = "pv" means it, too', { default: '0' }],
+  ['pvshim_path', 'string', "the shim's file", { default: "that of Debian's xen-utils" }],
+  ['pvshim_cmdline', 'string', "the shim's command line", { default: SHIM_COMMAND_LINE }],
+  ['pvshim_extra', 'string', "the end of the shim's command line"],
   ['on_poweroff', 'string', 'what to do when the guest powers off', { ...ACTION, default: 'destroy' }],
   ['on_reboot', 'string', 'what to do when the guest reboots', { ...ACTION, default: 'restart' }],
   ['on_watchdog', 'string', "what to do when the guest's watchdog runs out", { ...ACTION, default: 'destroy' }],
@@ -122,10 +132,6 @@ const NOT_YET = rows(
   ['vnuma', 'lists', 'virtual NUMA nodes'],
   ['firmware', 'string', 'the firmware'],
   ['firmware_override', 'string', "the firmware's file"],
-  ['pvshim', 'boolean', 'a PV guest within a PVH domain'],
-  ['pvshim_path', 'string', "the shim's file"],
-  ['pvshim_cmdline', 'string', "the shim's command line"],
-  ['pvshim_extra', 'string', "more of the shim's command line"],
   ['max_grant_frames', 'integer', 'the most grant frames', { min: 0 }],
   ['max_maptrack_frames', 'integer', 'the most maptrack frames', { min: 0 }],
   ['max_grant_version', 'integer', 'the highest version of grant tables', { min: 0, max: 2 }],

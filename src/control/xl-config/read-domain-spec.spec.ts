@@ -132,6 +132,19 @@ describe('a configuration', () => {
     expect(JSON.parse(JSON.stringify(spec))).toEqual(spec);
   });
 
+  it('of a PV guest, which runs within the shim however that is said', () => {
+    expect(read(`${minimal}type = "pv"; kernel = "/k"`).spec).toMatchObject({
+      type: 'pv',
+      shim: { commandLine: 'pv-shim console=xen' },
+    });
+    const said = 'pvshim_path = "/srv/xen-shim"; pvshim_cmdline = "pv-shim"; pvshim_extra = "loglvl=all"';
+    const { spec, warnings } = read(`${minimal}type = "pvh"; pvshim = 1; ${said}`);
+    expect(spec).toMatchObject({ type: 'pvh', shim: { path: '/srv/xen-shim', commandLine: 'pv-shim loglvl=all' } });
+    expect(warnings).toEqual([]);
+    expect(read(`${minimal}pvshim = 0; ${said}`).spec.shim).toBeUndefined();
+    expect(read(`${minimal}type = "hvm"; pvshim = 1`).spec.shim).toBeUndefined();
+  });
+
   it('says once that there are no bridges, and not where a link is named', () => {
     const warned = (vifs: string): string[] => read(`name = "a"\nvif = [ ${vifs} ]`).warnings.map(({ key }) => key);
     expect(warned("'bridge=a', 'bridge=b', 'bridge=c,link=switch:c'")).toEqual(['bridge']);

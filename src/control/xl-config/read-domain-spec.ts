@@ -2,7 +2,8 @@
 import { type ConfigWarning, XlConfigError, XlConfigErrors } from './config-error.ts';
 import { type P9Spec, parseChannelSpec, parseP9Spec, parseVfbSpec, parseVkbSpec } from './device-specs.ts';
 import { type DiskSpec, parseDiskSpec } from './disk-spec.ts';
-import type { DomainSpec, GuestType, ShutdownAction } from './domain-spec.ts';
+import type { DomainSpec, GuestType, ShimSpec, ShutdownAction } from './domain-spec.ts';
+import { SHIM_COMMAND_LINE } from './key-table.ts';
 import { overrideSetting } from './override.ts';
 import { parseXlConfig } from './parse.ts';
 import { type PlacedString, SettingReader } from './setting-reader.ts';
@@ -69,8 +70,10 @@ function specOf(reader: SettingReader): DomainSpec {
   const boot = reader.attempt(() => bootOf(reader));
   const biosPath = reader.string('bios_path_override');
   const [kernel, ramdisk] = [reader.string('kernel'), reader.string('ramdisk')];
+  const type = typeOf(reader);
+  const shim = shimOf(reader, type);
   return {
-    type: typeOf(reader),
+    type,
     name,
     ...(uuid !== undefined && { uuid }),
     memoryMiB,
@@ -80,6 +83,7 @@ function specOf(reader: SettingReader): DomainSpec {
     ...(kernel !== undefined && kernel !== '' && { kernel }),
     ...(ramdisk !== undefined && ramdisk !== '' && { ramdisk }),
     commandLine: commandLineOf(reader),
+    ...(shim !== undefined && { shim }),
     actions: {
       poweroff: actionOf(reader, 'on_poweroff', 'destroy'),
       reboot: actionOf(reader, 'on_reboot', 'restart'),
@@ -127,6 +131,14 @@ function serialOf(reader: SettingReader): boolean {
 /** xl's default is a PV guest; what dom1 runs without being told is PVH. */
 function typeOf(reader: SettingReader): GuestType {
   return (reader.string('type') as GuestType | undefined) ?? (reader.string('builder') === 'hvm' ? 'hvm' : 'pvh');
+}
+
+/** There is no other way to run a PV guest than the shim, so type = "pv" asks for it as well. */
+function shimOf(reader: SettingReader, type: GuestType): ShimSpec | undefined {
+  const path = reader.string('pvshim_path');
+  if (type !== 'pv' && !(type === 'pvh' && reader.boolean('pvshim') === true)) return undefined;
+  const [cmdline, extra] = [reader.string('pvshim_cmdline') ?? SHIM_COMMAND_LINE, reader.string('pvshim_extra') ?? ''];
+  return { ...(path !== undefined && path !== '' && { path }), commandLine: extra === '' ? cmdline : `${cmdline} ${extra}` };
 }
 
 function uuidOf(reader: SettingReader): string | undefined {

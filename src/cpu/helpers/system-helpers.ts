@@ -177,11 +177,6 @@ export function systemHelpers(ticks: TickSource, cr8: TaskPriority): Readonly<Re
     sgdt: table('gdtr', true),
     sidt: table('idtr', true),
     movSegment: segment,
-    readSegment: (x) => {
-      const which = x.registerField(1);
-      if (which > SEGMENT.gs) throw invalidOpcode();
-      x.cpu.set32(SCRATCH.selector, x.cpu.selector(which));
-    },
     in: input,
     out: output,
     hlt: (x) => {

@@ -129,16 +129,23 @@ export class CodeCache {
     return at;
   }
 
-  /** From now on what goes to `offset` finds the region of this number. Returns the address of its record. */
-  enterRegion(table: number, offset: number, number: number): number {
+  /** From now on what goes to `offset` finds the region of this number, called with `argument`. Returns the address of its record. */
+  enterRegion(table: number, offset: number, number: number, argument: number): number {
     const page = this.#byTable.get(table);
     if (page === undefined) throw new Error('enterRegion: the entry table is gone');
     const at = this.#take(RECORD_SIZE);
     this.#special(at, SPECIAL.region, offset, 0, number);
+    this.#memory.view.setUint32(at + REC.immediate + 4, argument, true);
     this.#memory.view.setUint32(at + REC.displacement, this.known(table, offset), true);
     page.records.push(at, at + RECORD_SIZE);
     this.#memory.u32[(table >> 2) + offset] = at;
     return at;
+  }
+
+  /** Whether what goes to `offset` finds a region. */
+  isRegion(table: number, offset: number): boolean {
+    const record = this.known(table, offset);
+    return record !== 0 && this.#memory.view.getUint16(record + REC.op, true) === SPECIAL.region;
   }
 
   /** Undoes `enterRegion`. */

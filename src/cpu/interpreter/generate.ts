@@ -4,10 +4,13 @@ import type { FunctionBuilder, FunctionRef } from '../../wasm/function-builder.t
 import { ModuleBuilder } from '../../wasm/module-builder.ts';
 import { routinesOf } from '../emit/routine.ts';
 import { ATTR, CODE_MODE, SEG, STATE } from '../state.ts';
+import { emitChain } from './chain-function.ts';
+import { deliverFunction } from './deliver-function.ts';
 import { type Ends, InterpreterEmitter, type Runtime, STATUS } from './interpreter-emitter.ts';
 import { fusible } from './pairs.ts';
 import { EA, REC, SPECIAL_COUNT } from './record.ts';
 import { emitRun, type RunCalls } from './run-function.ts';
+import { secondTlb } from './second-tlb.ts';
 import type { Handler, Variants } from './variants.ts';
 
 export interface InterpreterModule {
@@ -37,6 +40,8 @@ export interface InterpreterImports {
   /** TLB miss of translated code: host address of `size` bytes of plain RAM, 0 for whatever is anything else. */
   plainRead(size: number): number;
   plainWrite(size: number): number;
+  /** A region was left, the one of this record, for what is at STATE.rip: see emitChain. */
+  transfer(record: number, site: number, home: bigint): void;
 }
 
 export interface InterpreterExports {
@@ -47,6 +52,8 @@ export interface InterpreterExports {
   readonly plainWrite: (linear: bigint, size: number) => number;
   /** For translated regions: runs a handler on a record; answers STATUS. */
   readonly handler: (handler: number, record: number) => number;
+  /** Delivers a fault or an interrupt, if it is an ordinary one: see deliver-function.ts. */
+  readonly deliver: (vector: number, errorCode: number, pushedFlags: number) => number;
   /** Functions of translated regions, by number. */
   readonly regions: WebAssembly.Table;
 }
@@ -72,16 +79,29 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
   const crossPage = m.importFunction('crossPage', ['i32'], ['i32']);
   const plainRead = m.importFunction('plainRead', ['i32'], ['i32']);
   const plainWrite = m.importFunction('plainWrite', ['i32'], ['i32']);
+  const transfer = m.importFunction('transfer', ['i32', 'i32', 'i64'], []);
   const state = i32(base);
 
-  const slow = (miss: FunctionRef) =>
+  const second = secondTlb(m, base);
+  const slow = (miss: FunctionRef, tlb: number) =>
     m.add(['i64', 'i32'], ['i32'], (f) => {
       const [linear, size] = f.params as [Local, Local];
+      // Bit 8 of the size says how the bytes are used.
+      const found = f.callValue(second, linear, size.and(0xff), state.load('i32', 4, tlb));
+      f.if(found, () => f.return(found.add(linear.wrap())));
       f.store(state, 8, linear, STATE.slowAddress);
       f.return(f.callValue(miss, size));
     });
-  const readSlow = slow(readMiss);
-  const writeSlow = slow(writeMiss);
+  const readSlow = slow(readMiss, STATE.tlbRead);
+  const writeSlow = slow(writeMiss, STATE.tlbWrite);
+  const fetchSlow = m.add([], ['i32'], (f) => {
+    // Code of other modes is not in there.
+    f.if(state.load('i32', 4, STATE.codeMode).eq(CODE_MODE.code64), () => {
+      const found = f.callValue(second, state.load('i64', 8, STATE.slowAddress), i32(1), state.load('i32', 4, STATE.tlbExec));
+      f.if(found, () => f.return(found));
+    });
+    f.return(f.callValue(fetchMiss));
+  });
   const segmentSlow = segmentFunction(m, state, segmentCheck);
   const addressSlow = addressFunction(m, state, base, segmentSlow);
   const runtime: Runtime = {
@@ -119,16 +139,19 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
 
   m.emptyTable('regions', FIRST_REGIONS);
   const handlerType = m.type(['i32'], ['i32']);
-  const calls: RunCalls = { fetchMiss, decodeMiss, crossPage, handlerType, regionType: m.type([], ['i32']) };
+  const regionType = m.type(['i32'], ['i32']);
+  const chain = m.add(['i32'], ['i32'], (f) => emitChain(f, base, regionType, transfer));
+  const calls: RunCalls = { fetchMiss: fetchSlow, decodeMiss, crossPage, handlerType, chain };
   const run = m.add(['i32', 'i32'], ['i32'], (f) => emitRun(f, base, variants.handlers.filter(isHot), runtime, calls));
   m.export('run', run);
-  m.export('plainRead', slow(plainRead));
-  m.export('plainWrite', slow(plainWrite));
+  m.export('plainRead', slow(plainRead, STATE.tlbRead));
+  m.export('plainWrite', slow(plainWrite, STATE.tlbWrite));
   const handler = m.add(['i32', 'i32'], ['i32'], (f) => {
     const [number, record] = f.params as [Local, Local];
     f.return(f.callIndirect(handlerType, 'i32', number, record));
   });
   m.export('handler', handler);
+  m.export('deliver', deliverFunction(m, base, second));
   return { bytes: m.finish(), helpers, computes };
 }
 

@@ -41,6 +41,9 @@ export const REGION = {
   exit: 3,
 } as const;
 
+/** Above the code of REGION: where in the region it was left, if that is worth to know. */
+export const REGION_SITE_SHIFT = 2;
+
 /** How the address of a memory operand is made. */
 export const EA = {
   /** base + displacement, 64-bit mode, no segment base. */
@@ -73,8 +76,8 @@ export const SPECIAL = {
   /** Ends blocks: `immediate` is the address of the next instruction's word in the entry table; resync if that is still 0. */
   link: 6,
   /**
-   * A translated region begins here: `immediate` is its number in the table of regions, `displacement` the address of the
-   * record that this one stands before.
+   * A translated region can be entered here: `immediate` is its number in the table of regions and, 4 bytes on, what its function
+   * is called with; `displacement` is the address of the record that this one stands before.
    */
   region: 7,
 } as const;

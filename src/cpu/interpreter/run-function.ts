@@ -30,8 +30,8 @@ export interface RunCalls {
   readonly crossPage: FunctionRef;
   /** Type of the functions in the table: (record) → STATUS, by handler number. */
   readonly handlerType: number;
-  /** Type of the functions of translated regions: () → REGION. */
-  readonly regionType: number;
+  /** Runs translated regions: (record) → REGION. */
+  readonly chain: FunctionRef;
 }
 
 /** Emits `run(budget, record)` → RUN for the vCPU at `base`. */
@@ -223,7 +223,8 @@ export function emitRun(f: FunctionBuilder, base: number, hot: readonly Handler[
             // `region`: translated code goes on from here.
             count(0);
             f.store(state, 4, left, STATE.left);
-            const how = f.callTable(1, calls.regionType, 'i32', rec.load('i32', 4, REC.immediate));
+            f.store(state, 8, ripOf(rec), STATE.rip);
+            const how = f.callValue(calls.chain, rec);
             f.set(left, state.load('i32', 4, STATE.left));
             f.if(how.gtU(REGION.interpret), () => f.return(how.sub(REGION.fault - RUN.fault)));
             f.set(passRegion, how);

@@ -2,7 +2,9 @@
 import { type Expr, i32 } from '../../wasm/expr.ts';
 import type { Emitter } from '../emit/emitter.ts';
 import { semantics } from '../emit/semantics.ts';
-import { CR4, FLAG, MMU_INDEX, REQUEST, SHADOW, STATE, TLB, VECTOR } from '../state.ts';
+import { FLAG, SHADOW, STATE, VECTOR } from '../state.ts';
+import { setSystemFlags } from './level.ts';
+import { lookForInterrupt } from './look-for-interrupt.ts';
 
 const RAX = 0;
 
@@ -28,20 +30,6 @@ export const salc = semantics('salc', '', (e) => e.setGpr(RAX, 1, e.flags.carry(
 
 /** CPL ≤ IOPL. Real-address mode runs at CPL 0, virtual-8086 mode at 3. */
 const ioAllowed = (e: Emitter): Expr => e.slot32(STATE.cpl).leU(e.slot32(STATE.eflags).shrU(12).and(3));
-
-/** Maskable interrupts have become possible: ends the instruction if one waits. */
-function lookForInterrupt(e: Emitter): void {
-  const { f } = e;
-  f.if(e.slot32(STATE.interruptPending), () => {
-    const at = e.state.add(STATE.request);
-    const old = f.local('i32');
-    f.loop((again) => {
-      f.set(old, e.slot32(STATE.request));
-      f.brIf(again, f.cmpxchg(at, 4, old, old.or(REQUEST.interrupt)).ne(old));
-    });
-    e.endAndPoll();
-  });
-}
 
 /** The helper raises #GP(0), or clears VIF under CR4.PVI or CR4.VME. */
 export const cli = semantics(
@@ -80,23 +68,11 @@ export const sti = semantics(
   { hot: true, ends: true, by: 'mode' },
 );
 
-/** EFLAGS.AC chooses between the two supervisor TLBs while SMAP is on. Both instructions need CPL 0. */
+/** Both instructions need CPL 0, where AC means no alignment checks. */
 function setAccessCheck(e: Emitter, ac: boolean): void {
-  const { f } = e;
-  f.if(e.slot32(STATE.cpl), () => e.raise(VECTOR.ud));
+  e.f.if(e.slot32(STATE.cpl), () => e.raise(VECTOR.ud));
   const flags = e.slot32(STATE.eflags);
-  e.setSlot32(STATE.eflags, ac ? flags.or(FLAG.ac) : flags.and(~FLAG.ac));
-  const loose = i32(MMU_INDEX.supervisorAc);
-  const index = ac ? loose : f.let(i32(MMU_INDEX.supervisor).select(e.slot32(STATE.cr4).and(CR4.smap), loose));
-  const array = f.let(
-    index
-      .mul(3 * TLB.bytes)
-      .add(e.state)
-      .add(TLB.at),
-  );
-  e.setSlot32(STATE.mmuIndex, index);
-  e.setSlot32(STATE.tlbRead, array);
-  e.setSlot32(STATE.tlbWrite, array.add(TLB.bytes));
+  setSystemFlags(e, 0, e.f.let(ac ? flags.or(FLAG.ac) : flags.and(~FLAG.ac)));
 }
 export const stac = semantics('stac', '', (e) => setAccessCheck(e, true));
 export const clac = semantics('clac', '', (e) => setAccessCheck(e, false));

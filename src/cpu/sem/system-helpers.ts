@@ -19,7 +19,6 @@ export const farReturnRelease = ending('farReturnRelease', 'r', 'osize');
 export const int = ending('int', 'r');
 export const int1 = ending('int1');
 export const int3 = ending('int3');
-export const iret = ending('iret', '', 'osize');
 /** Only calls when OF is set. */
 export const into = semantics(
   'into',
@@ -30,8 +29,6 @@ export const into = semantics(
   { ends: true },
 );
 
-export const syscall = ending('syscall');
-export const sysret = ending('sysret', '', 'osize');
 export const sysenter = ending('sysenter');
 export const sysexit = ending('sysexit', '', 'osize');
 
@@ -75,10 +72,3 @@ export const movToSegment = semantics(
   },
   { ends: true },
 );
-
-/** The helper leaves the selector of operand 1 in SCRATCH.selector. */
-export const movFromSegment = semantics('movFromSegment', 'w,r', (e) => {
-  e.helper('readSegment');
-  const selector = e.slot32(SCRATCH.selector);
-  e.set(0, e.size(0) === 8 ? selector.extendU() : selector);
-});

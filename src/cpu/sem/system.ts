@@ -210,3 +210,11 @@ export const bound = semantics(
 /** UD0, UD1, UD2: #UD by definition. */
 export const ud = semantics('ud', '', (e) => e.raise(VECTOR.ud), { ends: true });
 export const udWithOperands = semantics('udWithOperands', 'a,a', (e) => e.raise(VECTOR.ud), { ends: true });
+
+/** MOV of ES, CS, SS, DS, FS or GS: one for each. */
+export const movFromSegment: readonly Semantics[] = ['Es', 'Cs', 'Ss', 'Ds', 'Fs', 'Gs'].map((name, which) =>
+  semantics(`movFrom${name}`, 'w,r', (e) => {
+    const selector = e.f.let(e.slot32(STATE.seg + which * SEG.sizeof + SEG.selector).and(0xffff));
+    e.set(0, e.size(0) === 8 ? selector.extendU() : selector);
+  }),
+);

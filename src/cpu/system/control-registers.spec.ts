@@ -93,7 +93,7 @@ describe('CR3, CR4, CR8', () => {
   it('CR3 flushes all but global pages and refuses bits beyond 40', () => {
     const m = new FlatMachine().long();
     writeControl(m.cpu, m.mem, 3, 0xff_ffff_f018n);
-    expect(m.mem.flushes).toEqual([false]);
+    expect(m.mem.spaces).toEqual([[0, false]]);
     expect(m.fault(() => writeControl(m.cpu, m.mem, 3, 1n << 40n))).toEqual(GP0);
     expect(m.fault(() => writeControl(m.cpu, m.mem, 3, 1n << 63n))).toEqual(GP0);
   });
@@ -104,11 +104,11 @@ describe('CR3, CR4, CR8', () => {
     expect(m.fault(() => writeControl(m.cpu, m.mem, 4, pcide))).toEqual(GP0);
     writeControl(m.cpu, m.mem, 3, 0x1000n);
     writeControl(m.cpu, m.mem, 4, pcide);
-    m.mem.flushes.length = 0;
+    m.mem.spaces.length = 0;
     writeControl(m.cpu, m.mem, 3, (1n << 63n) | 0x1000n);
-    expect([m.mem.flushes, readControl(m.cpu, 3)]).toEqual([[], 0x1000n]);
-    writeControl(m.cpu, m.mem, 3, (1n << 63n) | 0x2001n);
-    expect([m.mem.flushes, readControl(m.cpu, 3)]).toEqual([[false], 0x2001n]);
+    expect([m.mem.spaces, readControl(m.cpu, 3)]).toEqual([[[0, true]], 0x1000n]);
+    writeControl(m.cpu, m.mem, 3, 0x2001n);
+    expect([m.mem.spaces.at(-1), readControl(m.cpu, 3)]).toEqual([[1, false], 0x2001n]);
     const legacy = new FlatMachine().protected32();
     expect(legacy.fault(() => writeControl(legacy.cpu, legacy.mem, 4, pcide))).toEqual(GP0);
   });

@@ -28,6 +28,7 @@ export const CR4_WRITABLE: number =
   CR4.smep |
   CR4.smap;
 const CR3_NOFLUSH = 1n << 63n;
+const CR3_PCID = 0xfffn;
 const CR3_RESERVED = ~((1n << BigInt(PHYSICAL_ADDRESS_BITS)) - 1n) & 0xffff_ffff_ffff_ffffn;
 
 /** MOV r, CRn. @throws GuestFault #UD for a register that does not exist, #GP(0) above CPL 0. */
@@ -116,10 +117,8 @@ function writeCr3(cpu: Cpu, mem: LinearMemory, value: bigint): void {
   const next = pcids ? value & ~CR3_NOFLUSH : value;
   if (next & CR3_RESERVED) throw generalProtection();
   if (isPae(cpu.cr0, cpu.cr4, cpu.efer) && !loadPdptes(cpu, next)) throw generalProtection();
-  const same = next === cpu.get64(STATE.cr3);
   cpu.set64(STATE.cr3, next);
-  // The software TLB knows no PCIDs, so another one always flushes; NOFLUSH helps only a reload of the same value.
-  if (!(same && noFlush)) mem.flush(false);
+  mem.enterAddressSpace(pcids ? Number(next & CR3_PCID) : 0, noFlush);
 }
 
 function writeCr4(cpu: Cpu, mem: LinearMemory, value: bigint): void {

@@ -31,6 +31,8 @@ export const checksGateDpl = (event: Event): boolean => !isExternal(event);
 
 const BD = 1 << 13;
 const NOT_FAULTS: readonly number[] = [VECTOR.db, VECTOR.bp, VECTOR.of, VECTOR.df, VECTOR.mc];
+/** Exceptions that leave RIP at the instruction, whatever raised them. SDM vol. 3, table 6-1; #DB may be one, too. */
+export const isFault = (vector: number): boolean => !NOT_FAULTS.includes(vector);
 
 /** The RFLAGS image to push: RF as SDM vol. 3, 17.3.1.1 has it. */
 export function flagsImage(cpu: Cpu, event: Event): number {
@@ -41,7 +43,7 @@ export function flagsImage(cpu: Cpu, event: Event): number {
   // General detect is the one fault-class #DB besides instruction breakpoints.
   const thrown = event.vector === VECTOR.db && event.debugStatus === undefined;
   const generalDetect = thrown && (cpu.get32(STATE.dr + 6 * 8) & BD) !== 0;
-  return generalDetect || !NOT_FAULTS.includes(event.vector) ? flags | FLAG.rf : flags;
+  return generalDetect || isFault(event.vector) ? flags | FLAG.rf : flags;
 }
 
 /** What entering a handler clears in protected and long mode. SDM vol. 3, 6.12.1.3. */

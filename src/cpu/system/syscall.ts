@@ -2,21 +2,17 @@
 
 import { GPR } from '../../vcpu/contract.ts';
 import type { Cpu } from '../cpu.ts';
-import { ATTR, EFER, FLAG, SEGMENT, STATE } from '../state.ts';
+import { ATTR, EFER, FLAG, SEGMENT, STATE, SYSRET_FLAGS } from '../state.ts';
 import { generalProtection, invalidOpcode } from './faults.ts';
+import { FLAT_CODE32, FLAT_CODE64, FLAT_DATA } from './flat-segments.ts';
 import { requireCpl0 } from './privilege.ts';
 import { is64Bit } from './stack.ts';
 import { isCanonical } from './system-state.ts';
 
-/** Flat segments as these instructions set them, whatever the tables say; DPL is added. */
-const CODE64 = ATTR.g | ATTR.long | ATTR.present | ATTR.s | ATTR.code | ATTR.rw | ATTR.accessed;
-const CODE32 = ATTR.g | ATTR.db | ATTR.present | ATTR.s | ATTR.code | ATTR.rw | ATTR.accessed;
-const DATA = ATTR.g | ATTR.db | ATTR.present | ATTR.s | ATTR.rw | ATTR.accessed;
-
 function setFlat(cpu: Cpu, level: 0 | 3, codeSelector: number, stackSelector: number, wide: boolean): void {
   const dpl = level << ATTR.dplShift;
-  cpu.setSegment(SEGMENT.cs, codeSelector & 0xffff, (wide ? CODE64 : CODE32) | dpl, 0xffff_ffff, 0n);
-  cpu.setSegment(SEGMENT.ss, stackSelector & 0xffff, DATA | dpl, 0xffff_ffff, 0n);
+  cpu.setSegment(SEGMENT.cs, codeSelector & 0xffff, (wide ? FLAT_CODE64 : FLAT_CODE32) | dpl, 0xffff_ffff, 0n);
+  cpu.setSegment(SEGMENT.ss, stackSelector & 0xffff, FLAT_DATA | dpl, 0xffff_ffff, 0n);
   cpu.set32(STATE.cpl, level);
 }
 
@@ -36,8 +32,6 @@ export function syscall(cpu: Cpu, next: bigint): void {
   cpu.rip = cpu.get64(STATE.lstar);
   cpu.updateMode();
 }
-
-const SYSRET_FLAGS = 0x3c7fd7;
 
 /** @param operandSize 8 with REX.W, else 4: a return to compatibility mode. @throws GuestFault #UD, #GP(0). */
 export function sysret(cpu: Cpu, operandSize: number): void {

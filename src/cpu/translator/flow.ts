@@ -1,5 +1,5 @@
 // The control flow of a region as a graph of numbered blocks: the order to emit them in, what dominates what, which are loops.
-// What WebAssembly cannot say (a jump into a loop from outside) is found, and cut: the region is left there.
+// What WebAssembly cannot say (a jump into a loop from outside) is found, and cut: it goes by way of the entry instead.
 
 /** Successors of each block, by number; block 0 is the entry. */
 export type Graph = readonly (readonly number[])[];
@@ -21,7 +21,7 @@ export const isBackward = ({ place }: Flow, from: number, to: number): boolean =
   (place[to] as number) <= (place[from] as number);
 
 /**
- * `cut` is called for each edge that makes the graph irreducible; such edges do not exist in the result.
+ * `cut` is called for each edge that makes the graph irreducible. In the result its end has an edge from the entry in its place.
  * Dominators: Cooper, Harvey, Kennedy, "A Simple, Fast Dominance Algorithm".
  */
 export function analyse(graph: Graph, cut: (from: number, to: number) => void): Flow {
@@ -38,6 +38,7 @@ export function analyse(graph: Graph, cut: (from: number, to: number) => void): 
     for (const [from, to] of bad) {
       const successors = edges[from] as number[];
       successors.splice(successors.indexOf(to), 1);
+      if (!edges[0]?.includes(to)) edges[0]?.push(to);
       cut(from, to);
     }
   }

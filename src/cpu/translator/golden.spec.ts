@@ -62,10 +62,17 @@ const REGIONS: Readonly<Record<string, string>> = {
     f4 ; 10 hlt
   `,
   'call-and-return': `
-    e8 03 00 00 00 ; 00 call 0x8
+    e8 04 00 00 00 ; 00 call 0x9
     48 ff c1 ; 05 inc rcx
-    48 01 d8 ; 08 add rax,rbx
-    c3 ; 0b ret
+    f4 ; 08 hlt
+    48 01 d8 ; 09 add rax,rbx
+    c3 ; 0c ret
+  `,
+  recursion: `
+    ff c9 ; 00 dec ecx
+    74 05 ; 02 je 0x9
+    e8 f7 ff ff ff ; 04 call 0x0
+    c3 ; 09 ret
   `,
   'way-into-a-loop': `
     a8 01 ; 00 test al,1
@@ -95,10 +102,12 @@ const REGIONS: Readonly<Record<string, string>> = {
 /** The region that begins at 0 of a page; the page after it holds INC RAX; HLT. */
 function translated(source: string): string {
   const pages = [0, 1].map(() => new Uint8Array(4096).fill(0xf4));
-  (pages[0] as Uint8Array).set(machineCode(source));
+  const code = machineCode(source);
+  (pages[0] as Uint8Array).set(code);
   (pages[1] as Uint8Array).set([0x48, 0xff, 0xc0]);
   const { decoder, variants } = instructionSet();
-  const reader = new RegionReader({ page: (n) => pages[n], known: () => true }, decoder, variants);
+  const known = (place: number) => place < code.length || place === 4096;
+  const reader = new RegionReader({ page: (n) => pages[n], known, targets: () => [] }, decoder, variants);
   const region = reader.read(0);
   if (region === undefined) throw new Error('no region');
   const module = translateRegion(region, {

@@ -6,7 +6,7 @@
 import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef, Label } from '../../wasm/function-builder.ts';
 import { STATUS } from '../interpreter/interpreter-emitter.ts';
-import { REGION } from '../interpreter/record.ts';
+import { REGION, REGION_SITE_SHIFT } from '../interpreter/record.ts';
 import { CODE_MODE, STATE, TLB } from '../state.ts';
 import { analyse, type Flow, isBackward } from './flow.ts';
 import { type Block, endingOf, offsetOfPlace, pageOfPlace, type Region, type RegionInstruction } from './region.ts';
@@ -34,10 +34,20 @@ export interface RegionContext {
   entryTable(page: number): number;
 }
 
-/** Emits the region's function: () → REGION. */
+/** What a region's function is called with to begin at one of its entries, which lies on this page. */
+export const entryArgument = (entry: number, page: number): number => (page << 8) | entry;
+
+/**
+ * Emits the region's function: (entryArgument) → REGION. Where `REGION.jump` comes from an indirect jump or call, the number of its
+ * block, counted from 1, is in the bits above.
+ */
 export function emitRegion(f: FunctionBuilder, region: Region, context: RegionContext): void {
   new RegionFunction(f, region, context).emit();
 }
+
+/** The dispatch among the flow's nodes; the blocks follow it. */
+const ROOT = 0;
+const nodeOf = (block: Block): number => block.index + 1;
 
 class RegionFunction {
   readonly #f: FunctionBuilder;
@@ -50,11 +60,17 @@ class RegionFunction {
   readonly #left: Local;
   readonly #rip: Local;
   readonly #code: Local;
+  readonly #place: Local;
   /** Linear address of the head's page. */
   readonly #origin: Local;
   /** By page: not 0 once it was found where it was. */
   readonly #found = new Map<number, Local>();
   readonly #labels = new Map<Block, Label>();
+  /** Blocks that the dispatch at the function's beginning leads to, by number: the region's entries, then ends of cut edges. */
+  readonly #dispatched: Block[];
+  readonly #entry: Local;
+  #dispatch: Label | undefined;
+  #search: Label | undefined;
   #exit: Label | undefined;
   /** Places in the code where registers go to memory and come back from there, and where the guest's code goes on. */
   readonly #handlerCalls: { readonly before: number; readonly after: number; readonly place: number }[] = [];
@@ -70,49 +86,101 @@ class RegionFunction {
     this.#left = f.variable('i32');
     this.#rip = f.variable('i64');
     this.#code = f.variable('i32');
+    this.#place = f.variable('i64');
     this.#origin = f.variable('i64');
-    const successors = region.blocks.map(({ taken, next, returned }) =>
-      [taken, next, returned].flatMap((block) => (block === undefined ? [] : [block.index])),
+    this.#entry = f.variable('i32');
+    this.#dispatched = [...region.entries];
+    const successors = region.blocks.map(({ taken, targets, next, returned }) =>
+      [taken, ...targets, next, returned].flatMap((block) => (block === undefined ? [] : [nodeOf(block)])),
     );
-    this.#flow = analyse(successors, (from, to) => this.#cut.add(`${from} ${to}`));
+    this.#flow = analyse([this.#dispatched.map(nodeOf), ...successors], (from, to) => {
+      this.#cut.add(`${from} ${to}`);
+      const block = region.blocks[to - 1] as Block;
+      if (!this.#dispatched.includes(block)) this.#dispatched.push(block);
+    });
   }
 
   emit(): void {
     const f = this.#f;
     const state = this.#state;
-    const head = this.#region.blocks[0] as Block;
-    f.set(this.#origin, state.load('i64', 8, STATE.ripBase));
+    const { entries, pages } = this.#region;
+    const argument = f.params[0] as Local;
     // Another privilege, or alignment checks: the data TLBs are others.
-    f.if(state.load('i32', 4, STATE.tlbRead).ne(this.#tlbs), () => {
-      f.store(state, 8, this.#ripAt(head.place), STATE.rip);
-      f.return(i32(REGION.interpret));
-    });
+    f.if(state.load('i32', 4, STATE.tlbRead).ne(this.#tlbs), () => f.return(i32(REGION.interpret)));
     f.store(state, 4, i32(0), STATE.codeDropped);
     f.set(this.#left, state.load('i32', 4, STATE.left));
-    for (const page of this.#region.pages) if (page !== pageOfPlace(head.place)) this.#found.set(page, f.variable('i32'));
+    f.set(this.#origin, state.load('i64', 8, STATE.ripBase));
+    const homes = new Set(entries.map(({ place }) => pageOfPlace(place)));
+    if (homes.size > 1) f.set(this.#origin, this.#origin.sub(argument.shrS(8).shl(12).extendS()));
+    for (const page of pages) {
+      if (homes.size === 1 && homes.has(page)) continue;
+      const found = f.variable('i32');
+      this.#found.set(page, found);
+      if (homes.has(page)) f.set(found, argument.shrS(8).eq(page));
+    }
     const start = f.code.length;
     f.block((exit) => {
       this.#exit = exit;
-      this.#tree(head);
+      if (this.#dispatched.length === 1) this.#tree(entries[0] as Block);
+      else this.#dispatching();
     });
-    // The shared exit.
     // Which registers handlers must find in memory is known by now. Last ones first: the places before stay where they are.
     for (const { before, after, place } of this.#handlerCalls.reverse()) {
       f.insert(after, () => this.#reload(place));
       f.insert(before, () => this.#registers.store());
     }
     f.insert(start, () => {
-      if (this.#registers.needsSse)
-        f.if(state.load('i32', 4, STATE.sseBlocked), () => {
-          f.store(state, 8, this.#ripAt(head.place), STATE.rip);
-          f.return(i32(REGION.interpret));
-        });
+      if (this.#registers.needsSse) f.if(state.load('i32', 4, STATE.sseBlocked), () => f.return(i32(REGION.interpret)));
       this.#registers.load();
     });
+    // The shared exit.
     this.#registers.store();
     f.store(state, 8, this.#rip, STATE.rip);
     f.store(state, 4, this.#left, STATE.left);
     f.return(this.#code);
+  }
+
+  /** Begins at `entry`, and again wherever that is set anew. */
+  #dispatching(): void {
+    const f = this.#f;
+    f.set(this.#entry, (f.params[0] as Local).and(0xff));
+    f.loop((dispatch) => {
+      this.#dispatch = dispatch;
+      f.block((search) => {
+        this.#search = search;
+        this.#within(undefined, this.#flow.children[ROOT] ?? []);
+      });
+      this.#search = undefined;
+      // Where RIP is: at an entry, or outside.
+      const places = this.#region.entries.map(({ place }, entry) => ({ place, entry })).sort((a, b) => a.place - b.place);
+      f.if(this.#spent().eqz(), () => {
+        f.set(this.#place, this.#rip.sub(this.#origin));
+        this.#findEntry(places);
+      });
+      f.br(this.#exit as Label);
+    });
+    this.#dispatch = undefined;
+  }
+
+  #findEntry(places: readonly { place: number; entry: number }[]): void {
+    const f = this.#f;
+    const middle = places.length >> 1;
+    const { place, entry } = places[middle] as { place: number; entry: number };
+    if (places.length === 1) f.if(this.#place.eq(i64(place)), () => this.#enter(entry));
+    else {
+      f.if(
+        this.#place.ltS(i64(place)),
+        () => this.#findEntry(places.slice(0, middle)),
+        () => this.#findEntry(places.slice(middle)),
+      );
+    }
+  }
+  #enter(entry: number): void {
+    this.#f.set(this.#entry, i32(entry));
+    this.#f.br(this.#dispatch as Label);
+  }
+  #spent(): Expr {
+    return this.#state.load('i32', 4, STATE.request).or(this.#left.leS(0));
   }
 
   get #tlbs(): number {
@@ -127,8 +195,8 @@ class RegionFunction {
   /** A block and everything it dominates. */
   #tree(block: Block): void {
     const { children, merges, loops } = this.#flow;
-    const behind = (children[block.index] ?? []).filter((child) => merges.has(child));
-    if (!loops.has(block.index)) {
+    const behind = (children[nodeOf(block)] ?? []).filter((child) => merges.has(child));
+    if (!loops.has(nodeOf(block))) {
       this.#within(block, behind);
       return;
     }
@@ -141,14 +209,18 @@ class RegionFunction {
     });
   }
 
-  /** The block inside WebAssembly blocks whose ends are the merges behind it; the last of them is outermost. */
-  #within(block: Block, behind: readonly number[]): void {
-    const index = behind.at(-1);
-    if (index === undefined) {
-      this.#block(block);
+  /** The block, or the dispatch, inside WebAssembly blocks whose ends are the merges behind it; the last of them is outermost. */
+  #within(block: Block | undefined, behind: readonly number[]): void {
+    const node = behind.at(-1);
+    if (node === undefined) {
+      if (block !== undefined) this.#block(block);
+      else {
+        const labels = this.#dispatched.map((entry) => this.#labels.get(entry) as Label);
+        this.#f.brTable(labels, labels[0] as Label, this.#entry);
+      }
       return;
     }
-    const merge = this.#region.blocks[index] as Block;
+    const merge = this.#region.blocks[node - 1] as Block;
     this.#f.block((end) => {
       this.#labels.set(merge, end);
       this.#within(block, behind.slice(0, -1));
@@ -160,17 +232,18 @@ class RegionFunction {
   /** Goes to a block, from the end of another; `fallback` is its place when it is not in the region. */
   #goTo(from: Block, to: Block | undefined, fallback: Expr): void {
     const f = this.#f;
-    if (to === undefined || this.#cut.has(`${from.index} ${to.index}`)) {
+    if (to === undefined) {
       this.#leave(REGION.jump, fallback);
       return;
     }
     this.#settle();
     const pending = this.#pending;
-    if (isBackward(this.#flow, from.index, to.index)) {
-      const spent = this.#state.load('i32', 4, STATE.request).or(this.#left.leS(0));
-      f.if(spent, () => this.#exitWith(REGION.jump, this.#ripAt(to.place)));
-      f.br(this.#labels.get(to) as Label);
-    } else if (this.#flow.merges.has(to.index)) f.br(this.#labels.get(to) as Label);
+    const cut = this.#cut.has(`${nodeOf(from)} ${nodeOf(to)}`);
+    if (cut || isBackward(this.#flow, nodeOf(from), nodeOf(to))) {
+      f.if(this.#spent(), () => this.#exitWith(REGION.jump, this.#ripAt(to.place)));
+      if (cut) this.#enter(this.#dispatched.indexOf(to));
+      else f.br(this.#labels.get(to) as Label);
+    } else if (this.#flow.merges.has(nodeOf(to))) f.br(this.#labels.get(to) as Label);
     else {
       this.#pending = 0;
       this.#tree(to);
@@ -231,7 +304,18 @@ class RegionFunction {
       this.#f.if(rip.eq(this.#ripAt(returned.place)), () => this.#goTo(block, returned, rip));
       this.#pending--;
     }
-    this.#leave(REGION.jump, rip, 1);
+    if (endingOf(instruction) !== 'return') {
+      this.#pending++;
+      for (const target of block.targets) this.#f.if(rip.eq(this.#ripAt(target.place)), () => this.#goTo(block, target, rip));
+      this.#pending--;
+      this.#leave(REGION.jump | (nodeOf(block) << REGION_SITE_SHIFT), rip, 1);
+    } else if (this.#search === undefined) this.#leave(REGION.jump, rip, 1);
+    else {
+      this.#settle(1);
+      this.#f.set(this.#rip, rip);
+      this.#f.set(this.#code, i32(REGION.jump));
+      this.#f.br(this.#search);
+    }
   }
 
   /** The interpreter's handler does it, on the state in memory. */
@@ -300,7 +384,7 @@ class RegionFunction {
         const tag = entry.load('i64', 8, 0).ne(linear.or(i64(CODE_MODE.code64)));
         const table = entry.load('i32', 4, 8).ne(this.#context.entryTable(page));
         // An instruction that the region begins with, and whose end is elsewhere now, would find this region again.
-        const code = place === this.#region.blocks[0]?.place ? REGION.interpret : REGION.jump;
+        const code = this.#region.entries.some((entry) => entry.place === place) ? REGION.interpret : REGION.jump;
         f.if(tag.or(table), () => this.#leave(code, this.#ripAt(place)));
         f.set(found, i32(1));
       }),

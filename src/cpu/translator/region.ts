@@ -2,7 +2,8 @@
 // code that was run before, block by block, nearest first.
 //
 // Places are relative to the linear address of the head's page, so a region holds wherever its pages are mapped side by side.
-// A callee belongs to the call that it was reached by: each call site has a copy of its own, and the return there is known.
+// A callee belongs to the call that it was reached by: each call site has a copy of its own, and the return there is known. Not so
+// where a function calls itself, directly or not: there is one copy, and its returns look for where they go.
 import { SPECIAL_COUNT } from '../interpreter/record.ts';
 import type { Handler, Variants } from '../interpreter/variants.ts';
 import { CODE_MODE } from '../state.ts';
@@ -12,11 +13,13 @@ import type { Row } from '../x86/row.ts';
 const PAGE = 4096;
 const LONGEST_INSTRUCTION = 15;
 
-/** About what 16 KiB of WebAssembly hold: beyond it V8's compile time grows faster than the code. */
-const MOST_INSTRUCTIONS = 256;
-const MOST_BLOCKS = 80;
+/** About what 24 KiB of WebAssembly hold: beyond it V8's compile time grows faster than the code. */
+const MOST_INSTRUCTIONS = 400;
+const MOST_BLOCKS = 112;
 const MOST_PAGES = 6;
 const DEEPEST_CALL = 3;
+/** Ways into a region: what a byte of `entryArgument` holds. */
+const MOST_ENTRIES = 64;
 
 /** The code around the head, by pages counted from the head's. */
 export interface CodeSource {
@@ -24,6 +27,8 @@ export interface CodeSource {
   page(page: number): Uint8Array | undefined;
   /** Whether the instruction at this place has been decoded: it, or what comes before it, was run. */
   known(place: number): boolean;
+  /** Where the indirect jump or call at this place went most often, the most frequent first. */
+  targets(place: number): readonly number[];
 }
 
 /** A call that the region goes into: where it returns to, and the call that this one is made in. */
@@ -31,6 +36,8 @@ export interface Call {
   readonly returnTo: number;
   readonly from: Call | undefined;
   readonly depth: number;
+  /** Where the functions begin that are called here. */
+  readonly functions: Set<number>;
   readonly callees: Map<number, Call>;
   readonly id: number;
 }
@@ -53,6 +60,8 @@ export interface Block {
   readonly end: number;
   /** Blocks in the region: where the last instruction branches or calls to, where it goes on, where it returns to. */
   taken: Block | undefined;
+  /** Where an indirect jump or call is known to go. */
+  targets: readonly Block[];
   next: Block | undefined;
   returned: Block | undefined;
 }
@@ -60,11 +69,13 @@ export interface Block {
 export interface Region {
   /** The first is the head's. */
   readonly blocks: readonly Block[];
+  /** Blocks that the region can be entered at, each at a place of its own: the head, then where it is come back to from outside. */
+  readonly entries: readonly Block[];
   readonly pages: readonly number[];
 }
 
 /** What a block's last instruction does. */
-export type Ending = 'next' | 'jump' | 'branch' | 'call' | 'return' | 'leave';
+export type Ending = 'next' | 'jump' | 'branch' | 'call' | 'return' | 'jumpIndirect' | 'callIndirect' | 'leave';
 
 export const pageOfPlace = (place: number): number => Math.floor(place / PAGE);
 export const offsetOfPlace = (place: number): number => place & (PAGE - 1);
@@ -73,6 +84,7 @@ export function endingOf({ row, target }: RegionInstruction): Ending {
   const { name, endsBlock } = row.semantics;
   if (target !== undefined) return name === 'callRelative' ? 'call' : name === 'jmpRelative' ? 'jump' : 'branch';
   if (name === 'ret' || name === 'retRelease') return 'return';
+  if (name === 'jmpIndirect' || name === 'callIndirect') return name === 'jmpIndirect' ? 'jumpIndirect' : 'callIndirect';
   return endsBlock ? 'leave' : 'next';
 }
 
@@ -91,7 +103,8 @@ export class RegionReader {
   readonly #starts = new Set<string>();
   readonly #instructions = new Map<string, RegionInstruction>();
   readonly #queue: Start[] = [];
-  #calls = 0;
+  /** By id; the first is what is outside of any call. */
+  readonly #calls: Call[] = [];
 
   constructor(source: CodeSource, decoder: Decoder, variants: Variants) {
     this.#source = source;
@@ -99,9 +112,13 @@ export class RegionReader {
     this.#variants = variants;
   }
 
-  /** Undefined when the head cannot be decoded. */
-  read(head: number): Region | undefined {
+  /**
+   * Undefined when the head cannot be decoded. `functions` are the places where the function begins that the head is in, as far
+   * as they are known.
+   */
+  read(head: number, functions: ReadonlySet<number> = new Set()): Region | undefined {
     const outside: Call = this.#call(-1, undefined);
+    for (const place of [head, ...functions]) outside.functions.add(place);
     this.#start(head, outside);
     const begun: Start[] = [];
     for (let start = this.#queue.shift(); start !== undefined; start = this.#queue.shift()) {
@@ -109,19 +126,39 @@ export class RegionReader {
       begun.push(start);
       this.#straight(start);
     }
+    const same = this.#callsOfItself();
+    if (same.length > 0) {
+      const again = new RegionReader(this.#source, this.#decoder, this.#variants);
+      return again.read(head, new Set([...functions, ...same]));
+    }
     const blocks = this.#blocks(begun);
-    return blocks.length === 0 ? undefined : { blocks, pages: [...this.#pages] };
+    return blocks.length === 0 ? undefined : { blocks, entries: this.#entries(blocks), pages: [...this.#pages] };
+  }
+
+  /** Functions with code that is also outside of any call: the head lies within them. */
+  #callsOfItself(): number[] {
+    const found = new Set<number>();
+    for (const key of this.#instructions.keys()) {
+      const [id, place] = key.split(':').map(Number) as [number, number];
+      if (id !== 0 && this.#instructions.has(`0:${place}`)) for (const each of this.#calls[id]?.functions ?? []) found.add(each);
+    }
+    return [...found];
   }
 
   #call(returnTo: number, from: Call | undefined): Call {
-    return { returnTo, from, depth: from === undefined ? 0 : from.depth + 1, callees: new Map(), id: this.#calls++ };
+    const depth = from === undefined ? 0 : from.depth + 1;
+    const call: Call = { returnTo, from, depth, functions: new Set(), callees: new Map(), id: this.#calls.length };
+    this.#calls.push(call);
+    return call;
   }
 
-  #start(place: number, call: Call): void {
+  /** `first`: before everything that waits already. */
+  #start(place: number, call: Call, first = false): void {
     const key = keyOf(place, call);
     if (this.#starts.has(key)) return;
     this.#starts.add(key);
-    this.#queue.push({ place, call });
+    if (first) this.#queue.unshift({ place, call });
+    else this.#queue.push({ place, call });
   }
 
   /** Reads instructions up to where control may go elsewhere. */
@@ -148,13 +185,32 @@ export class RegionReader {
           if (this.#wanted(target)) this.#start(target, call);
           return this.#start(at, call);
         case 'call':
-          if (!this.#wanted(target) || call.depth === DEEPEST_CALL) return;
-          this.#start(target, this.#callee(call, at));
-          return this.#start(at, call);
+          return this.#goIn(call, [target], at);
+        case 'callIndirect':
+          return this.#goIn(call, this.#source.targets(instruction.place), at, true);
+        case 'jumpIndirect':
+          for (const to of this.#source.targets(instruction.place)) if (this.#wanted(to)) this.#start(to, call, true);
+          return;
+        case 'leave':
+          if (this.#wanted(at)) this.#start(at, call);
+          return;
         default:
           return;
       }
     }
+  }
+
+  /** Reads what is called and not called already, and what comes after the call. */
+  #goIn(call: Call, targets: readonly (number | undefined)[], at: number, first = false): void {
+    let inside = false;
+    for (const target of targets) {
+      if (!this.#wanted(target) || call.depth === DEEPEST_CALL || calledIn(call, target) !== undefined) continue;
+      const callee = this.#callee(call, at);
+      callee.functions.add(target);
+      this.#start(target, callee, first);
+      inside = true;
+    }
+    if (inside || this.#wanted(at)) this.#start(at, call, first);
   }
 
   #callee(from: Call, returnTo: number): Call {
@@ -214,7 +270,7 @@ export class RegionReader {
         if (endingOf(instruction) !== 'next' || this.#starts.has(keyOf(at, call))) break;
       }
       if (instructions.length === 0) continue;
-      const common = { taken: undefined, next: undefined, returned: undefined };
+      const common = { taken: undefined, targets: [], next: undefined, returned: undefined };
       const block: Block = { index: blocks.length, place, call, instructions, end: at, ...common };
       blocks.push(block);
       byKey.set(keyOf(place, call), block);
@@ -222,23 +278,28 @@ export class RegionReader {
     for (const block of blocks) {
       const { call, end } = block;
       const last = block.instructions.at(-1) as RegionInstruction;
-      const at = (place: number | undefined, of = call) => (place === undefined ? undefined : byKey.get(keyOf(place, of)));
+      const at = (place: number | undefined, of: Call | undefined) =>
+        place === undefined || of === undefined ? undefined : byKey.get(keyOf(place, of));
       switch (endingOf(last)) {
         case 'next':
-          block.next = at(end);
+          block.next = at(end, call);
           break;
         case 'branch':
-          block.taken = at(last.target);
-          block.next = at(end);
+          block.taken = at(last.target, call);
+          block.next = at(end, call);
           break;
         case 'jump':
-          block.taken = at(last.target);
+          block.taken = at(last.target, call);
           break;
-        case 'call': {
-          const callee = call.callees.get(end);
-          block.taken = callee === undefined ? undefined : at(last.target, callee);
+        case 'call':
+          block.taken = at(last.target, calledFrom(call, last.target as number, end));
           break;
-        }
+        case 'callIndirect':
+          block.targets = this.#source.targets(last.place).flatMap((to) => at(to, calledFrom(call, to, end)) ?? []);
+          break;
+        case 'jumpIndirect':
+          block.targets = this.#source.targets(last.place).flatMap((to) => at(to, call) ?? []);
+          break;
         case 'return':
           block.returned = call.from === undefined ? undefined : at(call.returnTo, call.from);
           break;
@@ -246,6 +307,33 @@ export class RegionReader {
     }
     return blocks;
   }
+
+  /** Where the guest comes back to when a callee that has no copy here returns, or when the interpreter has done its part. */
+  #entries(blocks: readonly Block[]): Block[] {
+    const byKey = new Map(blocks.map((block) => [keyOf(block.place, block.call), block]));
+    const byPlace = new Map<number, Block>();
+    byPlace.set((blocks[0] as Block).place, blocks[0] as Block);
+    const add = (block: Block | undefined) => {
+      if (block !== undefined && !byPlace.has(block.place) && byPlace.size < MOST_ENTRIES) byPlace.set(block.place, block);
+    };
+    for (const { call, end, instructions, taken } of blocks) {
+      const ending = endingOf(instructions.at(-1) as RegionInstruction);
+      const copied = taken !== undefined && taken.call === call.callees.get(end);
+      if (ending === 'leave' || ending === 'callIndirect' || (ending === 'call' && !copied)) add(byKey.get(keyOf(end, call)));
+      // What calls itself is there whole: others may call it too.
+      if (ending === 'call' && !copied) add(taken);
+    }
+    return [...byPlace.values()];
+  }
 }
+
+/** The call, this one or one that it is made in, that the function is called by. */
+function calledIn(call: Call, place: number): Call | undefined {
+  for (let each: Call | undefined = call; each !== undefined; each = each.from) if (each.functions.has(place)) return each;
+  return undefined;
+}
+
+/** What a call that comes back to `end` makes of the function. */
+const calledFrom = (call: Call, place: number, end: number): Call | undefined => calledIn(call, place) ?? call.callees.get(end);
 
 const keyOf = (place: number, call: Call): string => `${call.id}:${place}`;

@@ -178,6 +178,79 @@ const PATCHES = machineCode(`
   75 ec ; 12 jne 0x0
   f4 ; 14 hlt
 `);
+/** F(200), which calls G, which calls F with one less. */
+const RECURSIVE = machineCode(`
+  b9 c8 00 00 00 ; 00 mov ecx,0xc8
+  e8 06 00 00 00 ; 05 call 0x10
+  41 ff cf ; 0a dec r15d
+  75 f1 ; 0d jne 0x0
+  f4 ; 0f hlt
+  48 ff c0 ; 10 inc rax
+  ff c9 ; 13 dec ecx
+  74 09 ; 15 je 0x20
+  51 ; 17 push rcx
+  e8 04 00 00 00 ; 18 call 0x21
+  59 ; 1d pop rcx
+  01 ca ; 1e add edx,ecx
+  c3 ; 20 ret
+  48 d1 c0 ; 21 rol rax,1
+  e8 e7 ff ff ff ; 24 call 0x10
+  48 01 c2 ; 29 add rdx,rax
+  c3 ; 2c ret
+`);
+/** A function that calls itself 20 times and then, more or less every other time, goes back to the first caller at once. */
+const UNWINDING = machineCode(`
+  48 89 e5 ; 00 mov rbp,rsp
+  b9 14 00 00 00 ; 03 mov ecx,0x14
+  e8 06 00 00 00 ; 08 call 0x13
+  41 ff cf ; 0d dec r15d
+  75 ee ; 10 jne 0x0
+  f4 ; 12 hlt
+  48 ff c0 ; 13 inc rax
+  ff c9 ; 16 dec ecx
+  74 08 ; 18 je 0x22
+  e8 f4 ff ff ff ; 1a call 0x13
+  48 ff c2 ; 1f inc rdx
+  a8 20 ; 22 test al,0x20
+  74 05 ; 24 je 0x2b
+  48 89 ec ; 26 mov rsp,rbp
+  eb e2 ; 29 jmp 0xd
+  c3 ; 2b ret
+`);
+/** Jumps between RCX and RBX, which is RSI from half way on. */
+const CHANGING = machineCode(`
+  48 ff c0 ; 00 inc rax
+  41 ff cf ; 03 dec r15d
+  74 02 ; 06 je 0xa
+  ff e3 ; 08 jmp rbx
+  f4 ; 0a hlt
+  48 ff c2 ; 0b inc rdx
+  41 81 ff 10 27 00 00 ; 0e cmp r15d,0x2710
+  48 0f 42 de ; 15 cmovb rbx,rsi
+  ff e1 ; 19 jmp rcx
+  48 83 c2 05 ; 1b add rdx,5
+  ff e1 ; 1f jmp rcx
+`);
+/** A callee that changes the caller's first instruction in every 64th round. */
+const PATCHING_CALLEE = machineCode(`
+  48 83 c0 01 ; 00 add rax,1
+  ff d3 ; 04 call rbx
+  41 ff cf ; 06 dec r15d
+  75 f5 ; 09 jne 0x0
+  f4 ; 0b hlt
+  48 01 c2 ; 0c add rdx,rax
+  41 f6 c7 3f ; 0f test r15b,0x3f
+  75 02 ; 13 jne 0x17
+  fe 07 ; 15 inc b[rdi]
+  c3 ; 17 ret
+`);
+/** Two jumps to each other, for ever. */
+const PING_PONG = machineCode(`
+  48 ff c0 ; 00 inc rax
+  ff e3 ; 03 jmp rbx
+  48 ff c2 ; 05 inc rdx
+  ff e1 ; 08 jmp rcx
+`);
 /** RAX: its own address; RBX: what is at an address relative to it. */
 const POSITION = machineCode(`
   48 8d 05 f9 ff ff ff ; 00 lea rax,[rip-7]
@@ -189,7 +262,7 @@ const POSITION = machineCode(`
   f4 ; 19 hlt
 `);
 
-const [RAX, RCX, RSI, RDI, R15] = [0, 1, 6, 7, 15];
+const [RAX, RCX, RDX, RBX, RSI, RDI, R15] = [0, 1, 2, 3, 6, 7, 15];
 const PLENTY = 1_000_000;
 const RAM_BYTES = 0x60000;
 
@@ -215,6 +288,13 @@ function start({ code, registers = {}, absent = [] }: Setup): void {
   machine.memory.write((AT.stack - 256) as Gpa, new Uint8Array(256));
   for (const page of absent) machine.present(page, false);
 }
+/** Registers for CHANGING. */
+const between = (rounds: number) => ({
+  [RCX]: BigInt(AT.code),
+  [RBX]: BigInt(AT.code + 0x0b),
+  [RSI]: BigInt(AT.code + 0x1b),
+  [R15]: BigInt(rounds),
+});
 const restore = ({ absent = [] }: Setup): void => {
   for (const page of absent) machine.present(page, true);
 };
@@ -293,6 +373,10 @@ describe('a translated region ends in the state the interpreter ends in', () => 
     ['a way into the middle of a loop', { code: IRREDUCIBLE, registers: { [R15]: 900n } }],
     ['a return to somewhere else', { code: RETURNS, registers: { [R15]: 300n } }],
     ['a computed jump', { code: COMPUTED, registers: { [R15]: 600n } }],
+    ['functions that call each other deeper than a region goes', { code: RECURSIVE, registers: { [R15]: 20n } }],
+    ['such functions as regions of their own', { code: RECURSIVE, registers: { [R15]: 20n } }, 0x10, 0x21, 0],
+    ['returns that leave out their callers', { code: UNWINDING, registers: { [R15]: 300n } }],
+    ['an indirect jump that changes its target', { code: CHANGING, registers: between(20_000) }, 0, 0x0b],
     ['several regions that lead to each other', { code: CALLS, registers: { [R15]: 800n } }, 0, CALLEE],
     ['a region in the middle of a loop', { code: NESTED, registers: { [R15]: 200n } }, 6, 0],
   ])('with %s', (_, setup, ...heads) => {
@@ -323,7 +407,70 @@ describe('a translated region ends in the state the interpreter ends in', () => 
   });
 });
 
+describe('a chain of regions', () => {
+  /** PING_PONG as two regions, counted from here. */
+  const pingPong = () => {
+    start({ code: PING_PONG, registers: { [RBX]: BigInt(AT.code + 5), [RCX]: BigInt(AT.code) } });
+    const { engine } = machine;
+    engine.run(40);
+    translate(0);
+    translate(5);
+    const [rax, rdx, retired] = [engine.gpr(RAX), engine.gpr(RDX), engine.retired];
+    return () => [Number(engine.gpr(RAX) - rax + engine.gpr(RDX) - rdx), engine.retired - retired] as const;
+  };
+
+  it('ends when the budget is spent, and every instruction is counted', () => {
+    const progress = pingPong();
+    for (let turn = 1; turn <= 50; turn++) {
+      expect(machine.engine.run(1000)).toBe(EXIT.budget);
+      const [jumps, retired] = progress();
+      expect(retired).toBe(2 * jumps);
+      expect(retired - 1000 * turn).toBeLessThan(4 * turn);
+    }
+  });
+
+  it('sees a request', () => {
+    const progress = pingPong();
+    machine.engine.cpu.set32(STATE.request, REQUEST.kick);
+    expect(machine.engine.run(PLENTY)).toBe(EXIT.budget);
+    expect(progress()[1]).toBeLessThan(5);
+  });
+
+  it('becomes one region when it is known where the jumps go', () => {
+    pingPong();
+    const { translated, dropped } = regions.counters;
+    machine.engine.run(500_000);
+    expect(regions.counters.translated - translated).toBeGreaterThan(0);
+    expect(regions.counters.dropped - dropped).toBe(regions.counters.translated - translated);
+  });
+
+  it('goes on in the interpreter when its code is dropped on the way', () => {
+    const registers = { [RBX]: BigInt(AT.code + 0x0c), [RDI]: BigInt(AT.code + 3), [R15]: 1000n };
+    const setup = { code: PATCHING_CALLEE, registers };
+    const expected = interpreted(setup);
+    start(setup);
+    machine.engine.run(20);
+    translate(0);
+    translate(0x0c);
+    const { dropped } = regions.counters;
+    expect(machine.engine.run(PLENTY)).toBe(EXIT.hlt);
+    expect(image()).toEqual({ ...expected, retired: undefined });
+    expect(regions.counters.dropped).toBeGreaterThan(dropped);
+  });
+});
+
 describe('a region', () => {
+  it('comes to be where regions lead to', () => {
+    // The callee alone is a region at first: its caller is found by the returns.
+    start({ code: CALLS, registers: { [R15]: 1_000_000n } });
+    machine.engine.run(60);
+    translate(CALLEE);
+    const { translated } = regions.counters;
+    // Fewer slices than make code hot.
+    machine.engine.run(800_000);
+    expect(regions.counters.translated).toBeGreaterThan(translated);
+  });
+
   it('stops at the head of a loop when the budget is spent, and goes on', () => {
     const setup = { code: ALU, registers: { [R15]: 1000n } };
     const expected = interpreted(setup);

@@ -1,17 +1,19 @@
 // Finds hot code, has it translated, and forgets what is out of date.
 //
 // Where the guest is each time its slice of the budget is spent says what is hot, at no cost to the interpreter: code that takes
-// a share of the time takes that share of the samples.
+// a share of the time takes that share of the samples. Where regions lead to says more: one in some of their transfers is looked at.
 import type { Cpu } from '../cpu.ts';
 import type { CodeCache } from '../interpreter/code-cache.ts';
 import { FIRST_REGIONS, type InterpreterExports } from '../interpreter/generate.ts';
-import { RECORD_SIZE } from '../interpreter/record.ts';
+import { REC, RECORD_SIZE } from '../interpreter/record.ts';
 import type { Variants } from '../interpreter/variants.ts';
 import type { Mmu } from '../mmu.ts';
 import { CODE_MODE, STATE } from '../state.ts';
 import type { Decoder } from '../x86/decoder.ts';
+import { IndirectTargets } from './indirect-targets.ts';
 import { meansOf } from './means.ts';
-import { type CodeSource, offsetOfPlace, pageOfPlace, type Region, RegionReader } from './region.ts';
+import { type CodeSource, offsetOfPlace, pageOfPlace, type Region, type RegionInstruction, RegionReader } from './region.ts';
+import { entryArgument } from './region-function.ts';
 import { type RegionPages, translateRegion } from './translate-region.ts';
 
 export interface RegionsOptions {
@@ -32,6 +34,10 @@ export interface RegionsOptions {
 export const SLICE = 16_384;
 /** Samples that make code hot. */
 const HOT = 100;
+/** Transfers looked at that found no region at a place, before it becomes a head. */
+const HOT_TRANSFERS = 256;
+/** Times that a region is translated again for what became known of its indirect jumps. */
+const MOST_GROWTHS = 3;
 /** Places kept that are not hot yet; when there are more, all are forgotten. */
 const MOST_CANDIDATES = 4096;
 /** Regions alive at a time: V8 takes memory for each module. When there are more, all are dropped. */
@@ -39,12 +45,23 @@ const MOST_REGIONS = 2000;
 /** Records that a region may need. */
 const ROOM = 512 * RECORD_SIZE;
 
-interface Installed {
-  readonly number: number;
+interface Entry {
   readonly table: number;
   readonly offset: number;
   readonly record: number;
+}
+
+interface Installed {
+  readonly number: number;
+  /** One of MMU_INDEX. */
+  readonly mmuIndex: number;
+  /** The head, then where it is come back to. */
+  readonly entries: readonly Entry[];
   readonly tables: readonly number[];
+  /** By block: place of its last instruction, and the address of its word in the page's entry table. */
+  readonly sites: readonly { readonly place: number; readonly word: number }[];
+  /** Times that it was translated again for what its indirect jumps turned out to do. */
+  readonly growths: number;
 }
 
 export interface RegionCounters {
@@ -58,60 +75,103 @@ export interface RegionCounters {
 
 export class Regions {
   readonly #options: RegionsOptions;
+  readonly #view: DataView;
   readonly #means: ReturnType<typeof meansOf>;
   /** Samples by place: the address of the word in the page's entry table. */
   readonly #samples = new Map<number, number>();
+  /** The same of transfers that were looked at. */
+  readonly #transfers = new Map<number, number>();
+  readonly #indirect = new IndirectTargets();
+  readonly #byNumber = new Map<number, Installed>();
   /** By the entry table of each page they lie on. */
   readonly #byTable = new Map<number, Set<Installed>>();
   readonly #free: number[] = Array.from({ length: FIRST_REGIONS }, (_, i) => FIRST_REGIONS - 1 - i);
-  #alive = 0;
   readonly counters: RegionCounters = { translated: 0, refused: 0, dropped: 0, instructions: 0, moduleBytes: 0, milliseconds: 0 };
 
   constructor(options: RegionsOptions) {
     this.#options = options;
+    this.#view = new DataView(options.bytes.buffer);
     this.#means = meansOf();
     options.code.onDrop = (table) => this.#dropped(table);
   }
 
   /** The guest is at RIP, after a slice. */
   sample(): void {
-    const { cpu, code, mmu } = this.#options;
+    const { cpu, mmu } = this.#options;
     if (cpu.get32(STATE.codeMode) !== CODE_MODE.code64) return;
     cpu.set64(STATE.slowAddress, cpu.rip);
     const table = mmu.codeTable();
+    if (table !== 0) this.#heat(this.#samples, table, HOT);
+  }
+
+  /**
+   * A region, entered by this record on the page at `home`, was left for RIP. `site` is the block whose indirect jump or call did
+   * so, counted from 1, or 0.
+   */
+  transfer(record: number, site: number, home: bigint): void {
+    const { cpu, mmu, code } = this.#options;
+    const { rip } = cpu;
+    const table = mmu.cachedCode(rip);
     if (table === 0) return;
+    const offset = Number(rip & 4095n);
+    if (site !== 0) this.#learn(record, site, home);
+    if (!code.isRegion(table, offset)) this.#heat(this.#transfers, table, HOT_TRANSFERS);
+  }
+
+  /** Counts RIP, which lies on this page; what is counted often enough is translated. */
+  #heat(counts: Map<number, number>, table: number, hot: number): void {
+    const { cpu, code } = this.#options;
     const offset = cpu.get32(STATE.rip) & 4095;
     const place = table + offset * 4;
-    const count = (this.#samples.get(place) ?? 0) + 1;
-    if (this.#samples.size === MOST_CANDIDATES) this.#samples.clear();
-    this.#samples.set(place, count);
-    if (count !== HOT) return;
-    if (code.known(table, offset) === 0) {
-      this.#samples.delete(place);
-      return;
-    }
-    this.translate(cpu.rip, table, offset);
+    const count = (counts.get(place) ?? 0) + 1;
+    if (counts.size === MOST_CANDIDATES) counts.clear();
+    counts.set(place, count);
+    if (count < hot) return;
+    counts.delete(place);
+    const record = code.known(table, offset);
+    if (record !== 0 && !this.#serves(table, record)) this.translate(cpu.rip, table, offset);
+  }
+
+  /** Whether this is the record of a region for the privilege of now. */
+  #serves(table: number, record: number): boolean {
+    const there = [...(this.#byTable.get(table) ?? [])].find(({ entries }) => entries.some((entry) => entry.record === record));
+    return there?.mmuIndex === this.#options.cpu.get32(STATE.mmuIndex);
+  }
+
+  /** What an indirect jump of a region does; the region is translated again when there is enough to go by. */
+  #learn(record: number, site: number, home: bigint): void {
+    const { code, cpu } = this.#options;
+    const region = this.#byNumber.get(this.#view.getUint32(record + REC.immediate, true));
+    const at = region?.sites[site - 1];
+    const head = region?.entries[0];
+    if (region === undefined || at === undefined || head === undefined) return;
+    const origin = home - BigInt((this.#view.getInt32(record + REC.immediate + 4, true) >> 8) * 4096);
+    const distance = BigInt.asIntN(64, cpu.rip - origin) - BigInt(at.place);
+    if (!this.#indirect.count(at.word, Number(distance)) || region.growths === MOST_GROWTHS) return;
+    if (code.known(head.table, head.offset) !== head.record) return;
+    this.translate(origin + BigInt(head.offset), head.table, head.offset, region.growths + 1);
   }
 
   /** Translates the code at a place and installs it. False when there is nothing to gain, or no room. */
-  translate(rip: bigint, table: number, offset: number): boolean {
+  translate(rip: bigint, table: number, offset: number, growths = 0): boolean {
     const { code } = this.#options;
-    if (!code.hasRoom(ROOM) || this.#alive >= MOST_REGIONS) {
+    if (!code.hasRoom(ROOM) || this.#byNumber.size >= MOST_REGIONS) {
       code.flush();
       return false;
     }
     const begun = performance.now();
     this.#replace(table, offset);
-    const source = new GuestCode(this.#options, rip - BigInt(offset), table);
+    const source = new GuestCode(this.#options, this.#indirect, rip - BigInt(offset), table);
     const region = new RegionReader(source, this.#options.decoder, this.#options.variants).read(offset);
-    if (region === undefined || !this.#worthIt(region)) {
+    if (region === undefined || !this.#begins(region.entries[0]?.instructions[0])) {
       this.counters.refused++;
       return false;
     }
     const { cpu, memory } = this.#options;
+    const mmuIndex = cpu.get32(STATE.mmuIndex);
     const module = translateRegion(region, {
       base: cpu.base,
-      mmuIndex: cpu.get32(STATE.mmuIndex),
+      mmuIndex,
       fetchTlb: cpu.get32(STATE.tlbExec),
       memoryPages: memory.buffer.byteLength / 65536,
       pages: source,
@@ -124,22 +184,38 @@ export class Regions {
     if (number < 0) return false;
     const installed: Installed = {
       number,
-      table,
-      offset,
-      record: code.enterRegion(table, offset, number),
+      mmuIndex,
+      entries: this.#enter(region, source, number),
       tables: region.pages.map((page) => source.entryTable(page)),
+      sites: region.blocks.map(({ instructions }) => {
+        const { place } = instructions.at(-1) as RegionInstruction;
+        return { place, word: source.word(place) };
+      }),
+      growths,
     };
     for (const each of installed.tables) {
       const there = this.#byTable.get(each);
       if (there === undefined) this.#byTable.set(each, new Set([installed]));
       else there.add(installed);
     }
-    this.#alive++;
+    this.#byNumber.set(number, installed);
     this.counters.translated++;
     this.counters.instructions += region.blocks.reduce((sum, { instructions }) => sum + instructions.length, 0);
     this.counters.moduleBytes += module.length;
     this.counters.milliseconds += performance.now() - begun;
     return true;
+  }
+
+  /** Puts the region before what is at its entries; where another region is entered already, that one stays. */
+  #enter(region: Region, source: GuestCode, number: number): Entry[] {
+    const { code } = this.#options;
+    return region.entries.flatMap(({ place, instructions }, i) => {
+      if (!this.#begins(instructions[0])) return [];
+      const page = pageOfPlace(place);
+      const [table, offset] = [source.entryTable(page), offsetOfPlace(place)];
+      if (code.isRegion(table, offset)) return [];
+      return { table, offset, record: code.enterRegion(table, offset, number, entryArgument(i, page)) };
+    });
   }
 
   /** Compiles a module; its number in the table of regions, −1 when the host has no room for more code. */
@@ -159,27 +235,32 @@ export class Regions {
     }
   }
 
-  /** A region that is there already was made for another privilege: only one can be. */
+  /** What is entered here was made for another privilege, or knew less: only one can be. */
   #replace(table: number, offset: number): void {
+    const record = this.#options.code.known(table, offset);
     for (const region of this.#byTable.get(table) ?? [])
-      if (region.table === table && region.offset === offset) this.#remove(region);
+      if (region.entries.some((entry) => entry.record === record)) this.#remove(region);
   }
 
   /** Everything decoded is gone. */
   clear(): void {
-    for (const regions of [...this.#byTable.values()]) for (const region of [...regions]) this.#remove(region);
+    for (const region of [...this.#byNumber.values()]) this.#remove(region);
     this.#samples.clear();
+    this.#transfers.clear();
+    this.#indirect.clear();
   }
 
   #dropped(table: number): void {
     this.#options.cpu.set32(STATE.codeDropped, 1);
     for (const region of this.#byTable.get(table) ?? []) this.#remove(region);
-    for (const place of this.#samples.keys()) if (place >= table && place < table + 4096 * 4) this.#samples.delete(place);
+    for (const counts of [this.#samples, this.#transfers])
+      for (const place of counts.keys()) if (place >= table && place < table + 4096 * 4) counts.delete(place);
+    this.#indirect.drop(table, table + 4096 * 4);
   }
 
   #remove(region: Installed): void {
     const { code, interpreter } = this.#options;
-    code.leaveRegion(region.table, region.offset, region.record);
+    for (const { table, offset, record } of region.entries) code.leaveRegion(table, offset, record);
     for (const table of region.tables) {
       const there = this.#byTable.get(table);
       there?.delete(region);
@@ -187,8 +268,7 @@ export class Regions {
     }
     interpreter.regions.set(region.number, null);
     this.#free.push(region.number);
-    this.#samples.delete(region.table + region.offset * 4);
-    this.#alive--;
+    this.#byNumber.delete(region.number);
     this.counters.dropped++;
   }
 
@@ -208,9 +288,8 @@ export class Regions {
     if (here < length) this.#options.code.cover(source.entryTable(pageOfPlace(place) + 1), 0, length - here);
   }
 
-  /** A region that begins with what only the interpreter can do would be left at once. */
-  #worthIt({ blocks }: Region): boolean {
-    const first = blocks[0]?.instructions[0];
+  /** Entered at what only the interpreter can do, a region would be left at once. */
+  #begins(first: RegionInstruction | undefined): boolean {
     return first !== undefined && this.#means(first) === 'inline';
   }
 }
@@ -218,11 +297,13 @@ export class Regions {
 /** The guest's code around a page, as it is mapped now. */
 class GuestCode implements CodeSource, RegionPages {
   readonly #options: RegionsOptions;
+  readonly #indirect: IndirectTargets;
   readonly #origin: bigint;
   readonly #tables = new Map<number, number>();
 
-  constructor(options: RegionsOptions, origin: bigint, table: number) {
+  constructor(options: RegionsOptions, indirect: IndirectTargets, origin: bigint, table: number) {
     this.#options = options;
+    this.#indirect = indirect;
     this.#origin = origin;
     this.#tables.set(0, table);
   }
@@ -245,6 +326,15 @@ class GuestCode implements CodeSource, RegionPages {
   known(place: number): boolean {
     const table = this.entryTable(pageOfPlace(place));
     return table !== 0 && this.#options.code.known(table, offsetOfPlace(place)) !== 0;
+  }
+
+  /** Address of the word of this place in its page's entry table. */
+  word(place: number): number {
+    return this.entryTable(pageOfPlace(place)) + offsetOfPlace(place) * 4;
+  }
+
+  targets(place: number): readonly number[] {
+    return this.#indirect.of(this.word(place)).map((distance) => place + distance);
   }
 
   record({ place, insn }: Parameters<RegionPages['record']>[0]): number {

@@ -29,8 +29,8 @@ export interface Assumptions {
 }
 
 /**
- * The module exports `region`: () → REGION. It imports `memory`, `plainRead`, `plainWrite`, `handler` and `compute` from `env`, which the
- * interpreter's module has.
+ * The module exports `region`: (entryArgument) → REGION. It imports `memory`, `plainRead`, `plainWrite`, `handler` and `compute`
+ * from `env`, which the interpreter's module has.
  */
 export function translateRegion(
   region: Region,
@@ -62,7 +62,7 @@ export function translateRegion(
   };
   m.export(
     'region',
-    m.add([], ['i32'], (f) => emitRegion(f, region, context)),
+    m.add(['i32'], ['i32'], (f) => emitRegion(f, region, context)),
   );
   return m.finish();
 }

@@ -39,6 +39,7 @@ interface Placed {
 }
 
 export class HvmImage implements GuestImage {
+  readonly ioapic = true;
   readonly ramBytes: number;
   readonly memmap: readonly MemmapEntry[];
   /** For the firmware configuration device. */

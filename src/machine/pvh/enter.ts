@@ -1,4 +1,5 @@
-// The state in which a PVH guest's first instruction runs: docs/misc/pvh.pandoc of Xen.
+// The state in which a PVH guest's first instruction runs: docs/misc/pvh.pandoc of Xen. Multiboot's is the same but for EAX:
+// Multiboot Specification 0.6.96, section 3.2.
 import { GPR, type Segment, type VcpuEngine } from '../../vcpu/contract.ts';
 import type { PvhEntry } from './load.ts';
 
@@ -26,6 +27,7 @@ export function enterPvh(engine: VcpuEngine, at: PvhEntry): void {
   engine.setControl('cr3', 0n);
   engine.setControl('cr0', CR0_PE | CR0_ET);
   for (const index of Object.values(GPR)) engine.setGpr(index, 0n);
+  engine.setGpr(GPR.rax, BigInt(at.magic ?? 0));
   engine.setGpr(GPR.rbx, BigInt(at.startInfoGpa));
   engine.setSegment('cs', CODE);
   for (const name of ['ds', 'es', 'ss'] as const) engine.setSegment(name, DATA);

@@ -1,8 +1,9 @@
-// Fills the memory of a PVH domain after a plan: kernel, initrd, start info, ACPI tables.
-import { HVM_START_MAGIC, HVM_START_VERSION, hvm_memmap_table_entry, hvm_modlist_entry, hvm_start_info } from '../../abi/pvh.ts';
+// Fills the memory of a PVH domain after a plan: kernel, modules, start info, ACPI tables.
+import { MULTIBOOT_ENTRY_MAGIC } from '../../abi/multiboot.ts';
 import { type Gfn, type Gpa, gpaToGfn, type HostAddress, PAGE_SIZE } from '../../abi/types.ts';
 import type { Region } from '../../memory/arena.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
+import { nullBios } from './null-bios.ts';
 import type { PvhConfig, PvhPlan } from './plan.ts';
 
 /** Bytes a Region must have to back all that `mapPvh` maps: RAM and the pages of the ACPI tables. */
@@ -27,7 +28,10 @@ const RSDP_BYTES = 36;
 /** Where the vCPU starts, for `enterPvh`. */
 export interface PvhEntry {
   readonly entry: number;
+  /** Of the start info, or the multiboot information: EBX. */
   readonly startInfoGpa: Gpa;
+  /** EAX: who enters the Multiboot way says so. Default 0. */
+  readonly magic?: number;
 }
 
 /**
@@ -40,53 +44,19 @@ export function loadPvh(memory: GuestMemory, plan: PvhPlan, config: PvhConfig): 
     put(memory, segment.paddr, segment.data);
     zero(memory, segment.paddr + segment.data.length, segment.memSize - segment.data.length);
   }
-  if (plan.initrd !== undefined && config.initrd !== undefined) {
-    put(memory, plan.initrd.at, config.initrd);
-    const end = plan.initrd.at + plan.initrd.size;
-    zero(memory, end, Math.ceil(end / PAGE_SIZE) * PAGE_SIZE - end);
+  for (const [i, { at, size }] of plan.modules.entries()) {
+    put(memory, at, config.modules?.[i]?.data ?? new Uint8Array(0));
+    zero(memory, at + size, Math.ceil((at + size) / PAGE_SIZE) * PAGE_SIZE - (at + size));
   }
-  put(memory, plan.boot.at, buildBootBlock(plan));
+  put(memory, plan.boot.at, plan.bootBlock);
+  const pc = plan.protocol === 'multiboot';
+  if (pc) for (const { at, data } of nullBios()) put(memory, at, data);
   put(memory, plan.acpi.at, plan.acpi.data);
   if (plan.kernel.at >= LOW_RSDP_END) {
     const rsdp = plan.acpi.data.subarray(plan.acpi.rsdpGpa - plan.acpi.at).subarray(0, RSDP_BYTES);
     put(memory, LOW_RSDP_END - LOW_RSDP_BYTES, rsdp);
   }
-  return { entry: plan.entry, startInfoGpa: plan.startInfoGpa };
-}
-
-/** Start info, module list, memory map and command line. */
-function buildBootBlock(plan: PvhPlan): Uint8Array {
-  const block = new Uint8Array(plan.boot.size);
-  const view = new DataView(block.buffer);
-  const base = plan.boot.at;
-
-  const info = plan.startInfoGpa - base;
-  hvm_start_info.magic.set(view, info, HVM_START_MAGIC);
-  hvm_start_info.version.set(view, info, HVM_START_VERSION);
-  hvm_start_info.nr_modules.set(view, info, plan.initrd === undefined ? 0 : 1);
-  // Given without modules, too: nr_modules is what says how many there are.
-  hvm_start_info.modlist_paddr.set(view, info, plan.modlistGpa);
-  hvm_start_info.cmdline_paddr.set(view, info, plan.commandLineGpa);
-  hvm_start_info.rsdp_paddr.set(view, info, plan.acpi.rsdpGpa);
-  hvm_start_info.memmap_paddr.set(view, info, plan.memmapGpa);
-  hvm_start_info.memmap_entries.set(view, info, plan.memmap.length);
-
-  if (plan.initrd !== undefined) {
-    const module = plan.modlistGpa - base;
-    hvm_modlist_entry.paddr.set(view, module, plan.initrd.at);
-    hvm_modlist_entry.size.set(view, module, plan.initrd.size);
-    // FreeBSD follows this pointer whatever it is: let it find an empty string, the NUL of the command line.
-    hvm_modlist_entry.cmdline_paddr.set(view, module, plan.commandLineGpa + plan.commandLine.length - 1);
-  }
-
-  for (const [i, entry] of plan.memmap.entries()) {
-    const at = plan.memmapGpa - base + i * hvm_memmap_table_entry.sizeof;
-    hvm_memmap_table_entry.addr.set(view, at, entry.at);
-    hvm_memmap_table_entry.size.set(view, at, entry.size);
-    hvm_memmap_table_entry.type.set(view, at, entry.type);
-  }
-  block.set(plan.commandLine, plan.commandLineGpa - base);
-  return block;
+  return { entry: plan.entry, startInfoGpa: plan.boot.at, ...(pc && { magic: MULTIBOOT_ENTRY_MAGIC }) };
 }
 
 function mapRange(memory: GuestMemory, gpa: Gpa, size: number, host: HostAddress): void {

@@ -25,15 +25,20 @@ export const SPECIAL_PAGES: GpaRange = { at: 0xfeff_8000 as Gpa, size: 0x8000 };
 
 /**
  * The memory map that the guest gets in its start info and from XENMEM_memory_map: sorted, without overlap.
- * RAM is one piece from 0 (a PVH guest has no hole at 640 KiB); the ACPI tables are NVS, as Xen marks them since the
- * guest's AML may use them at any time.
+ * RAM is one piece from 0 (a PVH guest has no hole at 640 KiB); on a PC it has one; the ACPI tables are NVS, as Xen marks
+ * them since the guest's AML may use them at any time.
  * @throws Error when `reserved` overlaps anything.
  */
-export function buildMemmap(ramBytes: number, acpi: GpaRange, ioapic: boolean, reserved: readonly GpaRange[]): MemmapEntry[] {
+export function buildMemmap(
+  ram: readonly GpaRange[],
+  acpi: GpaRange,
+  ioapic: boolean,
+  reserved: readonly GpaRange[],
+): MemmapEntry[] {
   const page = (at: Gpa): GpaRange => ({ at, size: 4096 });
   const holes = [page(LAPIC_PAGE_GPA), ...(ioapic ? [page(IOAPIC_PAGE_GPA)] : []), ...reserved];
   const entries: MemmapEntry[] = [
-    { at: 0 as Gpa, size: ramBytes, type: MEMMAP_TYPE.ram },
+    ...ram.map((range) => ({ ...range, type: MEMMAP_TYPE.ram })),
     { ...acpi, type: MEMMAP_TYPE.nvs },
     ...holes.map((range) => ({ ...range, type: MEMMAP_TYPE.reserved })),
   ];

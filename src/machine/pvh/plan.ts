@@ -1,18 +1,30 @@
 // Decides where everything of a PVH domain lies, before any memory exists. Pure: the same input gives the same plan.
-import { hvm_memmap_table_entry, hvm_modlist_entry, hvm_start_info } from '../../abi/pvh.ts';
 import { type Gpa, PAGE_SIZE } from '../../abi/types.ts';
-import type { KernelImage } from '../../image/kernel.ts';
+import type { BootProtocol, KernelImage } from '../../image/kernel.ts';
 import { type AcpiImage, buildAcpi } from './acpi.ts';
+import type { PlacedModule } from './boot-block.ts';
 import { MachineError } from './machine-error.ts';
 import { buildMemmap, type GpaRange, type MemmapEntry, RAM_LIMIT, SPECIAL_PAGES } from './memory-map.ts';
+import { buildMultibootInfo } from './multiboot-info.ts';
+import { BASE_MEMORY_BYTES, BIOS } from './null-bios.ts';
+import { buildStartInfo } from './start-info.ts';
 
 /** What is needed of a kernel: its segments, and the physical address of its 32-bit entry. */
 export type PvhKernel = Pick<KernelImage, 'entry' | 'segments'>;
 
+/** A file that is loaded beside the kernel: its initrd, or what a hypervisor is to run. */
+export interface BootModule {
+  readonly data: Uint8Array;
+  /** 4095 bytes at most. Default: empty. */
+  readonly commandLine?: string;
+}
+
 export interface PvhConfig {
   readonly kernel: PvhKernel;
-  /** Loaded as module 0. */
-  readonly initrd?: Uint8Array;
+  /** How the kernel is entered. Default 'pvh'. */
+  readonly protocol?: BootProtocol;
+  /** In the order in which the kernel is told of them. Default: none. */
+  readonly modules?: readonly BootModule[];
   readonly commandLine: string;
   /** A multiple of 4096, up to RAM_LIMIT. */
   readonly ramBytes: number;
@@ -28,16 +40,12 @@ export interface PvhPlan {
   readonly acpi: AcpiImage;
   /** From the first byte of the kernel to its last, bss included. */
   readonly kernel: GpaRange;
-  /** Start info, memory map, module list and command line, in one block of whole pages right after the kernel. */
+  readonly protocol: BootProtocol;
+  /** Start info or multiboot information, memory map, module list and command lines, in one block of whole pages right after the kernel. */
   readonly boot: GpaRange;
-  readonly startInfoGpa: Gpa;
-  readonly memmapGpa: Gpa;
-  readonly modlistGpa: Gpa;
-  readonly commandLineGpa: Gpa;
-  /** With the NUL at its end. */
-  readonly commandLine: Uint8Array;
-  /** At the end of RAM, page-aligned; undefined when there is none. */
-  readonly initrd: GpaRange | undefined;
+  readonly bootBlock: Uint8Array;
+  /** At the end of RAM, page-aligned, in their order. */
+  readonly modules: readonly PlacedModule[];
   readonly entry: number;
 }
 
@@ -57,37 +65,59 @@ const pageDown = (value: number): number => Math.floor(value / PAGE_SIZE) * PAGE
  * @throws MachineError when something does not fit, with the memory it would take.
  */
 export function planPvh(config: PvhConfig): PvhPlan {
-  const { ramBytes, vcpus, ioapic } = config;
+  const { ramBytes, vcpus, ioapic, protocol = 'pvh', modules: files = [] } = config;
   checkRam(ramBytes);
   const kernel = kernelRange(config.kernel);
+  const pc = protocol === 'multiboot';
+  if (pc && kernel.at < PC_KERNEL_START)
+    throw new MachineError(
+      'kernel-does-not-fit',
+      `the kernel wants to lie at ${hex(kernel.at)}, where a PC has its BIOS`,
+      'enter it the PVH way, which is the default',
+    );
   const acpi = buildAcpi({ vcpus, ioapic });
-  const memmap = buildMemmap(ramBytes, { at: acpi.at, size: acpi.data.length }, ioapic, config.reserved ?? [SPECIAL_PAGES]);
-  const commandLine = encodeCommandLine(config.commandLine);
-
-  const startInfoGpa = pageUp(kernel.at + kernel.size);
-  const modlistGpa = startInfoGpa + align8(hvm_start_info.sizeof);
-  const memmapGpa = modlistGpa + hvm_modlist_entry.sizeof;
-  const commandLineGpa = memmapGpa + memmap.length * hvm_memmap_table_entry.sizeof;
-  const bootEnd = pageUp(commandLineGpa + commandLine.length);
-  const initrdBytes = config.initrd?.length ?? 0;
-  checkFit(ramBytes, kernel, bootEnd, pageUp(initrdBytes));
+  const reserved = [...(config.reserved ?? [SPECIAL_PAGES]), ...(pc ? [BIOS] : [])];
+  const ram = pc ? pcRam(ramBytes) : [{ at: 0 as Gpa, size: ramBytes }];
+  const memmap = buildMemmap(ram, { at: acpi.at, size: acpi.data.length }, ioapic, reserved);
+  const modules = placeModules(files, ramBytes);
+  const commandLine = encodeCommandLine(pc ? `${MULTIBOOT_IMAGE_NAME} ${config.commandLine}` : config.commandLine);
+  const facts = { commandLine, modules, memmap, rsdpGpa: acpi.rsdpGpa };
+  const bootAt = pageUp(kernel.at + kernel.size);
+  const bootBlock = pc ? buildMultibootInfo(bootAt, facts) : buildStartInfo(bootAt, facts);
+  checkFit(ramBytes, kernel, bootAt + bootBlock.length, ramBytes - (modules[0]?.at ?? ramBytes), modules.length);
   return {
     ramBytes,
     memmap,
     acpi,
     kernel,
-    boot: { at: startInfoGpa as Gpa, size: bootEnd - startInfoGpa },
-    startInfoGpa: startInfoGpa as Gpa,
-    modlistGpa: modlistGpa as Gpa,
-    memmapGpa: memmapGpa as Gpa,
-    commandLineGpa: commandLineGpa as Gpa,
-    commandLine,
-    initrd: config.initrd === undefined ? undefined : { at: pageDown(ramBytes - initrdBytes) as Gpa, size: initrdBytes },
+    protocol,
+    boot: { at: bootAt as Gpa, size: bootBlock.length },
+    bootBlock,
+    modules,
     entry: config.kernel.entry,
   };
 }
 
-const align8 = (value: number): number => Math.ceil(value / 8) * 8;
+/** Boot loaders say the kernel's file first, and Xen leaves the first word out, whatever it is (xen/arch/x86/setup.c, cmdline_cook). */
+const MULTIBOOT_IMAGE_NAME = 'kernel';
+/** Below it are base memory and the BIOS. */
+const PC_KERNEL_START = 0x10_0000;
+
+const pcRam = (ramBytes: number): GpaRange[] =>
+  [
+    { at: 0 as Gpa, size: Math.min(ramBytes, BASE_MEMORY_BYTES) },
+    { at: PC_KERNEL_START as Gpa, size: ramBytes - PC_KERNEL_START },
+  ].filter(({ size }) => size > 0);
+
+/** From the end of RAM downwards; where they do not fit, the first begins below the kernel, or below 0. */
+function placeModules(files: readonly BootModule[], ramBytes: number): PlacedModule[] {
+  let end = ramBytes;
+  const placed = files.toReversed().map(({ data, commandLine = '' }) => {
+    end = pageDown(end - data.length);
+    return { at: end as Gpa, size: data.length, commandLine: encodeCommandLine(commandLine) };
+  });
+  return placed.reverse();
+}
 
 function checkRam(ramBytes: number): void {
   if (!Number.isSafeInteger(ramBytes) || ramBytes <= 0) {
@@ -139,8 +169,8 @@ function encodeCommandLine(text: string): Uint8Array {
   return terminated;
 }
 
-function checkFit(ramBytes: number, kernel: GpaRange, bootEnd: number, initrdBytes: number): void {
-  const needed = bootEnd + initrdBytes;
+function checkFit(ramBytes: number, kernel: GpaRange, bootEnd: number, moduleBytes: number, moduleCount: number): void {
+  const needed = bootEnd + moduleBytes;
   if (needed <= ramBytes) return;
   const hint =
     needed <= RAM_LIMIT
@@ -154,8 +184,9 @@ function checkFit(ramBytes: number, kernel: GpaRange, bootEnd: number, initrdByt
       hint,
     );
   }
-  if (initrdBytes > 0 && bootEnd <= ramBytes) {
-    const problem = `the initrd has ${mib(initrdBytes)}, and beside the kernel there is room for ${Math.floor((ramBytes - bootEnd) / MIB)} MiB`;
+  if (moduleBytes > 0 && bootEnd <= ramBytes) {
+    const what = moduleCount === 1 ? 'the initrd has' : `the ${moduleCount} modules have`;
+    const problem = `${what} ${mib(moduleBytes)}, and beside the kernel there is room for ${Math.floor((ramBytes - bootEnd) / MIB)} MiB`;
     throw new MachineError('initrd-too-large', problem, hint);
   }
   throw new MachineError('memory-too-small', `${mib(ramBytes)} of memory do not hold the kernel and its start info`, hint);

@@ -15,6 +15,7 @@ import {
   ESRCH,
 } from '../../abi/xen/errno.ts';
 import { XENMAPSPACE, XENMEM } from '../../abi/xen/memory.ts';
+import { P2M_FRAMES } from '../../memory/guest-memory.ts';
 import { DOMID, RAM_PAGES, TestGuest } from '../fixtures/test-guest.ts';
 
 const ARG = 0x2000;
@@ -48,6 +49,8 @@ describe('XENMAPSPACE_gmfn', () => {
     expect(reservation(g)).toBe(RAM_PAGES - 1);
     expect(move(g, 0xe0000, 0xe0000)).toBe(0);
     expect(g.peek(0xe000_0000)).toBe(0x1111);
+    expect(move(g, 0xe0000, 0x10_0000)).toBe(0);
+    expect(g.peek(0x1_0000_0000)).toBe(0x1111);
   });
 
   it('moves an overlay, and takes the place of one', () => {
@@ -73,7 +76,7 @@ describe('XENMAPSPACE_gmfn', () => {
   it('refuses a frame without a page, one out of reach, and a balloon that is full', () => {
     const g = new TestGuest({ config: { balloonPages: 0 } });
     expect(move(g, 0x999, 0x10)).toBe(-EINVAL);
-    expect(move(g, 0x10, 0x10_0000)).toBe(-EINVAL);
+    expect(move(g, 0x10, P2M_FRAMES)).toBe(-EINVAL);
     expect(move(g, 0x10, 0x11)).toBe(-ENOMEM);
     expect([0x10, 0x11].map((gfn) => g.memory.isRam(gfn as Gfn))).toEqual([true, true]);
     expect(move(g, 0x10, 0x200)).toBe(0);
@@ -134,7 +137,7 @@ describe('add_to_physmap_batch', () => {
         [0, 0x10],
         [9, 0x11],
         [1, 0x12],
-        [2, 0x10_0000],
+        [2, P2M_FRAMES],
       ]),
     ).toBe(0);
     expect(errs(g, 4)).toEqual([0, -EINVAL, 0, -EINVAL]);

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import type { Gfn } from '../../abi/types.ts';
 import { XENMEM } from '../../abi/xen/memory.ts';
+import { P2M_FRAMES } from '../../memory/guest-memory.ts';
 import { RAM_PAGES, TestGuest } from '../fixtures/test-guest.ts';
 
 const ARG = 0x2000;
@@ -33,7 +34,7 @@ it('moves extents of several pages whole', () => {
   const { g, op, pages } = guest();
   expect(op(XENMEM.decrease_reservation, [0x20], 2)).toBe(1);
   expect(pages()).toBe(RAM_PAGES - 4);
-  expect(op(XENMEM.populate_physmap, [0xf_ffff], 1)).toBe(0); // beyond the last frame
+  expect(op(XENMEM.populate_physmap, [P2M_FRAMES - 1], 1)).toBe(0); // beyond the last frame
   expect(op(XENMEM.populate_physmap, [0x20], 2)).toBe(1);
   expect(g.peek(0x23000)).toBe(0);
   expect(op(XENMEM.decrease_reservation, [0x20], 10)).toBe(0);
@@ -47,7 +48,7 @@ it('stops at the first extent that cannot be done', () => {
   g.mapSharedInfo(0x30);
   expect(op(XENMEM.decrease_reservation, [0x30])).toBe(0);
   expect(op(XENMEM.populate_physmap, [0x20], 0, 0)).toBe(0);
-  expect(op(XENMEM.populate_physmap, [0x10_0000])).toBe(0);
+  expect(op(XENMEM.populate_physmap, [P2M_FRAMES])).toBe(0);
   expect(g.call('memory_op', XENMEM.populate_physmap, 0xdead_0000)).toBe(0);
 });
 

@@ -1,6 +1,7 @@
 // Control transfers, near and far, and software interrupts. SDM vol. 2, tables.
 import * as branch from '../../sem/branch.ts';
 import * as helpers from '../../sem/system-helpers.ts';
+import * as transfer from '../../sem/transfer.ts';
 import { type Row, row } from '../row.ts';
 
 const hex = (value: number): string => value.toString(16).padStart(2, '0');
@@ -30,6 +31,6 @@ export const BRANCH_ROWS: readonly Row[] = [
   ...row('cc', 'int3', '', helpers.int3),
   ...row('cd', 'int', 'Ib', helpers.int),
   ...row('ce', 'into', '', helpers.into, 'i64'),
-  ...row('cf', 'iret', '', helpers.iret),
+  ...row('cf', 'iret', '', transfer.iret),
   ...row('f1', 'int1', '', helpers.int1),
 ];

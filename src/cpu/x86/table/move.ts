@@ -1,10 +1,13 @@
 // Data movement, the stack, exchange, string instructions. SDM vol. 2, tables A-2 to A-4, A-6.
+
+import type { Semantics } from '../../emit/semantics.ts';
 import * as atomic from '../../sem/atomic.ts';
 import * as move from '../../sem/move.ts';
 import * as stack from '../../sem/stack.ts';
 import * as string from '../../sem/string.ts';
 import * as stringCompare from '../../sem/string-compare.ts';
-import { movFromSegment, movToSegment } from '../../sem/system-helpers.ts';
+import { movFromSegment } from '../../sem/system.ts';
+import { movToSegment } from '../../sem/system-helpers.ts';
 import { SEGMENT } from '../../state.ts';
 import { type Row, row } from '../row.ts';
 
@@ -16,8 +19,8 @@ const MOVES: readonly Row[] = [
   ...row('8a', 'mov', 'Gb,Eb', move.mov),
   ...row('8b', 'mov', 'Gv,Ev', move.mov),
   ...[0, 1, 2, 3, 4, 5].flatMap((n) => [
-    ...row(`8c /${n}`, 'mov', 'Rv,Sw', movFromSegment),
-    ...row(`8c /${n}`, 'mov', 'Mw,Sw', movFromSegment),
+    ...row(`8c /${n}`, 'mov', 'Rv,Sw', movFromSegment[n] as Semantics),
+    ...row(`8c /${n}`, 'mov', 'Mw,Sw', movFromSegment[n] as Semantics),
   ]),
   // CS is loaded by control transfers only.
   ...[0, 2, 3, 4, 5].flatMap((n) => row(`8e /${n}`, 'mov', 'Sw,Ew', movToSegment)),

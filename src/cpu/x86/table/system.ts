@@ -4,6 +4,7 @@ import * as flags from '../../sem/flags.ts';
 import { nop } from '../../sem/move.ts';
 import * as system from '../../sem/system.ts';
 import * as helpers from '../../sem/system-helpers.ts';
+import * as transfer from '../../sem/transfer.ts';
 import * as x87 from '../../sem/x87/escapes.ts';
 import { SEGMENT } from '../../state.ts';
 import { type Row, row } from '../row.ts';
@@ -91,8 +92,8 @@ const REGISTERS: readonly Row[] = [
 ];
 
 const CALLS: readonly Row[] = [
-  ...row('0f 05', 'syscall', '', helpers.syscall),
-  ...row('0f 07', 'sysret', '', helpers.sysret),
+  ...row('0f 05', 'syscall', '', transfer.syscall),
+  ...row('0f 07', 'sysret', '', transfer.sysret),
   ...row('0f 34', 'sysenter', '', helpers.sysenter),
   ...row('0f 35', 'sysexit', '', helpers.sysexit),
   // AMD's VMMCALL, 0f 01 d9, is #UD on Intel's processors, also under Xen.

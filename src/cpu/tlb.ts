@@ -1,0 +1,232 @@
+// The software TLBs: filling, dropping, changing address spaces. Generated code probes the arrays in line, and the second level
+// behind them when that misses (interpreter/second-tlb.ts).
+//
+// A second-level entry is good while its key is the one of the current address space, or the global one. So what is flushed there
+// is not cleared: its key is given up. An address space that comes back (MOV CR3 with bit 63, SDM vol. 3, 4.10.4.1) has its old key.
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { Cpu } from './cpu.ts';
+import { EXECUTE, WRITE } from './page-walk.ts';
+import { CR4, SECOND_TLB, STATE, TLB } from './state.ts';
+
+/** Flags of an entry: its page is global; its address is in the list of those to drop. */
+export const TLB_FLAG = { global: 1, listed: 2 } as const;
+const { global: GLOBAL, listed: LISTED } = TLB_FLAG;
+const EMPTY = 0xffff_ffff;
+const PCID = 0xfff;
+/** Address spaces whose keys are kept; with one more all but the current one are forgotten. */
+const MOST_SPACES = 64;
+/** Keys are not used twice; long before they run out the second level is cleared. */
+const LAST_KEY = 0xffff_fff0;
+
+/** Which set of the second level a page of an array (0..8) is in: as `emitSetOf` of interpreter/second-tlb.ts. */
+export function setOf(low: number, high: number, array: number): number {
+  const page = (low >>> 12) | (high << 20);
+  return (page ^ (page >>> 11) ^ (page >>> 21) ^ (array * SET_STRIDE)) & (SECOND_TLB.sets - 1);
+}
+/** Keeps one page's entries of different arrays apart. */
+export const SET_STRIDE = 0xe5;
+
+export class Tlb {
+  readonly #cpu: Cpu;
+  readonly #u32: Uint32Array;
+  readonly #base: number;
+  readonly #lastKey: number;
+  /** By PCID. */
+  readonly #keys = new Map<number, number>();
+  #space = 0;
+  #nextKey = 1;
+
+  /** `lastKey`: when keys begin anew. */
+  constructor(cpu: Cpu, memory: GuestMemory, lastKey = LAST_KEY) {
+    this.#lastKey = lastKey;
+    this.#cpu = cpu;
+    this.#u32 = memory.u32;
+    this.#base = cpu.base;
+  }
+
+  /** Puts a page into an array (0..8) and into the second level. `tagBits` are for the execute arrays: the mode of the code. */
+  fill(array: number, low: number, high: number, tagBits: number, addend: number, global: boolean, secondLevel: boolean): void {
+    const u32 = this.#u32;
+    const at = this.#entry(array, low);
+    const word = at >> 2;
+    u32[word] = (low & ~4095) | tagBits;
+    u32[word + 1] = high;
+    u32[word + 2] = addend;
+    let flags = (u32[word + 3] as number) & LISTED;
+    if (global) flags |= GLOBAL;
+    else if (flags === 0) {
+      flags = LISTED;
+      this.#list(at);
+    }
+    u32[word + 3] = flags;
+    if (secondLevel) this.#fillSecond(array, low, high, addend, global);
+  }
+
+  #list(at: number): void {
+    const cpu = this.#cpu;
+    const count = cpu.get32(STATE.tlbFilled);
+    // One more than fit: all entries are looked at.
+    if (count < TLB.mostFilled) this.#u32[((this.#base + TLB.filledAt) >> 2) + count] = at;
+    if (count <= TLB.mostFilled) cpu.set32(STATE.tlbFilled, count + 1);
+  }
+
+  #fillSecond(array: number, low: number, high: number, addend: number, global: boolean): void {
+    const u32 = this.#u32;
+    const word = (this.#base + SECOND_TLB.at + setOf(low, high, array) * SECOND_TLB.setBytes) >> 2;
+    const tag = ((low & ~4095) | array) >>> 0;
+    const key = this.#cpu.get32(global ? STATE.tlbGlobalKey : STATE.tlbKey);
+    // The newer of the two moves back, unless this is the same page of the same address space again.
+    const same = u32[word] === tag && u32[word + 1] === high >>> 0 && u32[word + 2] === key;
+    if (!same) u32.copyWithin(word + 4, word, word + 4);
+    u32[word] = tag;
+    u32[word + 1] = high;
+    u32[word + 2] = key;
+    u32[word + 3] = addend;
+  }
+
+  /** Drops the current address space's pages, with `includeGlobal` everything of every address space. */
+  flush(includeGlobal: boolean): void {
+    const cpu = this.#cpu;
+    cpu.set32(STATE.codeDropped, 1);
+    if (includeGlobal) {
+      // The empty array is included: see Cpu.emptyTlb.
+      this.#clear(TLB.arrays + 1, true);
+      this.#keys.clear();
+      this.#space = cpu.cr4 & CR4.pcide ? cpu.get32(STATE.cr3) & PCID : 0;
+      cpu.set32(STATE.tlbGlobalKey, this.#freshKey());
+    } else this.#dropFilled();
+    this.#take(this.#freshKey());
+  }
+
+  /** MOV CR3: another address space begins, or the same one anew. With `keep` what was known of it still holds. */
+  enterSpace(pcid: number, keep: boolean): void {
+    if (keep && pcid === this.#space) return;
+    this.#cpu.set32(STATE.codeDropped, 1);
+    this.#dropFilled();
+    this.#space = pcid;
+    this.#take((keep ? this.#keys.get(pcid) : undefined) ?? this.#freshKey());
+  }
+
+  #take(key: number): void {
+    if (this.#keys.size === MOST_SPACES && !this.#keys.has(this.#space)) this.#keys.clear();
+    this.#keys.set(this.#space, key);
+    this.#cpu.set32(STATE.tlbKey, key);
+  }
+
+  #freshKey(): number {
+    if (this.#nextKey >= this.#lastKey) {
+      this.#clearSecond();
+      this.#keys.clear();
+      this.#nextKey = 1;
+      // Nothing has a key now, so this one is as good as any.
+      this.#cpu.set32(STATE.tlbGlobalKey, this.#nextKey++);
+    }
+    return this.#nextKey++;
+  }
+
+  /** Takes the current address space's entries out of the arrays. */
+  #dropFilled(): void {
+    const cpu = this.#cpu;
+    const u32 = this.#u32;
+    const count = cpu.get32(STATE.tlbFilled);
+    if (count > TLB.mostFilled) this.#clear(TLB.arrays, false);
+    else {
+      const list = (this.#base + TLB.filledAt) >> 2;
+      for (let i = list; i < list + count; i++) {
+        const word = (u32[i] as number) >> 2;
+        const flags = u32[word + 3] as number;
+        u32[word + 3] = flags & ~LISTED;
+        if (flags & GLOBAL) continue;
+        u32[word] = EMPTY;
+        u32[word + 1] = EMPTY;
+      }
+    }
+    cpu.set32(STATE.tlbFilled, 0);
+  }
+
+  #clear(arrays: number, includeGlobal: boolean): void {
+    const u32 = this.#u32;
+    const first = (this.#base + TLB.at) >> 2;
+    for (let word = first; word < first + (arrays * TLB.bytes) / 4; word += 4) {
+      const flags = u32[word + 3] as number;
+      u32[word + 3] = flags & ~LISTED;
+      if (!includeGlobal && flags & GLOBAL) continue;
+      u32[word] = EMPTY;
+      u32[word + 1] = EMPTY;
+    }
+    this.#cpu.set32(STATE.tlbFilled, 0);
+  }
+
+  #clearSecond(): void {
+    const at = (this.#base + SECOND_TLB.at) >> 2;
+    this.#u32.fill(0, at, at + SECOND_TLB.bytes / 4);
+  }
+
+  /** INVLPG: drops one page of the current address space, and global ones, whatever they were filled for. */
+  invalidatePage(low: number, high: number): void {
+    this.#cpu.set32(STATE.codeDropped, 1);
+    const u32 = this.#u32;
+    const page = low & ~4095;
+    const [own, global] = [this.#cpu.get32(STATE.tlbKey), this.#cpu.get32(STATE.tlbGlobalKey)];
+    for (let array = 0; array < TLB.arrays; array++) {
+      const at = this.#entry(array, low) >> 2;
+      u32[at] = EMPTY;
+      u32[at + 1] = EMPTY;
+      const set = (this.#base + SECOND_TLB.at + setOf(low, high, array) * SECOND_TLB.setBytes) >> 2;
+      for (const word of [set, set + 4]) {
+        if (u32[word] !== (page | array) >>> 0 || u32[word + 1] !== high >>> 0) continue;
+        if (u32[word + 2] === own || u32[word + 2] === global) u32[word + 2] = 0;
+      }
+    }
+  }
+
+  /** What an array has for a page, whose low bits are the tag's, 0 if it has nothing. */
+  addend(array: number, low: number, high: number): number {
+    const u32 = this.#u32;
+    const word = this.#entry(array, low) >> 2;
+    return u32[word] === low >>> 0 && u32[word + 1] === high >>> 0 ? (u32[word + 2] as number) : 0;
+  }
+
+  /** Takes one page out of an array; the second level must not have it. */
+  forget(array: number, low: number): void {
+    const word = this.#entry(array, low) >> 2;
+    this.#u32[word] = EMPTY;
+    this.#u32[word + 1] = EMPTY;
+  }
+
+  /** Takes everything out of the execute arrays, in every address space. */
+  forgetAllCode(): void {
+    for (let array = EXECUTE; array < TLB.arrays; array += 3) this.#drop(array, () => true);
+    this.#dropSecond((array) => array % 3 === EXECUTE);
+  }
+
+  /** Takes out every write entry that leads to a page of host memory, in every address space. */
+  forgetWrites(page: number): void {
+    const leads = (low: number, addend: number): boolean => ((addend + low) | 0) === (page | 0);
+    for (let array = WRITE; array < TLB.arrays; array += 3) this.#drop(array, leads);
+    this.#dropSecond((array, low, addend) => array % 3 === WRITE && leads(low, addend));
+  }
+
+  #drop(array: number, which: (low: number, addend: number) => boolean): void {
+    const u32 = this.#u32;
+    const first = (this.#base + TLB.at + array * TLB.bytes) >> 2;
+    for (let word = first; word < first + TLB.bytes / 4; word += 4) {
+      if (!which(u32[word] as number, u32[word + 2] as number)) continue;
+      u32[word] = EMPTY;
+      u32[word + 1] = EMPTY;
+    }
+  }
+
+  #dropSecond(which: (array: number, low: number, addend: number) => boolean): void {
+    const u32 = this.#u32;
+    const first = (this.#base + SECOND_TLB.at) >> 2;
+    for (let word = first; word < first + SECOND_TLB.bytes / 4; word += 4) {
+      const tag = u32[word] as number;
+      if (which(tag & 0xf, tag & ~4095, u32[word + 3] as number)) u32[word + 2] = 0;
+    }
+  }
+
+  #entry(array: number, low: number): number {
+    return this.#base + TLB.at + array * TLB.bytes + ((low >>> 12) & (TLB.entries - 1)) * TLB.entrySize;
+  }
+}

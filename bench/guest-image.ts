@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { cpioDirectory, cpioFile } from '../src/image/cpio.ts';
 import { demoInitramfs } from '../src/node/demo-initramfs.ts';
 import { fetchGuestParts, type GuestParts, readKernelModules } from '../src/node/guest-parts.ts';
-import type { Row } from './rows.ts';
+import { fetchI386Parts } from './i386-packages.ts';
+import type { Bits, Row } from './rows.ts';
 
 export interface GuestImage extends Disposable {
   /** Path of the bzImage. */
@@ -20,15 +21,21 @@ export interface GuestImage extends Disposable {
 /** A guest that boots to a shell. */
 export const shellImage = (): Promise<GuestImage> => build((busybox) => demoInitramfs(busybox));
 
+/** How the suite is compiled: both with SSE2. gcc needs Debian's gcc-multilib for 32 bits. */
+const TARGET: Readonly<Record<Bits, readonly string[]>> = { 64: [], 32: ['-m32', '-msse2', '-mfpmath=sse'] };
+
 /** A guest that runs rows and powers off. @param limit seconds that one row may take */
-export function suiteImage(rows: readonly Row[], scale: number, limit: number): Promise<GuestImage> {
-  return build((busybox, directory) =>
-    demoInitramfs(busybox, [
-      cpioDirectory('bench'),
-      cpioFile('bench/bench', compile(directory, 'bench', 'bench.c'), 0o755),
-      cpioFile('bench/bench_x87', compile(directory, 'bench_x87', 'bench.c', '-mfpmath=387'), 0o755),
-      cpioFile('bench/init', script(rows, scale, limit), 0o755),
-    ]),
+export async function suiteImage(rows: readonly Row[], scale: number, limit: number, bits: Bits = 64): Promise<GuestImage> {
+  const target = TARGET[bits];
+  return build(
+    (busybox, directory) =>
+      demoInitramfs(busybox, [
+        cpioDirectory('bench'),
+        cpioFile('bench/bench', compile(directory, 'bench', 'bench.c', ...target), 0o755),
+        cpioFile('bench/bench_x87', compile(directory, 'bench_x87', 'bench.c', ...target, '-mfpmath=387'), 0o755),
+        cpioFile('bench/init', script(rows, scale, limit), 0o755),
+      ]),
+    bits === 32 ? await fetchI386Parts() : await fetchGuestParts(),
   );
 }
 
@@ -76,8 +83,8 @@ poweroff -f
 
 type Archive = (busybox: Uint8Array, directory: string, parts: GuestParts) => Uint8Array | Promise<Uint8Array>;
 
-async function build(archive: Archive): Promise<GuestImage> {
-  const parts = await fetchGuestParts();
+async function build(archive: Archive, given?: GuestParts): Promise<GuestImage> {
+  const parts = given ?? (await fetchGuestParts());
   const directory = mkdtempSync(join(tmpdir(), 'dom1-bench-'));
   const initrd = join(directory, 'initrd.cpio');
   writeFileSync(initrd, await archive(readFileSync(parts.busybox), directory, parts));

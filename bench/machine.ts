@@ -5,6 +5,8 @@ import type { GuestImage } from './guest-image.ts';
 
 export const ENGINES = ['dom1', 'qemu-tcg'] as const;
 export type Engine = (typeof ENGINES)[number];
+/** v86 runs 32-bit guests only. */
+export type MachineEngine = Engine | 'v86';
 
 /** MiB of guest RAM, where nothing else is said. */
 export const MEMORY_MIB = 256;
@@ -15,6 +17,14 @@ const QUIET = 'mitigations=off nowatchdog quiet';
 export function qemuVersion(): string | undefined {
   const { stdout } = spawnSync('qemu-system-x86_64', ['--version'], { encoding: 'utf8' });
   return /version ([\d.]+)/.exec(stdout ?? '')?.[1];
+}
+
+/** npm's v86, and the firmware it runs. */
+export interface V86Parts {
+  /** A path, or a name that Node finds. */
+  readonly module: string;
+  readonly version: string;
+  readonly seabios: string;
 }
 
 /** A line of the console, complete or not yet, with when it came. */
@@ -39,6 +49,7 @@ export interface MachineOptions {
   readonly network?: { readonly hostPort: number; readonly guestPort: number };
   /** Path of another build's dom1-machine.js. */
   readonly build?: string | undefined;
+  readonly v86?: V86Parts | undefined;
 }
 
 export interface MachineDisk {
@@ -72,7 +83,7 @@ function qemuDevices({ disks = [], network }: MachineOptions): string[] {
 }
 
 export class Machine implements Disposable {
-  readonly engine: Engine;
+  readonly engine: MachineEngine;
   readonly #process: ChildProcess;
   readonly #started = performance.now();
   readonly #timer: ReturnType<typeof setTimeout>;
@@ -83,7 +94,7 @@ export class Machine implements Disposable {
   #ended = false;
   #errors = '';
 
-  constructor(engine: Engine, options: MachineOptions) {
+  constructor(engine: MachineEngine, options: MachineOptions) {
     const { image, commandLine = '', memoryMiB = MEMORY_MIB, timeoutMs } = options;
     this.engine = engine;
     const kernelLine = `console=${engine === 'dom1' ? 'hvc0' : 'ttyS0'} ${QUIET} ${commandLine}`.trim();
@@ -112,10 +123,21 @@ export class Machine implements Disposable {
       kernelLine,
       ...qemuDevices(options),
     ];
-    this.#process =
-      engine === 'dom1'
-        ? spawn(process.execPath, dom1, { stdio: ['ignore', 'pipe', 'pipe'] })
-        : spawn('qemu-system-x86_64', qemu, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const v86 = [
+      new URL('./v86-machine.js', import.meta.url).pathname,
+      image.kernel,
+      image.initrd,
+      `${memoryMiB}`,
+      kernelLine,
+      options.v86?.seabios ?? '',
+      options.v86?.module ?? '',
+    ];
+    const [program, argumentsOf] = {
+      dom1: [process.execPath, dom1] as const,
+      'qemu-tcg': ['qemu-system-x86_64', qemu] as const,
+      v86: [process.execPath, v86] as const,
+    }[engine];
+    this.#process = spawn(program, argumentsOf, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#process.stdout?.setEncoding('latin1').on('data', (text: string) => this.#receive(text));
     this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#errors += text;

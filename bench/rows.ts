@@ -1,5 +1,8 @@
 // The rows of the suite: what each runs in the guest.
 
+/** Of the guest, its kernel and its programs. */
+export type Bits = 64 | 32;
+
 export interface Row {
   readonly name: string;
   /** What the guest's shell runs, at a scale of 1 or less: counts shrink with it. */

@@ -128,7 +128,9 @@ export class HelperContext {
       (slot(REC.index) << BigInt(view.getUint8(record + REC.scale))) +
       BigInt(view.getInt32(record + REC.displacement, true));
     if (kind === EA.ripWide) sum += BigInt(view.getUint16(record + REC.offset, true) + this.length);
-    return sum & (kind === EA.slow16 ? 0xffffn : kind === EA.slow32 ? 0xffff_ffffn : (MASKS[8] as bigint));
+    return (
+      sum & (kind === EA.slow16 ? 0xffffn : kind === EA.slow32 || kind === EA.legacy32 ? 0xffff_ffffn : (MASKS[8] as bigint))
+    );
   }
   /** Segment of the memory operand: one of SEGMENT. */
   get segment(): number {
@@ -138,7 +140,7 @@ export class HelperContext {
   linear(size: number, write: boolean, at = 0): bigint {
     // The address wraps inside the operand: at its own width, in 64-bit mode too.
     const kind = this.cpu.memory.u8[this.record + REC.addressing];
-    const width = kind === EA.slow16 ? 2 : kind === EA.slow32 ? 4 : 8;
+    const width = kind === EA.slow16 ? 2 : kind === EA.slow32 || kind === EA.legacy32 ? 4 : 8;
     const offset = (this.offset + BigInt(at)) & (MASKS[width] as bigint);
     return this.linearIn(this.segment, offset, size, write);
   }

@@ -58,5 +58,5 @@ function difference(expected: Outcome, found: Outcome): string | undefined {
   return lines.length === 0 ? undefined : `the end (${expected.ended}) differs:\n${lines.join('\n')}`;
 }
 
-const describe = ({ user, entry, fuel, heads }: TierProgram): string =>
-  `${user ? 'user' : 'supervisor'} code from ${entry.toString(16)}, fuel ${fuel}, loops at ${heads.map((at) => at.toString(16)).join(' ')}`;
+const describe = ({ bits, user, entry, fuel, heads }: TierProgram): string =>
+  `${bits}-bit ${user ? 'user' : 'supervisor'} code from ${entry.toString(16)}, fuel ${fuel}, loops at ${heads.map((at) => at.toString(16)).join(' ')}`;

@@ -1,12 +1,12 @@
 import type { WasmEngine } from '../../src/cpu/engine.ts';
-import { CR0, CR4, EFER, FLAG, REQUEST, SEGMENT, STATE, VECTOR } from '../../src/cpu/state.ts';
+import { CODE_MODE, CR0, CR4, EFER, FLAG, REQUEST, SEGMENT, STATE, VECTOR } from '../../src/cpu/state.ts';
 import { DECODE, Decoder, Instruction } from '../../src/cpu/x86/decoder.ts';
 import { ROWS } from '../../src/cpu/x86/table/rows.ts';
 import type { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { EXIT } from '../../src/vcpu/contract.ts';
 import { bareEngine } from '../native/bare-engine.ts';
 import { Random } from '../native/random.ts';
-import { CODE, FUEL, STACK, WINDOWS } from './tier-map.ts';
+import { CODE, type DataSegment, FIRST_SEGMENT, FUEL, SEGMENTS, STACK, WINDOWS } from './tier-map.ts';
 import type { TierProgram } from './tier-program.ts';
 
 const PAGE = 4096;
@@ -31,7 +31,15 @@ const GFN = {
   interruptStack: 0x75,
   mmio: 0x9000,
 } as const;
-const SELECTOR = { kernelCode: 0x08, kernelData: 0x10, userData: 0x1b, userCode: 0x23, tss: 0x28 } as const;
+const SELECTOR = {
+  kernelCode: 0x08,
+  kernelData: 0x10,
+  userData: 0x1b,
+  userCode: 0x23,
+  tss: 0x28,
+  kernelCode32: 0x38,
+  userCode32: 0x83,
+} as const;
 const PTE = { present: 1n, write: 2n, user: 4n, accessed: 0x20n, dirty: 0x40n, noExecute: 1n << 63n } as const;
 const WITH_ERROR: ReadonlySet<number> = new Set([VECTOR.df, VECTOR.ts, VECTOR.np, VECTOR.ss, VECTOR.gp, VECTOR.pf, VECTOR.ac]);
 /** Bytes of a handler: HLT, then the way back. */
@@ -69,6 +77,8 @@ export class TierMachine {
   /** By linear page of code: which set its frame is from. */
   readonly #other: boolean[] = [];
   #interrupts = 0;
+  /** Of the program: one of CODE_MODE. */
+  #mode: number = CODE_MODE.code64;
   readonly #decoder = new Decoder(ROWS);
 
   constructor(translate: boolean) {
@@ -164,7 +174,7 @@ export class TierMachine {
   /** Translates what lies at a linear address, if it was run there. */
   translate(rip: bigint): void {
     const { cpu, mmu, code, regions } = this.engine;
-    if (regions === undefined || cpu.get32(STATE.codeMode) !== 2) return;
+    if (regions === undefined) return;
     cpu.set64(STATE.slowAddress, rip);
     if (mmu.cachedCode(rip & ~0xfffn) === 0) return;
     const table = mmu.codeTable();
@@ -203,7 +213,7 @@ export class TierMachine {
       return this.#ram[this.#codeFrame(at >> 12) * PAGE + (at & 4095)] as number;
     });
     const insn = new Instruction();
-    return this.#decoder.decode(bytes, 0, bytes.length, 2, insn) === DECODE.ok ? insn.length : 0;
+    return this.#decoder.decode(bytes, 0, bytes.length, this.#mode, insn) === DECODE.ok ? insn.length : 0;
   }
 
   #repair(address: bigint): boolean {
@@ -293,7 +303,8 @@ export class TierMachine {
 
   // ---- loading ---------------------------------------------------------------------------------------------------------
 
-  #load({ user, code, entry, fuel }: TierProgram, random: Random): void {
+  #load({ bits, user, code, entry, fuel }: TierProgram, random: Random): void {
+    this.#mode = bits === 64 ? CODE_MODE.code64 : CODE_MODE.code32;
     const { engine } = this;
     const { cpu } = engine;
     const ram = this.#ram;
@@ -321,7 +332,7 @@ export class TierMachine {
     }
     this.#view.setUint32(GFN.fuel * PAGE + (FUEL & 4095), fuel, true);
     this.#buildPageTables(user);
-    this.#buildDescriptorTables();
+    this.#buildDescriptorTables(user);
     const { u8 } = cpu;
     cpu.set64(STATE.cr3, BigInt(GFN.pml4 * PAGE));
     cpu.set64(STATE.cr4, BigInt(CR4.pae | CR4.pge | CR4.osfxsr | CR4.osxmmexcpt | CR4.fsgsbase | CR4.smap | CR4.osxsave));
@@ -329,16 +340,17 @@ export class TierMachine {
     cpu.set64(STATE.cr0, BigInt((CR0.pe | CR0.mp | CR0.et | CR0.ne | CR0.wp | CR0.am | CR0.pg) >>> 0));
     cpu.set64(STATE.xcr0, 3n);
     cpu.set64(STATE.gdtr, KERNEL + BigInt(GFN.gdt * PAGE));
-    cpu.view.setUint16(STATE.gdtr + 8, 0x3f, true);
+    cpu.view.setUint16(STATE.gdtr + 8, 0x8f, true);
     cpu.set64(STATE.idtr, KERNEL + BigInt(GFN.idt * PAGE));
     cpu.view.setUint16(STATE.idtr + 8, 0xfff, true);
     cpu.setSegment(SEGMENT.tr, SELECTOR.tss, 0x8b, 0x67, KERNEL + BigInt(GFN.tss * PAGE));
     const dpl = user ? 0x60 : 0;
-    cpu.setSegment(SEGMENT.cs, user ? SELECTOR.userCode : SELECTOR.kernelCode, 0xa09b | dpl, 0xffff_ffff, 0n);
+    if (bits === 64) cpu.setSegment(SEGMENT.cs, user ? SELECTOR.userCode : SELECTOR.kernelCode, 0xa09b | dpl, 0xffff_ffff, 0n);
+    else cpu.setSegment(SEGMENT.cs, user ? SELECTOR.userCode32 : SELECTOR.kernelCode32, 0xc09b | dpl, 0xffff_ffff, 0n);
     for (const which of [SEGMENT.es, SEGMENT.ss, SEGMENT.ds, SEGMENT.fs, SEGMENT.gs])
       cpu.setSegment(which, user ? SELECTOR.userData : SELECTOR.kernelData, 0xc093 | dpl, 0xffff_ffff, 0n);
     cpu.setSegBase(SEGMENT.fs, 0x40n);
-    cpu.setSegBase(SEGMENT.gs, 0x80n);
+    if (bits === 64) cpu.setSegBase(SEGMENT.gs, 0x80n);
     cpu.set32(STATE.cpl, user ? 3 : 0);
     for (let i = 0; i < 16; i++) {
       const low = BigInt(random.u32());
@@ -416,7 +428,7 @@ export class TierMachine {
     this.#view.setBigUint64(table + Number((linear >> 12n) & 511n) * 8, BigInt(gfn * PAGE) | rights, true);
   }
 
-  #buildDescriptorTables(): void {
+  #buildDescriptorTables(user: boolean): void {
     const view = this.#view;
     const gdt = GFN.gdt * PAGE;
     const descriptors = [
@@ -424,6 +436,9 @@ export class TierMachine {
       [SELECTOR.kernelData, 0x00cf_9300_0000_ffffn],
       [SELECTOR.userData, 0x00cf_f300_0000_ffffn],
       [SELECTOR.userCode, 0x00af_fb00_0000_ffffn],
+      [SELECTOR.kernelCode32, 0x00cf_9b00_0000_ffffn],
+      [SELECTOR.userCode32, 0x00cf_fb00_0000_ffffn],
+      ...SEGMENTS.map((segment, i) => [(FIRST_SEGMENT + i) * 8, descriptor(segment, user)] as const),
     ] as const;
     for (const [selector, value] of descriptors) view.setBigUint64(gdt + (selector & ~7), value, true);
     const address = (gfn: number) => KERNEL + BigInt(gfn * PAGE);
@@ -450,6 +465,15 @@ export class TierMachine {
     const there = this.#ram.subarray(GFN.handlers * PAGE, (GFN.handlers + 1) * PAGE);
     if (!there.every((byte, i) => byte === handlers[i])) this.#memory.write((GFN.handlers * PAGE) as never, handlers);
   }
+}
+
+/** SDM vol. 3, figure 3-8. */
+function descriptor({ base, limitPages, type, big }: DataSegment, user: boolean): bigint {
+  const low = (limitPages & 0xffff) | ((base & 0xffff) << 16);
+  const access = 0x90 | type | (user ? 0x60 : 0);
+  const high =
+    ((base >>> 16) & 0xff) | (access << 8) | (limitPages & 0xf0000) | (big ? 0xc0_0000 : 0x80_0000) | (base & 0xff00_0000);
+  return BigInt(low >>> 0) | (BigInt(high >>> 0) << 32n);
 }
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');

@@ -24,3 +24,28 @@ export const WINDOWS = {
 /** A word that says how many branches back a program may still take; behind it nothing else is kept in the page. */
 export const FUEL = 0x2100_0800;
 export const STACK: Window = { at: 0x2200_0000, pages: 4 };
+
+export interface DataSegment {
+  readonly base: number;
+  /** As in the descriptor: G is set. */
+  readonly limitPages: number;
+  /** Type bits of a data segment: 1 is read-only, 3 writable, 7 expand-down. */
+  readonly type: 1 | 3 | 7;
+  readonly big: boolean;
+}
+
+/** Number in the GDT of the first of SEGMENTS. */
+export const FIRST_SEGMENT = 8;
+/** What 32-bit code loads, by their numbers from FIRST_SEGMENT on. The first is flat. */
+export const SEGMENTS: readonly DataSegment[] = [
+  { base: 0, limitPages: 0xfffff, type: 3, big: true },
+  { base: 0, limitPages: 0xfffff, type: 1, big: true },
+  // Ends in the middle of the data window.
+  { base: 0, limitPages: (DATA_BASE >> 12) + 1, type: 3, big: true },
+  { base: 0, limitPages: DATA_BASE >> 12, type: 7, big: true },
+  // Offsets wrap around at 4 GiB.
+  { base: 0xffff_f000, limitPages: 0xfffff, type: 3, big: true },
+  { base: 0x1000, limitPages: 0x5ffff, type: 3, big: true },
+  // A stack of 64 KiB.
+  { base: STACK.at, limitPages: 0xfffff, type: 3, big: false },
+];

@@ -1,15 +1,17 @@
-// Random 64-bit programs that come to an end: straight code of any instructions, branches, loops into which other code
+// Random programs of 64- and 32-bit code that come to an end: straight code of any instructions, branches, loops into which other code
 // jumps, calls, code that writes to itself, and checkpoints at which the machine changes something.
+import { CODE_MODE } from '../../src/cpu/state.ts';
 import { BASE_RIP, DECODE, Decoder, Instruction } from '../../src/cpu/x86/decoder.ts';
 import type { Row } from '../../src/cpu/x86/row.ts';
 import { ROWS } from '../../src/cpu/x86/table/rows.ts';
-import { DATA_BASE, DATA_SIZE } from '../native/address-map.ts';
+import { DATA_BASE, DATA_SIZE, SELECTOR } from '../native/address-map.ts';
 import { CpuImage } from '../native/cpu-image.ts';
 import type { Random } from '../native/random.ts';
 import { caseOf, existsIn } from '../native/row-cases.ts';
-import { CODE, FUEL, WINDOWS, type Window } from './tier-map.ts';
+import { CODE, FIRST_SEGMENT, FUEL, SEGMENTS, WINDOWS, type Window } from './tier-map.ts';
 
 export interface TierProgram {
+  readonly bits: 64 | 32;
   readonly user: boolean;
   /** Contents of the code pages. */
   readonly code: Uint8Array;
@@ -29,21 +31,38 @@ const PRIVILEGED = /^(cli|sti|clts|invd|wbinvd|invlpg|stac|clac)$/;
 const STACK = /^(push|pop|enter|leave|pusha|popa)/;
 const STRING = /^(movs|cmps|stos|lods|scas)b?$/;
 const RSP = 4;
-/** R12 to R15 are implicit in no instruction. R15 counts rounds. */
-const COUNTER = 15;
+const MODE = { 64: CODE_MODE.code64, 32: CODE_MODE.code32 } as const;
+/** Counts rounds. R15 is implicit in no instruction, EBP in few. */
+const COUNTER = { 64: 15, 32: 5 } as const;
 const NOP = 0x90;
 /** Room that a construct needs at the end. */
 const RESERVE = 600;
 
-const usable = (row: Row): boolean =>
-  existsIn(row, 64) && !row.operands.some(({ source }) => source === 'J' || source === 'S' || source === 'C' || source === 'D');
-const PLAIN = ROWS.filter((row) => usable(row) && !EXCLUDED.test(row.mnemonic) && !PRIVILEGED.test(row.mnemonic));
-const FAST = PLAIN.filter((row) => row.semantics.hot && !row.semantics.endsBlock);
-const PRIVILEGED_ROWS = ROWS.filter((row) => usable(row) && PRIVILEGED.test(row.mnemonic));
-const ACCESS_CHECK = PRIVILEGED_ROWS.filter(({ mnemonic }) => mnemonic === 'stac' || mnemonic === 'clac');
-const X87 = ROWS.filter((row) => usable(row) && /^(x87|fwait)$/.test(row.mnemonic));
-const STACK_ROWS = PLAIN.filter((row) => STACK.test(row.mnemonic));
-const REST = PLAIN.filter((row) => !STACK.test(row.mnemonic));
+/** What the rows of a mode are divided into. */
+class RowChoice {
+  readonly fast: readonly Row[];
+  readonly privileged: readonly Row[];
+  readonly accessCheck: readonly Row[];
+  readonly x87: readonly Row[];
+  readonly stack: readonly Row[];
+  readonly rest: readonly Row[];
+
+  constructor(bits: 64 | 32) {
+    const rows = ROWS.filter(
+      (row) =>
+        existsIn(row, bits) &&
+        !row.operands.some(({ source }) => source === 'J' || source === 'S' || source === 'C' || source === 'D'),
+    );
+    const plain = rows.filter((row) => !EXCLUDED.test(row.mnemonic) && !PRIVILEGED.test(row.mnemonic));
+    this.fast = plain.filter((row) => row.semantics.hot && !row.semantics.endsBlock);
+    this.privileged = rows.filter((row) => PRIVILEGED.test(row.mnemonic));
+    this.accessCheck = this.privileged.filter(({ mnemonic }) => mnemonic === 'stac' || mnemonic === 'clac');
+    this.x87 = rows.filter((row) => /^(x87|fwait)$/.test(row.mnemonic));
+    this.stack = plain.filter((row) => STACK.test(row.mnemonic));
+    this.rest = plain.filter((row) => !STACK.test(row.mnemonic));
+  }
+}
+const CHOICES = { 64: new RowChoice(64), 32: new RowChoice(32) } as const;
 
 interface Label {
   at: number | undefined;
@@ -64,6 +83,8 @@ class ProgramBuilder {
   readonly #heads: number[] = [];
   readonly #functions: Label[] = [];
   readonly #end: Label;
+  readonly #bits: 64 | 32;
+  readonly #rows: RowChoice;
   readonly #user: boolean;
   /** Where code writes to: in this program none, some, or also where it runs right then. */
   readonly #selfModifying: boolean;
@@ -73,6 +94,8 @@ class ProgramBuilder {
 
   constructor(random: Random) {
     this.#random = random;
+    this.#bits = random.oneIn(2) ? 64 : 32;
+    this.#rows = CHOICES[this.#bits];
     this.#user = random.oneIn(2);
     this.#selfModifying = random.oneIn(4);
     this.#wild = random.pick([0, 0, 40, 12]);
@@ -104,6 +127,7 @@ class ProgramBuilder {
     for (const label of this.#labels) if (label.at === undefined) label.at = this.#end.at;
     this.#resolve();
     return {
+      bits: this.#bits,
       user: this.#user,
       code: this.#code,
       entry: CODE.at + entry,
@@ -171,7 +195,9 @@ class ProgramBuilder {
     const random = this.#random;
     const head = this.#label();
     const counted = random.oneIn(3);
-    if (counted) this.#bytes(0x41, 0xbf, 1 + random.below(60), 0, 0, 0); // mov r15d, n
+    const wide = this.#bits === 64;
+    // mov r15d, n or mov ebp, n
+    if (counted) this.#bytes(...(wide ? [0x41, 0xbf] : [0xbd]), 1 + random.below(60), 0, 0, 0);
     this.#place(head);
     this.#heads.push(this.#at);
     this.#straight();
@@ -180,11 +206,11 @@ class ProgramBuilder {
       this.#place(middle);
       this.#construct(depth + 1, callable);
     }
-    // dec d[fuel]; js end
-    this.#bytes(0xff, 0x0c, 0x25, ...u32(FUEL));
+    // dec d[fuel]; js end. In 32-bit code GS stays as it is.
+    this.#bytes(...(wide ? [] : [0x65]), 0xff, 0x0c, 0x25, ...u32(FUEL));
     this.#relative([0x0f, 0x88], this.#end);
     if (counted) {
-      this.#bytes(0x41, 0xff, 0xcf); // dec r15d
+      this.#bytes(...(wide ? [0x41, 0xff, 0xcf] : [0x4d])); // dec r15d or dec ebp
       this.#relative([0x0f, 0x85], head);
     } else if (random.oneIn(6)) {
       // Past the loop, or again: by a jump.
@@ -215,7 +241,7 @@ class ProgramBuilder {
 
   /** LEA RAX, [target]; CALL or JMP RAX, or the same through memory on the stack. */
   #indirect(target: Label, extension: 2 | 4): void {
-    if (this.#random.oneIn(2)) {
+    if (this.#bits === 64 && this.#random.oneIn(2)) {
       this.#relative([0x48, 0x8d, 0x05], target);
       this.#bytes(0xff, 0xc0 | (extension << 3));
     } else {
@@ -234,6 +260,7 @@ class ProgramBuilder {
       this.#bytes(0x0f, 0x0b, random.below(16));
       return;
     }
+    if (this.#bits === 32 && random.oneIn(2)) return this.#loadSegment();
     if (!this.#selfModifying) return;
     // An instruction with a constant; a store to the constant before or behind it, by the one address or the other.
     const constant = this.#label();
@@ -264,6 +291,18 @@ class ProgramBuilder {
   }
   readonly #late: (() => void)[] = [];
 
+  /** MOV of a selector to ES, SS, DS or FS, to stay so or for a while. */
+  #loadSegment(): void {
+    const random = this.#random;
+    const register = random.pick([0, 0, 2, 3, 3, 3, 4]);
+    const level = this.#user ? 3 : 0;
+    const load = (index: number): void => this.#bytes(0xb8, ...u32(index * 8 + level), 0x8e, 0xc0 | (register << 3)); // mov eax, n; mov sreg, ax
+    load(FIRST_SEGMENT + random.below(SEGMENTS.length));
+    if (random.oneIn(3)) return;
+    for (let n = random.below(6); n >= 0; n--) this.#instruction();
+    load(FIRST_SEGMENT);
+  }
+
   // ---- instructions ----------------------------------------------------------------------------------------------------
 
   #straight(): void {
@@ -277,20 +316,21 @@ class ProgramBuilder {
       const register = random.below(8);
       const [push, pop] = [0x50 | register, 0x58 | (register === RSP ? 0 : register)];
       this.#bytes(push);
-      this.#ordinary(REST);
+      this.#ordinary(this.#rows.rest);
       this.#bytes(pop);
       return;
     }
-    if (random.oneIn(14)) return this.#ordinary(X87);
-    if (!this.#user && random.oneIn(10)) return this.#ordinary(random.oneIn(2) ? ACCESS_CHECK : PRIVILEGED_ROWS);
-    if (random.oneIn(60)) return this.#ordinary(STACK_ROWS);
-    this.#ordinary(random.oneIn(3) ? REST : FAST);
+    const rows = this.#rows;
+    if (random.oneIn(14)) return this.#ordinary(rows.x87);
+    if (!this.#user && random.oneIn(10)) return this.#ordinary(random.oneIn(2) ? rows.accessCheck : rows.privileged);
+    if (random.oneIn(60)) return this.#ordinary(rows.stack);
+    this.#ordinary(random.oneIn(3) ? rows.rest : rows.fast);
   }
 
   #ordinary(rows: readonly Row[]): void {
     const random = this.#random;
     for (let attempt = 0; attempt < 8; attempt++) {
-      const { code, adjust } = caseOf(random.pick(rows), 64, random, true);
+      const { code, adjust } = caseOf(random.pick(rows), this.#bits, random, true);
       if (code.length > 15 || !this.#acceptable(code)) continue;
       this.#loadPointers(code, adjust);
       this.#bytes(...code);
@@ -301,14 +341,17 @@ class ProgramBuilder {
   /** Not if it may change the counter, or loses the stack too often. */
   #acceptable(code: Uint8Array): boolean {
     const insn = this.#insn;
-    if (this.#decoder.decode(code, 0, code.length, 2, insn) !== DECODE.ok || insn.length !== code.length)
+    if (this.#decoder.decode(code, 0, code.length, MODE[this.#bits], insn) !== DECODE.ok || insn.length !== code.length)
       return this.#oneInWild();
     const explicit = insn.row?.operands.flatMap(({ source }) => {
       if (source === 'G') return [insn.reg];
       if (source === 'Z') return [insn.opcodeRegister];
       return (source === 'E' || source === 'R') && !insn.memory ? [insn.rm] : [];
     });
-    if (explicit?.includes(COUNTER)) return false;
+    const counter = COUNTER[this.#bits];
+    if (explicit?.includes(counter)) return false;
+    // Nothing that is addressed by EBP would be there.
+    if (this.#bits === 32 && insn.memory && (insn.base === counter || insn.index === counter)) return this.#oneInWild();
     return !(explicit?.includes(RSP) && !/^(push|cmp|test)$/.test(insn.row?.mnemonic ?? '')) || this.#oneInWild();
   }
   #oneInWild(): boolean {
@@ -319,15 +362,19 @@ class ProgramBuilder {
   #loadPointers(code: Uint8Array, adjust: ((state: CpuImage, random: Random) => void) | undefined): void {
     const random = this.#random;
     const state = this.#sample;
-    state.reset(64);
     const none = 0x5a5a_5a5a_5a5a_5a5an;
-    state.gpr.fill(none);
-    adjust?.(state, random);
+    // Offsets are linear addresses here, so not those of a case whose segments begin elsewhere.
+    for (let attempt = 0; attempt < 8; attempt++) {
+      state.reset(this.#bits);
+      state.gpr.fill(none);
+      adjust?.(state, random);
+      if ([0, 2, 3].every((which) => [0, SELECTOR.data].includes(state.selectors[which] as number))) break;
+    }
     const relative = this.#insn.memory && this.#insn.base === BASE_RIP;
     if (relative || code.length === 0) return;
     const window = this.#window();
     state.gpr.forEach((value, register) => {
-      if (value === none || register === COUNTER || random.oneIn(16)) return;
+      if (value === none || register === COUNTER[this.#bits] || (this.#bits === 32 && register >= 8) || random.oneIn(16)) return;
       if (register === RSP && !this.#oneInWild()) return;
       const pointer = value >= BigInt(DATA_BASE) - 64n && value < BigInt(DATA_BASE + DATA_SIZE) + 64n;
       const low = Number(value & 0xffff_ffffn) + (pointer ? window.at - DATA_BASE : 0);

@@ -33,6 +33,7 @@ const CODE_CACHE_BYTES = 8 << 20;
 const INT3 = 0xcc;
 const HLT = 0xf4;
 const NOP = 0x90;
+const NOT_ENTERED = 2;
 /** Vectors that push an error code. SDM vol. 3, table 6-1. */
 const WITH_ERROR: ReadonlySet<number> = new Set([VECTOR.df, VECTOR.ts, VECTOR.np, VECTOR.ss, VECTOR.gp, VECTOR.pf, VECTOR.ac]);
 /** Instructions after which a case counts as endless. */
@@ -57,10 +58,11 @@ export class EngineEmulator implements Emulator {
   readonly #tier: Tier;
   #codeStart = 0;
   #codeLength = 0;
-  /** Cases that ran as a region. */
+  /** Cases that a region was made for, and those that it ran for: that what it was made for held. */
   translated = 0;
+  entered = 0;
 
-  /** Only 64-bit code is ever translated, and no single step: such cases are interpreted in both tiers. */
+  /** No single step is translated: such cases are interpreted in both tiers. */
   constructor(tier: Tier = 'interpreted') {
     this.#tier = tier;
     const { engine, ram, view } = bareEngine(RAM_PAGES, CODE_CACHE_BYTES, tier === 'translated');
@@ -78,11 +80,14 @@ export class EngineEmulator implements Emulator {
     this.#placeCode(code, state);
     this.#ram.set(state.data, AT.data);
     this.#load(state);
-    if (this.#tier === 'translated' && state.mode === 64 && (state.rflags & FLAG.tf) === 0) this.#translate(state.linearRip);
+    if (this.#tier === 'translated' && (state.rflags & FLAG.tf) === 0) this.#translate(state.linearRip);
     const { engine } = this;
     const image = this.#image;
     image.copyFrom(state);
+    // A region that is entered clears it.
+    engine.cpu.set32(STATE.codeDropped, NOT_ENTERED);
     const exit = engine.run(PATIENCE);
+    if (engine.cpu.get32(STATE.codeDropped) !== NOT_ENTERED) this.entered++;
     if (exit !== EXIT.hlt) {
       this.#store(
         image,
@@ -147,7 +152,7 @@ export class EngineEmulator implements Emulator {
     this.#ram[AT.code + before] = NOP;
     this.#codeStart--;
     this.#codeLength++;
-    if (this.#enterRegion(rip - 1)) this.engine.rip = BigInt(rip - 1);
+    if (this.#enterRegion(rip - 1)) this.engine.rip--;
   }
 
   #enterRegion(rip: number): boolean {

@@ -4,7 +4,7 @@
 // regular expression for row names), FUZZ_SHOW (how many differences are described), FUZZ_EACH (how many of each row),
 // FUZZ_STRICT (1: compare flags too that the manual leaves undefined), FUZZ_SEQUENCES (1: two to eight instructions a case;
 // always strict, so only for a host that treats undefined flags as the engine does).
-// `--tier interpreted` (the default), `translated` (64-bit cases run as a translated region) or `both` (one after the other).
+// `--tier interpreted` (the default), `translated` (cases run as a translated region) or `both` (one after the other).
 import { parseArgs } from 'node:util';
 import { ROWS } from '../../src/cpu/x86/table/rows.ts';
 import type { CpuMode } from './cpu-image.ts';
@@ -82,7 +82,7 @@ function fuzzTier(tier: Tier): void {
     const differ = [...differing.values()].reduce((a, b) => a + b, 0);
     console.log(`${tier}: ${total} cases, ${differ} differ, ${Math.round(total / seconds)} a second`);
   }
-  if (tier === 'translated') console.log(`${emulator.translated} of them ran translated`);
+  if (tier === 'translated') console.log(`${emulator.translated} of them were translated, ${emulator.entered} ran so`);
 }
 native.close();
 

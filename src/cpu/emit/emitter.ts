@@ -74,6 +74,8 @@ export interface Emitter {
    */
   loadAt(segment: number | 'operand', offset: Expr, size: OperandSize): Expr;
   storeAt(segment: number | 'operand', offset: Expr, size: OperandSize, value: Expr): void;
+  /** i32, not 0 when every offset in the segment may be read and written: in 64-bit mode always. */
+  isFlat(segment: number | 'operand'): Expr;
   /** Host address of `size` writable bytes, faulting now if they are not; for string loops. 0 size checks are not made. */
   linearAt(segment: number | 'operand', offset: Expr, size: number, write: boolean): Expr;
   /** Host address through the TLB; bytes may be in the bounce buffer: `commit` after writing there. */

@@ -57,6 +57,7 @@ export abstract class OperandEmitter implements Emitter {
   abstract modrm(): Expr;
   abstract segment(): Expr;
   abstract rip(): Expr;
+  abstract isFlat(segment: number | 'operand'): Expr;
   abstract ripNext(): Expr;
   abstract jump(rip: Expr): void;
   abstract jumpRelative(): void;

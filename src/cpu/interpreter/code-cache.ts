@@ -435,7 +435,7 @@ export class CodeCache {
     const fits32 = displacement === (displacement | 0) && (insn.displacementHigh === 0 || insn.displacementHigh === -1);
     const signed = insn.displacementHigh === (insn.displacement < 0 ? -1 : 0);
     let kind: number = EA.simple;
-    if (!long || insn.asize !== 8) kind = insn.asize === 2 ? EA.slow16 : EA.slow32;
+    if (!long || insn.asize !== 8) kind = insn.asize === 2 ? EA.slow16 : long ? EA.slow32 : EA.legacy32;
     else if (!fits32 || !signed) {
       if (insn.base === BASE_RIP) {
         kind = EA.ripWide;
@@ -454,9 +454,9 @@ export class CodeCache {
   }
 }
 
-/** State offset of the base that 64-bit code adds: FS and GS have one, the others count as 0. */
+/** State offset of the base that is added: in 64-bit code FS and GS have one, the others count as 0. */
 function segmentBaseSlot(insn: Instruction, long: boolean): number {
-  const based = long && (insn.segment === SEGMENT.fs || insn.segment === SEGMENT.gs);
+  const based = !long || insn.segment === SEGMENT.fs || insn.segment === SEGMENT.gs;
   return based ? STATE.seg + insn.segment * SEG.sizeof + SEG.base : STATE.zero;
 }
 

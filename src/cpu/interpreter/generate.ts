@@ -2,8 +2,9 @@
 import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef } from '../../wasm/function-builder.ts';
 import { ModuleBuilder } from '../../wasm/module-builder.ts';
+import { isFlat } from '../emit/flat-segment.ts';
 import { routinesOf } from '../emit/routine.ts';
-import { ATTR, CODE_MODE, SEG, STATE } from '../state.ts';
+import { CODE_MODE, SEG, STATE } from '../state.ts';
 import { emitChain } from './chain-function.ts';
 import { deliverFunction } from './deliver-function.ts';
 import { type Ends, InterpreterEmitter, type Runtime, STATUS } from './interpreter-emitter.ts';
@@ -158,7 +159,11 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
 /** Size of the table of regions at first. */
 export const FIRST_REGIONS = 256;
 
-const isHot = (handler: Handler): boolean => handler.pair !== undefined || fusible(handler);
+/** 64-bit mode's hot instructions and pairs, and of the other modes' the 32-bit forms. */
+const isHot = (handler: Handler): boolean => {
+  const { pair, semantics, variant } = handler;
+  return pair !== undefined || fusible(handler) || (semantics.hot && !variant.long && variant.osize === 4 && !variant.lock);
+};
 
 function coldEnds(f: FunctionBuilder, state: Expr): Ends {
   return {
@@ -183,14 +188,7 @@ function segmentFunction(m: ModuleBuilder, state: Expr, segmentCheck: FunctionRe
   return m.add(['i32', 'i64', 'i32'], ['i64'], (f) => {
     const [segment, offset, access] = f.params as [Local, Local, Local];
     const at = f.let(segment.mul(SEG.sizeof).add(state));
-    const attributes = f.let(at.load('i32', 2, STATE.seg + SEG.attributes));
-    // Present, writable, expand-up data whose limit is 4 GiB − 1: nothing can be wrong.
-    const plain = ATTR.present | ATTR.s | ATTR.code | ATTR.dc | ATTR.rw;
-    const flat = attributes
-      .and(plain)
-      .eq(ATTR.present | ATTR.s | ATTR.rw)
-      .and(at.load('i32', 4, STATE.seg + SEG.limit).eq(-1));
-    f.if(flat, () =>
+    f.if(isFlat(at, STATE.seg + SEG.base), () =>
       f.return(
         at
           .load('i64', 8, STATE.seg + SEG.base)

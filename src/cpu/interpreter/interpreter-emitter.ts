@@ -3,6 +3,7 @@ import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef } from '../../wasm/function-builder.ts';
 import type { FlagEmitter, OperandSize, Variant } from '../emit/emitter.ts';
 import { type FlagStore, stateFlagStore, WordFlags } from '../emit/flag-emitter.ts';
+import { isFlat } from '../emit/flat-segment.ts';
 import { type MemoryRuntime, narrowTo, OperandEmitter } from '../emit/operand-emitter.ts';
 import type { Routine, RoutineTable } from '../emit/routine.ts';
 import type { Semantics } from '../emit/semantics.ts';
@@ -103,15 +104,22 @@ export class InterpreterEmitter extends OperandEmitter {
           f.set(linear, this.#stateAt(REC.base).add(this.#rec.loadS('i64', 4, REC.displacement)));
           f.br(done);
         });
-        f.brIf(slow, this.#rec.load('i32', 1, REC.addressing).gtU(EA.full));
+        const kind = f.let(this.#rec.load('i32', 1, REC.addressing));
         const index = this.#stateAt(REC.index).shl(this.#rec.load('i64', 1, REC.scale));
-        f.set(
-          linear,
-          this.#stateAt(REC.base)
-            .add(index)
-            .add(this.#rec.loadS('i64', 4, REC.displacement))
-            .add(this.#stateAt(REC.segmentBase)),
-        );
+        const offset = this.#stateAt(REC.base)
+          .add(index)
+          .add(this.#rec.loadS('i64', 4, REC.displacement));
+        if (this.#ends.cold === undefined) f.brIf(slow, kind.ne(EA.full));
+        else {
+          f.if(kind.ne(EA.full), () => {
+            f.brIf(slow, kind.ne(EA.legacy32));
+            const segment = f.let(this.#rec.load('i32', 2, REC.segmentBase));
+            f.brIf(slow, isFlat(segment, this.#base).eqz());
+            f.set(linear, offset.add(segment.load('i64', 8, this.#base)).and(0xffff_ffff));
+            f.br(done);
+          });
+        }
+        f.set(linear, offset.add(this.#stateAt(REC.segmentBase)));
         f.br(done);
       });
       if (this.#ends.cold !== undefined) {
@@ -154,10 +162,24 @@ export class InterpreterEmitter extends OperandEmitter {
       const based = segment === SEGMENT.fs || segment === SEGMENT.gs;
       return f.let(based ? offset.add(this.slot64(STATE.seg + segment * SEG.sizeof + SEG.base)) : offset);
     }
+    if (this.#ends.cold !== undefined) {
+      const base = this.#baseOf(segment);
+      f.if(isFlat(base, this.#base).eqz(), () => this.giveUp());
+      return f.let(offset.add(base.load('i64', 8, this.#base)).and(0xffff_ffff));
+    }
     const which = segment === 'operand' ? this.#rec.load('i32', 1, REC.segment) : i32(segment);
     const linear = f.callValue(this.#runtime.segmentSlow, which, offset, i32(size | (write ? 0x100 : 0)));
     f.if(linear.eq(-1), () => this.fault());
     return linear;
+  }
+  isFlat(segment: number | 'operand'): Expr {
+    return this.variant.long ? i32(1) : isFlat(this.#baseOf(segment), this.#base);
+  }
+  /** State offset of a segment's base, outside 64-bit mode. */
+  #baseOf(segment: number | 'operand'): Expr {
+    const base =
+      segment === 'operand' ? this.#rec.load('i32', 2, REC.segmentBase) : i32(STATE.seg + segment * SEG.sizeof + SEG.base);
+    return this.f.let(base);
   }
 
   // ---- registers -------------------------------------------------------------------------------------------------------

@@ -50,13 +50,15 @@ export const EA = {
   simple: 0,
   /** base + (index << scale) + displacement + segment base, 64-bit mode. */
   full: 1,
-  /** Address size 16 or 32: truncated, and outside 64-bit mode checked against the segment. */
+  /** Address size 16 or, in 64-bit mode, 32: truncated, and outside 64-bit mode checked against the segment. */
   slow16: 2,
   slow32: 3,
   /** 64-bit absolute offset in `immediate`, plus segment base. */
   absolute: 4,
   /** RIP + displacement where adding the offset in the page to the displacement would not fit 32 bits. */
   ripWide: 5,
+  /** Address size 32 outside 64-bit mode: as slow32, and `segmentBase` leads to the base whatever segment it is. */
+  legacy32: 6,
 } as const;
 
 /** Handlers that are no instructions. */

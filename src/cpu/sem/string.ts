@@ -1,7 +1,7 @@
 // String instructions. SDM vol. 2: MOVS, STOS, LODS, INS, OUTS.
 import { type Expr, i32, i64 } from '../../wasm/expr.ts';
 import type { Emitter } from '../emit/emitter.ts';
-import { SEG, SEGMENT, STATE } from '../state.ts';
+import { SEGMENT } from '../state.ts';
 import {
   atMost,
   destinationOffset,
@@ -39,18 +39,21 @@ export const movs = stringFamily('movs', (e, size) => {
       const done = f.local('i64');
       f.set(done, i64(1));
       const single = () => e.storeAt(SEGMENT.es, to, size, value);
-      // In 64-bit mode no segment limit can end inside a page.
-      if (rep === 'none' || !long || asize !== 8) single();
+      // With other addresses, or where a segment's limit may end inside a page, one element at a time.
+      if (rep === 'none' || asize !== (long ? 8 : 4)) single();
       else {
+        const target = long ? to : e.linearAt(SEGMENT.es, to, size, true);
         const direct = isDirect(e, source, size, 'r')
-          .and(isDirect(e, to, size, 'w'))
-          .and(directionIsDown(e).eqz());
+          .and(isDirect(e, target, size, 'w'))
+          .and(directionIsDown(e).eqz())
+          .and(e.isFlat('operand'))
+          .and(e.isFlat(SEGMENT.es));
         f.if(
           direct,
           () => {
-            const hostTo = e.hostAddress(to, size, 'w');
+            const hostTo = e.hostAddress(target, size, 'w');
             const room = f.let(elementsInPage(source, size));
-            const roomTo = f.let(elementsInPage(to, size));
+            const roomTo = f.let(elementsInPage(target, size));
             const n = atMost(e, left, room.select(room.ltU(roomTo), roomTo));
             // A destination shortly after the source repeats a pattern: copy no more than lies between them at a time.
             const distance = f.let(hostTo.sub(hostFrom));
@@ -79,7 +82,6 @@ export const stos = stringFamily('stos', (e, size) => {
   const { f } = e;
   const { rep, long, asize } = e.variant;
   const value = e.gpr(RAX, size);
-  const flat = (): Expr => (long ? i32(1) : e.slot32(STATE.seg + SEGMENT.es * SEG.sizeof + SEG.limit).eq(-1));
   repeated(
     e,
     (left) => {
@@ -92,7 +94,7 @@ export const stos = stringFamily('stos', (e, size) => {
       else {
         const target = e.linearAt(SEGMENT.es, to, size, true);
         f.if(
-          isDirect(e, target, size, 'w').and(directionIsDown(e).eqz()).and(flat()),
+          isDirect(e, target, size, 'w').and(directionIsDown(e).eqz()).and(e.isFlat(SEGMENT.es)),
           () => {
             const n = atMost(e, left, elementsInPage(target, size));
             fill(e, e.hostAddress(target, size, 'w'), value, n, size);

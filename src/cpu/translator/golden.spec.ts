@@ -6,7 +6,8 @@ import { describe, expect, it } from 'vitest';
 import { functionText } from '../../wasm/fixtures/function-text.ts';
 import { instructionSet } from '../engine.ts';
 import { SPECIAL_COUNT } from '../interpreter/record.ts';
-import { SEG, STATE, TLB } from '../state.ts';
+import { ATTR, CODE_MODE, SEG, STATE, TLB } from '../state.ts';
+import { FLAT_FORMS, type SegmentForm } from './assumed-segments.ts';
 import { machineCode } from './fixtures/machine-code.ts';
 import { meansOf } from './means.ts';
 import { RegionReader } from './region.ts';
@@ -21,7 +22,11 @@ const SLOTS = new Map<number, string>([
   ...Object.entries(STATE).map(([name, at]) => [at, name] as const),
   ...REGISTERS.map((name, i) => [STATE.gpr + 8 * i, name] as const),
   ...Array.from({ length: 16 }, (_, i) => [STATE.xmm + 16 * i, `xmm${i}`] as const),
-  ...['es', 'cs', 'ss', 'ds', 'fs', 'gs'].map((name, i) => [STATE.seg + i * SEG.sizeof + SEG.base, `${name}.base`] as const),
+  ...['es', 'cs', 'ss', 'ds', 'fs', 'gs'].flatMap((name, i) => [
+    [STATE.seg + i * SEG.sizeof + SEG.base, `${name}.base`] as const,
+    [STATE.seg + i * SEG.sizeof + SEG.limit, `${name}.limit`] as const,
+    [STATE.seg + i * SEG.sizeof, `${name}.word`] as const,
+  ]),
 ]);
 
 const REGIONS: Readonly<Record<string, string>> = {
@@ -99,15 +104,49 @@ const REGIONS: Readonly<Record<string, string>> = {
   `,
 };
 
+interface LegacyRegion {
+  readonly mode: number;
+  /** Default: flat. */
+  readonly segments?: readonly SegmentForm[];
+  readonly source: string;
+}
+
+const REAL_MODE: SegmentForm = { attributes: ATTR.present | ATTR.s | ATTR.rw, unlimited: false, atZero: false };
+/** Regions of 16- and 32-bit code. */
+const LEGACY: Readonly<Record<string, LegacyRegion>> = {
+  'flat-32-bit': {
+    mode: CODE_MODE.code32,
+    source: `
+      8b 44 8e 10 ; 00 mov eax,d[esi+ecx*4+0x10]
+      65 89 07 ; 04 mov gs:[edi],eax
+      50 ; 07 push eax
+      e8 01 00 00 00 ; 08 call 0xe
+      f4 ; 0d hlt
+      c3 ; 0e ret
+    `,
+  },
+  'real-mode': {
+    mode: CODE_MODE.code16,
+    segments: Array.from({ length: 6 }, () => REAL_MODE),
+    source: `
+      8b 40 10 ; 00 mov ax,w[bx+si+0x10]
+      26 88 05 ; 03 mov es:[di],al
+      50 ; 06 push ax
+      e2 f7 ; 07 loop 0x0
+      f4 ; 09 hlt
+    `,
+  },
+};
+
 /** The region that begins at 0 of a page; the page after it holds INC RAX; HLT. */
-function translated(source: string): string {
+function translated(source: string, mode: number = CODE_MODE.code64, segments: readonly SegmentForm[] = FLAT_FORMS): string {
   const pages = [0, 1].map(() => new Uint8Array(4096).fill(0xf4));
   const code = machineCode(source);
   (pages[0] as Uint8Array).set(code);
   (pages[1] as Uint8Array).set([0x48, 0xff, 0xc0]);
   const { decoder, variants } = instructionSet();
   const known = (place: number) => place < code.length || place === 4096;
-  const reader = new RegionReader({ page: (n) => pages[n], known, targets: () => [] }, decoder, variants);
+  const reader = new RegionReader({ page: (n) => pages[n], known, targets: () => [] }, decoder, variants, mode);
   const region = reader.read(0);
   if (region === undefined) throw new Error('no region');
   const module = translateRegion(region, {
@@ -116,6 +155,7 @@ function translated(source: string): string {
     fetchTlb: TABLES,
     memoryPages: 1,
     pages: { entryTable: (page) => TABLES + 0x1_0000 * (page + 1), record: ({ place }) => RECORDS + 32 * place },
+    segments,
     means: meansOf(),
     computeNumber: () => 0,
   });
@@ -133,9 +173,11 @@ function translated(source: string): string {
 }
 
 describe('the translation of', () => {
-  it.each(Object.keys(REGIONS))('%s is as it was', (name) => {
+  it.each([...Object.keys(REGIONS), ...Object.keys(LEGACY)])('%s is as it was', (name) => {
     const file = fileURLToPath(new URL(`golden/${name}.txt`, import.meta.url));
-    const text = translated(REGIONS[name] as string);
+    const legacy = LEGACY[name];
+    const text =
+      legacy === undefined ? translated(REGIONS[name] as string) : translated(legacy.source, legacy.mode, legacy.segments);
     if (process.env.UPDATE_GOLDEN === '1') writeFileSync(file, text);
     expect(text).toBe(readFileSync(file, 'utf8'));
   });

@@ -1,6 +1,7 @@
 // Which instructions a region can do by itself: found by trying, once for each handler.
 import { i32, i64 } from '../../wasm/expr.ts';
 import { FunctionBuilder } from '../../wasm/function-builder.ts';
+import { AssumedSegments, FLAT_FORMS } from './assumed-segments.ts';
 import type { RegionInstruction } from './region.ts';
 import type { Means } from './region-function.ts';
 import { RegisterLocals } from './register-locals.ts';
@@ -41,8 +42,11 @@ function isInline(instruction: RegionInstruction): boolean {
   if (NOT_TWICE.has(instruction.handler.semantics.name)) return false;
   const f = new FunctionBuilder([], []);
   const registers = new RegisterLocals(f, i32(0));
+  const segments = new AssumedSegments(i32(0), instruction.mode, FLAT_FORMS);
   try {
-    instruction.handler.semantics.emit(new TranslatorEmitter(f, instruction, i64(0), 0, 0, registers, RUNTIME, NOWHERE));
+    instruction.handler.semantics.emit(
+      new TranslatorEmitter(f, instruction, i64(0), 0, 0, registers, segments, RUNTIME, NOWHERE),
+    );
     return true;
   } catch (reason) {
     if (reason instanceof Untranslatable) return false;

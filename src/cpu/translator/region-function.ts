@@ -8,6 +8,7 @@ import type { FunctionBuilder, FunctionRef, Label } from '../../wasm/function-bu
 import { STATUS } from '../interpreter/interpreter-emitter.ts';
 import { REGION, REGION_SITE_SHIFT } from '../interpreter/record.ts';
 import { CODE_MODE, STATE, TLB } from '../state.ts';
+import { AssumedSegments, type SegmentForm } from './assumed-segments.ts';
 import { analyse, type Flow, isBackward } from './flow.ts';
 import { type Block, endingOf, offsetOfPlace, pageOfPlace, type Region, type RegionInstruction } from './region.ts';
 import { RegisterLocals } from './register-locals.ts';
@@ -24,6 +25,8 @@ export interface RegionContext {
   readonly mmuIndex: number;
   /** Address of the execute TLB. */
   readonly fetchTlb: number;
+  /** By SEGMENT, for code that is not 64-bit. */
+  readonly segments: readonly SegmentForm[];
   readonly runtime: RegionRuntime;
   /** (handler number, record) → STATUS. */
   readonly handler: FunctionRef;
@@ -57,11 +60,12 @@ class RegionFunction {
   readonly #cut = new Set<string>();
   readonly #state: Expr;
   readonly #registers: RegisterLocals;
+  readonly #segments: AssumedSegments;
   readonly #left: Local;
   readonly #rip: Local;
   readonly #code: Local;
   readonly #place: Local;
-  /** Linear address of the head's page. */
+  /** RIP of the head's page. */
   readonly #origin: Local;
   /** By page: not 0 once it was found where it was. */
   readonly #found = new Map<number, Local>();
@@ -83,6 +87,7 @@ class RegionFunction {
     this.#context = context;
     this.#state = i32(context.base);
     this.#registers = new RegisterLocals(f, this.#state);
+    this.#segments = new AssumedSegments(this.#state, region.mode, context.segments);
     this.#left = f.variable('i32');
     this.#rip = f.variable('i64');
     this.#code = f.variable('i32');
@@ -106,12 +111,13 @@ class RegionFunction {
     const { entries, pages } = this.#region;
     const argument = f.params[0] as Local;
     // Another privilege, or alignment checks: the data TLBs are others.
-    f.if(state.load('i32', 4, STATE.tlbRead).ne(this.#tlbs), () => f.return(i32(REGION.interpret)));
-    f.store(state, 4, i32(0), STATE.codeDropped);
-    f.set(this.#left, state.load('i32', 4, STATE.left));
+    this.#unless(state.load('i32', 4, STATE.tlbRead).ne(this.#tlbs));
     f.set(this.#origin, state.load('i64', 8, STATE.ripBase));
     const homes = new Set(entries.map(({ place }) => pageOfPlace(place)));
     if (homes.size > 1) f.set(this.#origin, this.#origin.sub(argument.shrS(8).shl(12).extendS()));
+    const assumed = f.code.length;
+    f.store(state, 4, i32(0), STATE.codeDropped);
+    f.set(this.#left, state.load('i32', 4, STATE.left));
     for (const page of pages) {
       if (homes.size === 1 && homes.has(page)) continue;
       const found = f.variable('i32');
@@ -130,14 +136,24 @@ class RegionFunction {
       f.insert(before, () => this.#registers.store());
     }
     f.insert(start, () => {
-      if (this.#registers.needsSse) f.if(state.load('i32', 4, STATE.sseBlocked), () => f.return(i32(REGION.interpret)));
+      if (this.#registers.needsSse) this.#unless(state.load('i32', 4, STATE.sseBlocked));
       this.#registers.load();
+    });
+    f.insert(assumed, () => {
+      const { first, last } = extent(this.#region);
+      const differ = this.#segments.differ(f, this.#ripAt(first), this.#ripAt(last));
+      if (differ !== undefined) this.#unless(differ);
     });
     // The shared exit.
     this.#registers.store();
     f.store(state, 8, this.#rip, STATE.rip);
     f.store(state, 4, this.#left, STATE.left);
     f.return(this.#code);
+  }
+
+  /** Where it is entered: leaves it when what it was made for does not hold. */
+  #unless(condition: Expr): void {
+    this.#f.if(condition, () => this.#f.return(i32(REGION.interpret)));
   }
 
   /** Begins at `entry`, and again wherever that is set anew. */
@@ -284,17 +300,32 @@ class RegionFunction {
   #inline(block: Block, instruction: RegionInstruction): void {
     const { base, runtime } = this.#context;
     const { place } = instruction;
-    const e = new TranslatorEmitter(this.#f, instruction, this.#origin, base, this.#tlbs, this.#registers, runtime, {
-      interpret: () => this.#leave(REGION.interpret, this.#ripAt(place)),
-      fault: () => this.#leave(REGION.fault, this.#ripAt(place)),
-      jump: (rip) => this.#jump(block, instruction, rip),
-      branch: () => {
-        this.#pending++;
-        this.#goTo(block, block.taken, this.#ripAt(instruction.target as number));
-        this.#pending--;
+    const e = new TranslatorEmitter(
+      this.#f,
+      instruction,
+      this.#origin,
+      base,
+      this.#tlbs,
+      this.#registers,
+      this.#segments,
+      runtime,
+      {
+        interpret: () => this.#leave(REGION.interpret, this.#ripAt(place)),
+        fault: () => this.#leave(REGION.fault, this.#ripAt(place)),
+        jump: (rip) => this.#jump(block, instruction, rip),
+        branch: () => {
+          this.#pending++;
+          this.#goTo(block, block.taken, this.#targetOf(instruction));
+          this.#pending--;
+        },
       },
-    });
+    );
     this.#f.scope(() => instruction.handler.semantics.emit(e));
+  }
+
+  #targetOf({ mode, insn, target }: RegionInstruction): Expr {
+    const rip = this.#ripAt(target as number);
+    return mode === CODE_MODE.code64 ? rip : rip.and(insn.osize === 2 ? 0xffff : 0xffff_ffff);
   }
 
   #jump(block: Block, instruction: RegionInstruction, rip: Expr): void {
@@ -372,7 +403,7 @@ class RegionFunction {
     const f = this.#f;
     f.scope(() =>
       f.if(found.eqz(), () => {
-        const linear = f.let(this.#ripAt(page * 4096));
+        const linear = f.let(this.#segments.code(this.#ripAt(page * 4096)));
         const entry = f.let(
           i32(this.#context.fetchTlb).add(
             linear
@@ -381,7 +412,7 @@ class RegionFunction {
               .and((TLB.entries - 1) * TLB.entrySize),
           ),
         );
-        const tag = entry.load('i64', 8, 0).ne(linear.or(i64(CODE_MODE.code64)));
+        const tag = entry.load('i64', 8, 0).ne(linear.or(i64(this.#region.mode)));
         const table = entry.load('i32', 4, 8).ne(this.#context.entryTable(page));
         // An instruction that the region begins with, and whose end is elsewhere now, would find this region again.
         const code = this.#region.entries.some((entry) => entry.place === place) ? REGION.interpret : REGION.jump;
@@ -407,4 +438,12 @@ class RegionFunction {
     this.#f.set(this.#code, i32(code));
     this.#f.br(this.#exit);
   }
+}
+
+/** Places of the first and the last byte. */
+function extent({ blocks }: Region): { first: number; last: number } {
+  return {
+    first: Math.min(...blocks.map(({ place }) => place)),
+    last: Math.max(...blocks.map(({ end }) => end - 1)),
+  };
 }

@@ -43,6 +43,8 @@ export interface Call {
 }
 
 export interface RegionInstruction {
+  /** One of CODE_MODE. */
+  readonly mode: number;
   readonly place: number;
   readonly insn: Instruction;
   readonly row: Row;
@@ -67,6 +69,8 @@ export interface Block {
 }
 
 export interface Region {
+  /** One of CODE_MODE. */
+  readonly mode: number;
   /** The first is the head's. */
   readonly blocks: readonly Block[];
   /** Blocks that the region can be entered at, each at a place of its own: the head, then where it is come back to from outside. */
@@ -103,10 +107,13 @@ export class RegionReader {
   readonly #starts = new Set<string>();
   readonly #instructions = new Map<string, RegionInstruction>();
   readonly #queue: Start[] = [];
+  readonly #mode: number;
   /** By id; the first is what is outside of any call. */
   readonly #calls: Call[] = [];
 
-  constructor(source: CodeSource, decoder: Decoder, variants: Variants) {
+  /** `mode` is one of CODE_MODE. */
+  constructor(source: CodeSource, decoder: Decoder, variants: Variants, mode: number = CODE_MODE.code64) {
+    this.#mode = mode;
     this.#source = source;
     this.#decoder = decoder;
     this.#variants = variants;
@@ -128,11 +135,13 @@ export class RegionReader {
     }
     const same = this.#callsOfItself();
     if (same.length > 0) {
-      const again = new RegionReader(this.#source, this.#decoder, this.#variants);
+      const again = new RegionReader(this.#source, this.#decoder, this.#variants, this.#mode);
       return again.read(head, new Set([...functions, ...same]));
     }
     const blocks = this.#blocks(begun);
-    return blocks.length === 0 ? undefined : { blocks, entries: this.#entries(blocks), pages: [...this.#pages] };
+    return blocks.length === 0
+      ? undefined
+      : { mode: this.#mode, blocks, entries: this.#entries(blocks), pages: [...this.#pages] };
   }
 
   /** Functions with code that is also outside of any call: the head lies within them. */
@@ -179,13 +188,13 @@ export class RegionReader {
         case 'next':
           continue;
         case 'jump':
-          if (this.#wanted(target)) this.#start(target, call);
+          if (this.#goesTo(instruction)) this.#start(target as number, call);
           return;
         case 'branch':
-          if (this.#wanted(target)) this.#start(target, call);
+          if (this.#goesTo(instruction)) this.#start(target as number, call);
           return this.#start(at, call);
         case 'call':
-          return this.#goIn(call, [target], at);
+          return this.#goIn(call, [isCutShort(instruction) ? undefined : target], at);
         case 'callIndirect':
           return this.#goIn(call, this.#source.targets(instruction.place), at, true);
         case 'jumpIndirect':
@@ -222,8 +231,13 @@ export class RegionReader {
     return call;
   }
 
-  #wanted(place: number | undefined): place is number {
-    return place !== undefined && this.#mayUse(pageOfPlace(place)) && this.#source.known(place);
+  /** Whether the region may go on where a relative branch leads to. */
+  #goesTo(instruction: RegionInstruction): boolean {
+    return !isCutShort(instruction) && this.#wanted(instruction.target);
+  }
+
+  #wanted(target: number | undefined): target is number {
+    return target !== undefined && this.#mayUse(pageOfPlace(target)) && this.#source.known(target);
   }
 
   #mayUse(page: number): boolean {
@@ -244,15 +258,16 @@ export class RegionReader {
       length = LONGEST_INSTRUCTION;
     }
     const insn = new Instruction();
-    if (this.#decoder.decode(bytes, 0, length, CODE_MODE.code64, insn) !== DECODE.ok) return undefined;
+    if (this.#decoder.decode(bytes, 0, length, this.#mode, insn) !== DECODE.ok) return undefined;
     const { row } = insn;
+    const mode = this.#mode;
     if (row === undefined) return undefined;
-    const handler = this.#variants.handlers[this.#variants.find(row, insn, true) - SPECIAL_COUNT];
+    const handler = this.#variants.handlers[this.#variants.find(row, insn, mode === CODE_MODE.code64) - SPECIAL_COUNT];
     if (handler === undefined) return undefined;
     this.#pages.add(page);
     if (offset + insn.length > PAGE) this.#pages.add(page + 1);
     const relative = row.operands.some(({ source }) => source === 'J');
-    return { place, insn, row, handler, target: relative ? place + insn.length + insn.immediate : undefined };
+    return { mode, place, insn, row, handler, target: relative ? place + insn.length + insn.immediate : undefined };
   }
 
   /** Cuts what was read into blocks, and ties them together. */
@@ -280,19 +295,20 @@ export class RegionReader {
       const last = block.instructions.at(-1) as RegionInstruction;
       const at = (place: number | undefined, of: Call | undefined) =>
         place === undefined || of === undefined ? undefined : byKey.get(keyOf(place, of));
+      const target = isCutShort(last) ? undefined : last.target;
       switch (endingOf(last)) {
         case 'next':
           block.next = at(end, call);
           break;
         case 'branch':
-          block.taken = at(last.target, call);
+          block.taken = at(target, call);
           block.next = at(end, call);
           break;
         case 'jump':
-          block.taken = at(last.target, call);
+          block.taken = at(target, call);
           break;
         case 'call':
-          block.taken = at(last.target, calledFrom(call, last.target as number, end));
+          block.taken = at(target, target === undefined ? undefined : calledFrom(call, target, end));
           break;
         case 'callIndirect':
           block.targets = this.#source.targets(last.place).flatMap((to) => at(to, calledFrom(call, to, end)) ?? []);
@@ -335,5 +351,8 @@ function calledIn(call: Call, place: number): Call | undefined {
 
 /** What a call that comes back to `end` makes of the function. */
 const calledFrom = (call: Call, place: number, end: number): Call | undefined => calledIn(call, place) ?? call.callees.get(end);
+/** With an operand size of 16 bits 32-bit code jumps into the first 64 KiB, wherever it is: SDM vol. 2A, JMP. */
+const isCutShort = ({ mode, insn, target }: RegionInstruction): boolean =>
+  target !== undefined && mode === CODE_MODE.code32 && insn.osize === 2;
 
 const keyOf = (place: number, call: Call): string => `${call.id}:${place}`;

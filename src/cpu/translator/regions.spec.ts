@@ -467,7 +467,7 @@ describe('a region', () => {
     translate(CALLEE);
     const { translated } = regions.counters;
     // Fewer slices than make code hot.
-    machine.engine.run(800_000);
+    machine.engine.run(1_400_000);
     expect(regions.counters.translated).toBeGreaterThan(translated);
   });
 

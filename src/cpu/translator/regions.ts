@@ -8,8 +8,10 @@ import { FIRST_REGIONS, type InterpreterExports } from '../interpreter/generate.
 import { REC, RECORD_SIZE } from '../interpreter/record.ts';
 import type { Variants } from '../interpreter/variants.ts';
 import type { Mmu } from '../mmu.ts';
-import { CODE_MODE, STATE } from '../state.ts';
+import { CODE_MODE, SEGMENT, STATE } from '../state.ts';
+import { fetchRoom } from '../system/segment-check.ts';
 import type { Decoder } from '../x86/decoder.ts';
+import { segmentForms } from './assumed-segments.ts';
 import { IndirectTargets } from './indirect-targets.ts';
 import { meansOf } from './means.ts';
 import { type CodeSource, offsetOfPlace, pageOfPlace, type Region, type RegionInstruction, RegionReader } from './region.ts';
@@ -35,7 +37,7 @@ export const SLICE = 16_384;
 /** Samples that make code hot. */
 const HOT = 100;
 /** Transfers looked at that found no region at a place, before it becomes a head. */
-const HOT_TRANSFERS = 256;
+const HOT_TRANSFERS = 1024;
 /** Times that a region is translated again for what became known of its indirect jumps. */
 const MOST_GROWTHS = 3;
 /** Places kept that are not hot yet; when there are more, all are forgotten. */
@@ -55,6 +57,7 @@ interface Installed {
   readonly number: number;
   /** One of MMU_INDEX. */
   readonly mmuIndex: number;
+  readonly segments: string;
   /** The head, then where it is come back to. */
   readonly entries: readonly Entry[];
   readonly tables: readonly number[];
@@ -98,10 +101,11 @@ export class Regions {
   /** The guest is at RIP, after a slice. */
   sample(): void {
     const { cpu, mmu } = this.#options;
-    if (cpu.get32(STATE.codeMode) !== CODE_MODE.code64) return;
-    cpu.set64(STATE.slowAddress, cpu.rip);
+    if (isNearLimit(cpu)) return;
+    const linear = linearOf(cpu, cpu.rip);
+    cpu.set64(STATE.slowAddress, linear);
     const table = mmu.codeTable();
-    if (table !== 0) this.#heat(this.#samples, table, HOT);
+    if (table !== 0) this.#heat(this.#samples, linear, table, HOT);
   }
 
   /**
@@ -110,32 +114,32 @@ export class Regions {
    */
   transfer(record: number, site: number, home: bigint): void {
     const { cpu, mmu, code } = this.#options;
-    const { rip } = cpu;
-    const table = mmu.cachedCode(rip);
+    if (isNearLimit(cpu)) return;
+    const linear = linearOf(cpu, cpu.rip);
+    const table = mmu.cachedCode(linear);
     if (table === 0) return;
-    const offset = Number(rip & 4095n);
     if (site !== 0) this.#learn(record, site, home);
-    if (!code.isRegion(table, offset)) this.#heat(this.#transfers, table, HOT_TRANSFERS);
+    if (!code.isRegion(table, Number(linear & 4095n))) this.#heat(this.#transfers, linear, table, HOT_TRANSFERS);
   }
 
-  /** Counts RIP, which lies on this page; what is counted often enough is translated. */
-  #heat(counts: Map<number, number>, table: number, hot: number): void {
-    const { cpu, code } = this.#options;
-    const offset = cpu.get32(STATE.rip) & 4095;
+  /** Counts a linear address, which lies on this page; what is counted often enough is translated. */
+  #heat(counts: Map<number, number>, linear: bigint, table: number, hot: number): void {
+    const offset = Number(linear & 4095n);
     const place = table + offset * 4;
     const count = (counts.get(place) ?? 0) + 1;
     if (counts.size === MOST_CANDIDATES) counts.clear();
     counts.set(place, count);
     if (count < hot) return;
     counts.delete(place);
-    const record = code.known(table, offset);
-    if (record !== 0 && !this.#serves(table, record)) this.translate(cpu.rip, table, offset);
+    const record = this.#options.code.known(table, offset);
+    if (record !== 0 && !this.#serves(table, record)) this.translate(linear, table, offset);
   }
 
-  /** Whether this is the record of a region for the privilege of now. */
+  /** Whether this is the record of a region for the privilege and the segments of now. */
   #serves(table: number, record: number): boolean {
     const there = [...(this.#byTable.get(table) ?? [])].find(({ entries }) => entries.some((entry) => entry.record === record));
-    return there?.mmuIndex === this.#options.cpu.get32(STATE.mmuIndex);
+    const { cpu } = this.#options;
+    return there !== undefined && there.mmuIndex === cpu.get32(STATE.mmuIndex) && there.segments === segmentsOf(cpu);
   }
 
   /** What an indirect jump of a region does; the region is translated again when there is enough to go by. */
@@ -149,11 +153,14 @@ export class Regions {
     const distance = BigInt.asIntN(64, cpu.rip - origin) - BigInt(at.place);
     if (!this.#indirect.count(at.word, Number(distance)) || region.growths === MOST_GROWTHS) return;
     if (code.known(head.table, head.offset) !== head.record) return;
-    this.translate(origin + BigInt(head.offset), head.table, head.offset, region.growths + 1);
+    this.translate(linearOf(cpu, origin + BigInt(head.offset)), head.table, head.offset, region.growths + 1);
   }
 
-  /** Translates the code at a place and installs it. False when there is nothing to gain, or no room. */
-  translate(rip: bigint, table: number, offset: number, growths = 0): boolean {
+  /**
+   * Translates the code at a linear address, which is a place in the page behind `table`, and installs it. False when there is
+   * nothing to gain, or no room.
+   */
+  translate(linear: bigint, table: number, offset: number, growths = 0): boolean {
     const { code } = this.#options;
     if (!code.hasRoom(ROOM) || this.#byNumber.size >= MOST_REGIONS) {
       code.flush();
@@ -161,13 +168,15 @@ export class Regions {
     }
     const begun = performance.now();
     this.#replace(table, offset);
-    const source = new GuestCode(this.#options, this.#indirect, rip - BigInt(offset), table);
-    const region = new RegionReader(source, this.#options.decoder, this.#options.variants).read(offset);
+    // The interpreter must have a record to go on with where the region does not hold.
+    if (code.known(table, offset) === 0) return false;
+    const { cpu, memory, decoder, variants } = this.#options;
+    const source = new GuestCode(this.#options, this.#indirect, linear - BigInt(offset), table);
+    const region = new RegionReader(source, decoder, variants, cpu.get32(STATE.codeMode)).read(offset);
     if (region === undefined || !this.#begins(region.entries[0]?.instructions[0])) {
       this.counters.refused++;
       return false;
     }
-    const { cpu, memory } = this.#options;
     const mmuIndex = cpu.get32(STATE.mmuIndex);
     const module = translateRegion(region, {
       base: cpu.base,
@@ -175,6 +184,7 @@ export class Regions {
       fetchTlb: cpu.get32(STATE.tlbExec),
       memoryPages: memory.buffer.byteLength / 65536,
       pages: source,
+      segments: segmentForms(cpu),
       means: this.#means,
       computeNumber: this.#options.computeNumber,
     });
@@ -185,6 +195,7 @@ export class Regions {
     const installed: Installed = {
       number,
       mmuIndex,
+      segments: segmentsOf(cpu),
       entries: this.#enter(region, source, number),
       tables: region.pages.map((page) => source.entryTable(page)),
       sites: region.blocks.map(({ instructions }) => {
@@ -294,6 +305,19 @@ export class Regions {
   }
 }
 
+/** What a region takes for granted of the segments, as text. */
+const segmentsOf = (cpu: Cpu): string =>
+  cpu.get32(STATE.codeMode) === CODE_MODE.code64 ? '' : JSON.stringify(segmentForms(cpu));
+
+/** Where code at `rip` lies. */
+const linearOf = (cpu: Cpu, rip: bigint): bigint => (rip + cpu.get64(STATE.codeBase)) & cpu.get64(STATE.linearMask);
+
+/** Where the engine takes single steps because CS ends soon: what is fetched there must not come into the TLB. */
+const isNearLimit = (cpu: Cpu): boolean =>
+  cpu.get32(STATE.codeMode) !== CODE_MODE.code64 &&
+  cpu.limit(SEGMENT.cs) !== 0xffff_ffff &&
+  fetchRoom(cpu, cpu.get32(STATE.rip)) < 8192;
+
 /** The guest's code around a page, as it is mapped now. */
 class GuestCode implements CodeSource, RegionPages {
   readonly #options: RegionsOptions;
@@ -312,15 +336,26 @@ class GuestCode implements CodeSource, RegionPages {
   entryTable(page: number): number {
     let table = this.#tables.get(page);
     if (table === undefined) {
-      table = this.#options.mmu.cachedCode(this.#origin + BigInt(page) * 4096n);
+      table = this.#options.mmu.cachedCode((this.#origin + BigInt(page) * 4096n) & this.#options.cpu.get64(STATE.linearMask));
       this.#tables.set(page, table);
     }
     return table;
   }
 
   page(page: number): Uint8Array | undefined {
+    if (!this.#isInSegment(page)) return undefined;
     const host = this.#options.code.hostOf(this.entryTable(page));
     return host === 0 ? undefined : this.#options.bytes.subarray(host, host + 4096);
+  }
+
+  /** Whether a page lies in CS as a whole, and instruction pointers do not wrap around in it. */
+  #isInSegment(page: number): boolean {
+    const { cpu } = this.#options;
+    const mode = cpu.get32(STATE.codeMode);
+    if (mode === CODE_MODE.code64) return true;
+    const first = Number(BigInt.asUintN(32, this.#origin - cpu.get64(STATE.codeBase))) + page * 4096;
+    const limit = cpu.limit(SEGMENT.cs);
+    return first >= 0 && first + 4095 <= (mode === CODE_MODE.code16 ? Math.min(limit, 0xffff) : limit);
   }
 
   known(place: number): boolean {

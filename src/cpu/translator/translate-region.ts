@@ -1,6 +1,7 @@
 // A region as a WebAssembly module.
 import { ModuleBuilder } from '../../wasm/module-builder.ts';
 import { routinesOf } from '../emit/routine.ts';
+import { FLAT_FORMS, type SegmentForm } from './assumed-segments.ts';
 import type { Region, RegionInstruction } from './region.ts';
 import { emitRegion, type Means, type RegionContext } from './region-function.ts';
 
@@ -23,6 +24,8 @@ export interface Assumptions {
   /** Size of the shared memory in 64 KiB. */
   readonly memoryPages: number;
   readonly pages: RegionPages;
+  /** By SEGMENT, for code that is not 64-bit. Default: flat. */
+  readonly segments?: readonly SegmentForm[];
   means(instruction: RegionInstruction): Means;
   /** The number that the interpreter calls a computation by. */
   computeNumber(name: string): number;
@@ -34,7 +37,7 @@ export interface Assumptions {
  */
 export function translateRegion(
   region: Region,
-  { base, mmuIndex, fetchTlb, memoryPages, pages, means, computeNumber }: Assumptions,
+  { base, mmuIndex, fetchTlb, memoryPages, pages, segments = FLAT_FORMS, means, computeNumber }: Assumptions,
 ): Uint8Array<ArrayBuffer> {
   const m = new ModuleBuilder();
   m.importMemory(memoryPages, memoryPages);
@@ -46,6 +49,7 @@ export function translateRegion(
     base,
     mmuIndex,
     fetchTlb,
+    segments,
     runtime: {
       readSlow,
       writeSlow,

@@ -1,4 +1,4 @@
-// Semantics over "this local, this constant": the emitter of the translating tier, for one instruction of 64-bit code.
+// Semantics over "this local, this constant": the emitter of the translating tier, for one instruction.
 import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef } from '../../wasm/function-builder.ts';
 import type { FlagEmitter, OperandSize } from '../emit/emitter.ts';
@@ -6,8 +6,9 @@ import { WordFlags } from '../emit/flag-emitter.ts';
 import { type MemoryRuntime, narrowTo, OperandEmitter } from '../emit/operand-emitter.ts';
 import type { Routine, RoutineTable } from '../emit/routine.ts';
 import { dwords, qwords, vector } from '../sem/simd-ops.ts';
-import { SEG, SEGMENT, STATE, TLB } from '../state.ts';
+import { CODE_MODE, SEG, SEGMENT, STATE, TLB } from '../state.ts';
 import { BASE_RIP, NO_REGISTER } from '../x86/decoder.ts';
+import type { AssumedSegments } from './assumed-segments.ts';
 import type { RegionInstruction } from './region.ts';
 import type { RegisterLocals } from './register-locals.ts';
 import { Untranslatable } from './untranslatable.ts';
@@ -49,6 +50,7 @@ export class TranslatorEmitter extends OperandEmitter {
   /** Linear address of the page that places count from. */
   readonly #origin: Expr;
   readonly #registers: RegisterLocals;
+  readonly #segments: AssumedSegments;
   readonly #tlbs: number;
   readonly #runtime: RegionRuntime;
   readonly #ends: RegionEnds;
@@ -63,6 +65,7 @@ export class TranslatorEmitter extends OperandEmitter {
     base: number,
     tlbs: number,
     registers: RegisterLocals,
+    segments: AssumedSegments,
     runtime: RegionRuntime,
     ends: RegionEnds,
   ) {
@@ -71,6 +74,7 @@ export class TranslatorEmitter extends OperandEmitter {
     this.#runtime = runtime;
     this.#origin = origin;
     this.#registers = registers;
+    this.#segments = segments;
     this.#tlbs = tlbs;
     this.#ends = ends;
     this.#depth = f.depth;
@@ -84,6 +88,12 @@ export class TranslatorEmitter extends OperandEmitter {
     if (insn.displacementHigh !== (insn.displacement < 0 ? -1 : 0)) {
       return i64(BigInt(insn.displacement >>> 0) | (BigInt(insn.displacementHigh >>> 0) << 32n));
     }
+    if (insn.asize !== 8 && insn.base !== BASE_RIP) {
+      let sum: Expr = i32(insn.displacement);
+      if (insn.base !== NO_REGISTER) sum = this.#registers.get(insn.base, 4).add(sum);
+      if (insn.index !== NO_REGISTER) sum = sum.add(this.#registers.get(insn.index, 4).shl(insn.scale));
+      return this.f.let((insn.asize === 2 ? sum.and(0xffff) : sum).extendU());
+    }
     let sum: Expr = i64(insn.displacement);
     if (insn.base === BASE_RIP) sum = this.#rip(insn.length + insn.displacement);
     else if (insn.base !== NO_REGISTER) sum = this.#registers.get(insn.base, 8).add(sum);
@@ -91,15 +101,31 @@ export class TranslatorEmitter extends OperandEmitter {
     return this.f.let(insn.asize === 8 ? sum : sum.and(0xffff_ffff));
   }
   linear(n: number): Expr {
-    return this.linearAt('operand', this.offset(n));
+    const access = this.semantics.access[n];
+    return this.linearAt('operand', this.offset(n), this.operand(n).size, access !== 'r' && access !== 'a');
   }
-  protected operandLinear(): Expr {
-    return this.linear(0);
+  protected operandLinear(size: number, write: boolean): Expr {
+    return this.linearAt('operand', this.offset(0), size, write);
   }
-  linearAt(segment: number | 'operand', offset: Expr): Expr {
+  linearAt(segment: number | 'operand', offset: Expr, size: number, write: boolean): Expr {
     const which = segment === 'operand' ? this.#at.insn.segment : segment;
-    const based = which === SEGMENT.fs || which === SEGMENT.gs;
-    return this.f.let(based ? offset.add(this.slot64(STATE.seg + which * SEG.sizeof + SEG.base)) : offset);
+    const based = (): Expr => offset.add(this.slot64(STATE.seg + which * SEG.sizeof + SEG.base));
+    if (this.#isWide) return this.f.let(which === SEGMENT.fs || which === SEGMENT.gs ? based() : offset);
+    const segments = this.#segments;
+    if (!segments.allows(which, write)) this.#ends.interpret();
+    else if (!segments.isUnlimited(which)) {
+      const limit = this.slot32(STATE.seg + which * SEG.sizeof + SEG.limit).extendU();
+      this.f.if(offset.add(size - 1).gtU(limit), () => this.#ends.interpret());
+    }
+    return this.f.let(segments.isAtZero(which) ? offset : based().and(0xffff_ffff));
+  }
+  isFlat(segment: number | 'operand'): Expr {
+    const which = segment === 'operand' ? this.#at.insn.segment : segment;
+    return i32(this.#isWide || (this.#segments.allows(which, true) && this.#segments.isUnlimited(which)) ? 1 : 0);
+  }
+  /** In 64-bit mode: there are no limits, and only FS and GS have bases. */
+  get #isWide(): boolean {
+    return this.#segments.mode === CODE_MODE.code64;
   }
   protected tlb(access: 'r' | 'w'): Expr {
     return i32(this.#tlbs + (access === 'r' ? 0 : TLB.bytes));
@@ -114,13 +140,21 @@ export class TranslatorEmitter extends OperandEmitter {
     this.#registers.set(register, size, value);
   }
   stackPointer(): Expr {
-    return this.#registers.get(RSP, 8);
+    return this.#isWide ? this.#registers.get(RSP, 8) : this.f.let(this.stackBelow(0));
   }
   setStackPointer(value: Expr): void {
-    this.#registers.set(RSP, 8, value);
+    const mask = this.#segments.stackMask;
+    if (mask === 0xffffn) {
+      // The rest of ESP stays, and the upper half of RSP goes, as in the interpreter.
+      const kept = this.#registers.get(RSP, 8).and(0xffff_0000);
+      this.#registers.set(RSP, 8, kept.or(value.and(mask)));
+    } else if (this.#isWide) this.#registers.set(RSP, 8, value);
+    else this.#registers.set(RSP, 4, value.wrap());
   }
   protected stackBelow(by: number): Expr {
-    return this.#registers.get(RSP, 8).sub(by);
+    if (this.#isWide) return this.#registers.get(RSP, 8).sub(by);
+    const pointer = this.#registers.get(RSP, 4).sub(by);
+    return (this.#segments.stackMask === 0xffffn ? pointer.and(0xffff) : pointer).extendU();
   }
   protected readRegister(n: number): Expr {
     const { register, high } = this.#general(n);
@@ -157,9 +191,13 @@ export class TranslatorEmitter extends OperandEmitter {
   }
   /** Whether SSE may be used is looked at once for the whole region. */
   override slot32(at: number): Expr {
+    if (at === STATE.seg + SEGMENT.cs * SEG.sizeof + SEG.limit && !this.#isWide && !this.#segments.codeIsLimited) return i32(-1);
     if (at !== STATE.sseBlocked) return super.slot32(at);
     this.#registers.expectSse();
     return i32(0);
+  }
+  override slot64(at: number): Expr {
+    return at === STATE.stackMask ? i64(this.#segments.stackMask) : super.slot64(at);
   }
   override setSlot32(at: number, value: Expr): void {
     if (ASSUMED.has(at)) throw new Untranslatable(`${this.#at.row.mnemonic} changes what the translation assumes`);
@@ -178,16 +216,24 @@ export class TranslatorEmitter extends OperandEmitter {
     return this.#rip(0);
   }
   ripNext(): Expr {
-    return this.f.let(this.#rip(this.#at.insn.length));
+    const next = this.#rip(this.#at.insn.length);
+    return this.f.let(this.variant.long ? next : next.and(0xffff_ffff));
   }
   jump(rip: Expr): void {
     this.#ends.jump(rip);
   }
   jumpRelative(): void {
+    this.checkRelative();
     this.#ends.branch();
   }
   /** 64-bit code has no segment limit, and a target in reach of its page is canonical. */
-  checkRelative(): void {}
+  checkRelative(): void {
+    if (!this.#segments.codeIsLimited) return;
+    const { insn } = this.#at;
+    const target = this.#rip(insn.length + insn.immediate).and(insn.osize === 2 ? 0xffff : 0xffff_ffff);
+    const limit = this.slot32(STATE.seg + SEGMENT.cs * SEG.sizeof + SEG.limit).extendU();
+    this.f.if(target.gtU(limit), () => this.#ends.interpret());
+  }
   /** Of memory: the interpreter finds the same one, and leaves it as it should be. */
   fault(): void {
     this.#ends.interpret();

@@ -25,7 +25,7 @@ it('enters as docs/misc/pvh.pandoc says: protected mode, no paging, flat segment
   expect(Object.fromEntries(controls)).toEqual({ cr0: 0x11n, cr3: 0n, cr4: 0n, efer: 0n });
   // Descriptor bits 40..55: present, ring 0, code read/execute (or data read/write), accessed; G and D/B.
   expect(segments.get('cs')).toMatchObject({ base: 0n, limit: 0xffff_ffff, attributes: 0xc09b });
-  for (const name of ['ds', 'es', 'ss'] as const) {
+  for (const name of ['ds', 'es', 'ss', 'fs', 'gs'] as const) {
     expect(segments.get(name)).toMatchObject({ base: 0n, limit: 0xffff_ffff, attributes: 0xc093 });
   }
   expect(segments.get('tr')).toMatchObject({ base: 0n, limit: 0x67, attributes: 0x008b });

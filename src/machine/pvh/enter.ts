@@ -19,7 +19,8 @@ const RFLAGS_RESET = 2n;
 
 /**
  * Sets a vCPU to the PVH entry: 32-bit protected mode without paging, flat segments, EBX the start info.
- * What the protocol leaves undefined (the other registers, FS, GS, LDTR) is zero.
+ * The protocol leaves the rest undefined. FS and GS are flat as Xen leaves them (construct_vmcs, construct_vmcb: limit ~0,
+ * attributes 0xc093): a 32-bit Linux reads its stack canary through FS before it loads it. Other registers and LDTR are 0.
  */
 export function enterPvh(engine: VcpuEngine, at: PvhEntry): void {
   engine.setControl('efer', 0n);
@@ -30,8 +31,8 @@ export function enterPvh(engine: VcpuEngine, at: PvhEntry): void {
   engine.setGpr(GPR.rax, BigInt(at.magic ?? 0));
   engine.setGpr(GPR.rbx, BigInt(at.startInfoGpa));
   engine.setSegment('cs', CODE);
-  for (const name of ['ds', 'es', 'ss'] as const) engine.setSegment(name, DATA);
-  for (const name of ['fs', 'gs', 'ldtr'] as const) engine.setSegment(name, NULL);
+  for (const name of ['ds', 'es', 'ss', 'fs', 'gs'] as const) engine.setSegment(name, DATA);
+  engine.setSegment('ldtr', NULL);
   engine.setSegment('tr', TASK);
   engine.rflags = RFLAGS_RESET;
   engine.rip = BigInt(at.entry);

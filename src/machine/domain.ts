@@ -377,7 +377,7 @@ export class Domain implements AsyncDisposable {
       entry: this.#entry,
       ioapic,
       ...(board !== undefined && { board }),
-      pirq: emulation.pirq,
+      pic: emulation.pic,
       translate: config.translate ?? true,
       trace: config.trace ?? [],
     });

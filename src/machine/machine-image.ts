@@ -57,10 +57,10 @@ export class MachineImage {
     return this.config.type === 'hvm';
   }
 
-  /** What an HVM domain has beyond a PVH domain. An HVM domain has pirqs unless it is told not to. */
-  get emulation(): { readonly pirq: boolean; readonly viridian: boolean } {
-    const { pirq = this.hvm, viridian = false } = this.config.emulation ?? {};
-    return { pirq, viridian };
+  /** What an HVM domain has beyond a PVH domain. Pirqs it has when it is told to: xl's default of hvm_pirq is off. */
+  get emulation(): { readonly pic: boolean; readonly pirq: boolean; readonly viridian: boolean } {
+    const { pirq = false, viridian = false } = this.config.emulation ?? {};
+    return { pic: this.hvm || pirq, pirq, viridian };
   }
 
   /** The board of an HVM domain; undefined in others. */

@@ -40,8 +40,8 @@ export interface VcpuThreadData {
   /** The board of an HVM domain. */
   readonly board?: BoardConfig;
   readonly ioapic: boolean;
-  /** The domain has physical interrupts, and an I/O APIC with a pin for each. */
-  readonly pirq: boolean;
+  /** The domain has a PIC, and an I/O APIC with a pin for each GSI of Xen's. */
+  readonly pic: boolean;
   /** Whether hot code is translated. */
   readonly translate: boolean;
   /** Globs of tracepoints to turn on. */
@@ -219,6 +219,6 @@ function buildIoapic(data: VcpuThreadData, memory: GuestMemory, apicBus: ApicBus
   const pinTrace = ioapicTrace(trace.sink);
   enableTracepoints(pinTrace, 'ioapic', data.trace);
   const ioapic = new Ioapic(memory.buffer, data.plan.ioapic, (message) => void apicBus.deliver(message), pinTrace);
-  if (data.vcpuId === 0) ioapic.reset(IOAPIC_ID, data.pirq ? XEN_IOAPIC_PINS : IOAPIC_PINS);
+  if (data.vcpuId === 0) ioapic.reset(IOAPIC_ID, data.pic ? XEN_IOAPIC_PINS : IOAPIC_PINS);
   return ioapic;
 }

@@ -1,5 +1,4 @@
 // One virtual CPU's thread: the loop that runs the guest, serves its exits, and sleeps.
-import { SHUTDOWN } from '../abi/xen/sched.ts';
 import { RUNSTATE } from '../abi/xen/shared-info.ts';
 import { FLAG, STATE } from '../cpu/state.ts';
 import { serveApicMmio, serveApicMsr } from '../devices/apic/lapic-exits.ts';
@@ -92,8 +91,8 @@ class VcpuLoop {
       }
       if (exit === EXIT.shutdown) {
         if (board === undefined) return { type: 'crash', report: describeCrash(engine) };
-        // What a PC does, and an HVM domain of Xen (HVM_PARAM_TRIPLE_FAULT_REASON): it resets.
-        domain.shutdown(SHUTDOWN.reboot);
+        // What a PC does, and an HVM domain of Xen (HVM_PARAM_TRIPLE_FAULT_REASON): it resets. Xen logs where, too.
+        board.reset(`a triple fault\n${describeCrash(engine)}`);
         continue;
       }
       if (quick === QUICK_EXITS && exit === EXIT.budget) {

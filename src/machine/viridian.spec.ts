@@ -56,7 +56,7 @@ it('fills its hypercall page, serves a call through it and reaches the LAPIC', a
     origin: timeOrigin(),
     entry,
     ioapic: true,
-    pirq: false,
+    pic: false,
     translate: true,
     trace: [],
   };

@@ -68,12 +68,7 @@ const WHAT = rows(
   ['vfb', 'strings', 'PV frame buffers'],
   ['vkb', 'strings', 'PV keyboards and mice'],
   ['viridian', 'strings-or-boolean', "groups of Microsoft's enlightenments", { default: '0' }],
-  [
-    'hvm_pirq',
-    'boolean',
-    'whether interrupts of devices may be routed over event channels',
-    { default: '1 of an HVM guest (xl: 0)' },
-  ],
+  ['hvm_pirq', 'boolean', 'whether interrupts of devices may be routed over event channels', { default: '0' }],
   [
     'boot',
     'string',

@@ -153,8 +153,8 @@ describe('a configuration', () => {
 
   it('of an HVM guest, with its boot order and its serial console', () => {
     const of = (text: string) => readDomainSpec(`name = "a"\ntype = "hvm"\n${text}`, 'a.cfg').spec;
-    expect(of('serial = "pty"\nboot = "dc"')).toMatchObject({ type: 'hvm', serial: true, boot: 'dc', hvmPirq: true });
-    expect(of('serial = [ "none" ]\nhvm_pirq = 0')).toMatchObject({ serial: false, hvmPirq: false });
+    expect(of('serial = "pty"\nboot = "dc"')).toMatchObject({ type: 'hvm', serial: true, boot: 'dc', hvmPirq: false });
+    expect(of('serial = [ "none" ]\nhvm_pirq = 1')).toMatchObject({ serial: false, hvmPirq: true });
     expect(of('serial = [ "pty" ]\nbios_path_override = "/b"')).toMatchObject({ serial: true, biosPath: '/b' });
     expect(() => of('boot = "x"')).toThrow("'x' is no order of devices");
   });

@@ -98,7 +98,7 @@ function specOf(reader: SettingReader): DomainSpec {
     vfbs: each(reader, 'vfb', parseVfbSpec),
     vkbs: each(reader, 'vkb', parseVkbSpec),
     viridian: reader.attempt(() => viridianOf(reader)) ?? [],
-    hvmPirq: reader.boolean('hvm_pirq') ?? typeOf(reader) === 'hvm',
+    hvmPirq: reader.boolean('hvm_pirq') ?? false,
     ...(boot !== undefined && { boot }),
     ...(biosPath !== undefined && biosPath !== '' && { biosPath }),
     serial: serialOf(reader),

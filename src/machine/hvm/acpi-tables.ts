@@ -45,6 +45,7 @@ export interface HvmTablesConfig {
   readonly at: Gpa;
   /** 16 bytes. */
   readonly uuid: Uint8Array;
+  readonly ramBytes: number;
 }
 
 export interface HvmTables {
@@ -54,7 +55,7 @@ export interface HvmTables {
   readonly roots: readonly number[];
 }
 
-export function buildHvmTables({ vcpus, at, uuid }: HvmTablesConfig): HvmTables {
+export function buildHvmTables({ vcpus, at, uuid, ramBytes }: HvmTablesConfig): HvmTables {
   const placed: { gpa: number; bytes: Uint8Array }[] = [];
   let next: number = at;
   const place = (bytes: Uint8Array, align = 16): number => {
@@ -70,7 +71,7 @@ export function buildHvmTables({ vcpus, at, uuid }: HvmTablesConfig): HvmTables 
   const xsdt = place(pointers(tables, 'XSDT', 8));
   const rsdp = place(buildRsdp(rsdt, xsdt));
   const smbios = Math.ceil(next / 16) * 16;
-  place(buildSmbios({ at: smbios, uuid, xenVersion: `${XEN_VERSION.major}.${XEN_VERSION.minor}.0` }));
+  place(buildSmbios({ at: smbios, uuid, ramBytes, xenVersion: `${XEN_VERSION.major}.${XEN_VERSION.minor}.0` }));
   const data = new Uint8Array(Math.ceil((next - at) / PAGE_SIZE) * PAGE_SIZE);
   for (const { gpa, bytes } of placed) data.set(bytes, gpa - at);
   return { data, roots: [rsdp, smbios] };

@@ -72,17 +72,17 @@ export class Board {
   readonly mouse = new Ps2Mouse();
   readonly serial: Uart;
   readonly power: AcpiPm;
+  readonly #domain: XenDomain;
   readonly #lapic: LocalApic;
   readonly #waitingSerial: number[] = [];
   readonly #log: DebugLog;
 
   constructor(options: BoardOptions) {
     const { config, clock, domain, io, ioapic, lapic, memory, sinks } = options;
+    this.#domain = domain;
     this.#lapic = lapic;
     this.#log = new DebugLog(sinks.log);
     const log = (byte: number): void => this.#log.put(byte);
-    // Every way to reset ends in a domain that is built anew, as under hvmloader.
-    const reset = (): void => domain.shutdown(SHUTDOWN.reboot);
 
     this.pic = new PicPair(() => {});
     this.interrupts = new Interrupts({ pic: this.pic, ioapic, pirqs: domain.events.pirqs });
@@ -116,7 +116,8 @@ export class Board {
       clock,
       sci: isa(9),
       sleep: (type) => {
-        if (type === SLEEP_TYPE.s5) domain.shutdown(SHUTDOWN.poweroff);
+        // What sleeps in S4 is on its disk: the machine is off.
+        if (type === SLEEP_TYPE.s5 || type === SLEEP_TYPE.s4) domain.shutdown(SHUTDOWN.poweroff);
       },
     });
     io.registerPorts('acpi pm', ACPI_PM, this.power.ports);
@@ -127,11 +128,11 @@ export class Board {
       mouse: this.mouse,
       keyboardInterrupt: isa(1),
       mouseInterrupt: isa(12),
-      reset,
+      reset: () => this.reset('the keyboard controller'),
     });
     io.registerPorts('i8042 data', I8042_DATA, i8042.dataPort);
     io.registerPorts('i8042 command', I8042_COMMAND, i8042.commandPort);
-    io.registerPorts('port 92', PORT_92, new Port92(reset).ports);
+    io.registerPorts('port 92', PORT_92, new Port92(() => this.reset('port 92h')).ports);
 
     const [com1] = SERIAL_PORTS;
     this.serial = new Uart({ interrupt: isa(com1.irq), send: sinks.serial, ready: () => this.#feedSerial() });
@@ -146,7 +147,7 @@ export class Board {
       windows: new GuestWindows(memory),
       interrupt: (device, pin) => this.interrupts.intx(device, pin),
     });
-    io.registerPorts('pci config', PCI_CONFIG_PORTS, new PciConfigPorts(this.pci, reset));
+    io.registerPorts('pci config', PCI_CONFIG_PORTS, new PciConfigPorts(this.pci, () => this.reset('port cf9h')));
     const platform = new PlatformDevice({ unplug: (what) => this.#unplug(what), log });
     io.registerPorts('xen platform', PLATFORM_PORTS, platform.fixedPorts);
     this.pci.add(...PCI_PLACE.hostBridge, hostBridge());
@@ -168,6 +169,12 @@ export class Board {
     if (!this.pic.requesting) return false;
     const { page } = this.#lapic;
     return !page.hardwareEnabled || (page.get(REG.lvtLint0) & 0x1_0700) === VIRTUAL_WIRE.lint0;
+  }
+
+  /** Every way to reset ends in a domain that is built anew, as under hvmloader; `way` is for who reads the log. */
+  reset(way: string): void {
+    this.#log.say(`reset by ${way}`);
+    this.#domain.shutdown(SHUTDOWN.reboot);
   }
 
   /** Bytes for COM1; what does not fit waits for the guest to read. */

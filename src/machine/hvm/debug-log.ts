@@ -16,6 +16,12 @@ export class DebugLog {
     if (byte === NEWLINE || this.#line.length >= MOST_BYTES) this.flush();
   }
 
+  /** A line of the monitor's own among them. */
+  say(line: string): void {
+    this.flush();
+    this.#sink(new TextEncoder().encode(`(dom1) ${line}\n`));
+  }
+
   flush(): void {
     if (this.#line.length > 0) this.#sink(Uint8Array.from(this.#line));
     this.#line = [];

@@ -1,4 +1,4 @@
-// The DSDT of an HVM guest: the PCI root with its windows and interrupts, what is on the ISA bus, the HPET, the processors, \_S5.
+// The DSDT of an HVM guest: the PCI root with its windows and interrupts, what is on the ISA bus, the HPET, the processors, \_S4 and \_S5.
 // Interrupts are those of the I/O APIC alone; a guest that uses the 8259As goes by the interrupt lines in configuration space.
 import { acpi_header } from '../../abi/acpi.ts';
 import { SLEEP_TYPE } from '../../devices/pc/acpi-pm.ts';
@@ -15,7 +15,7 @@ const PINS = 4;
 /** Room for the header, and the definition block. */
 export function buildDsdt({ vcpus }: { readonly vcpus: number }): Uint8Array {
   const [com1] = SERIAL_PORTS;
-  const sleep = constant(SLEEP_TYPE.s5);
+  const sleep = (type: number): Aml => packageOf(constant(type), constant(type), constant(0), constant(0));
   const isa = [
     device('PS2K', name('_HID', eisaId('PNP0303')), name('_CRS', resources(io(0x60, 1), io(0x64, 1), irq(1)))),
     device('PS2M', name('_HID', eisaId('PNP0F13')), name('_CRS', resources(irq(12)))),
@@ -40,7 +40,11 @@ export function buildDsdt({ vcpus }: { readonly vcpus: number }): Uint8Array {
   const processors = Array.from({ length: vcpus }, (_, id) =>
     device(`C${id.toString(16).toUpperCase().padStart(3, '0')}`, name('_HID', 'ACPI0007'), name('_UID', id)),
   );
-  const body = [...name('_S5', packageOf(sleep, sleep, constant(0), constant(0))), ...scope('_SB', root, hpet, ...processors)];
+  const body = [
+    ...name('_S4', sleep(SLEEP_TYPE.s4)),
+    ...name('_S5', sleep(SLEEP_TYPE.s5)),
+    ...scope('_SB', root, hpet, ...processors),
+  ];
   const bytes = new Uint8Array(acpi_header.sizeof + body.length);
   bytes.set(body, acpi_header.sizeof);
   return bytes;

@@ -52,7 +52,7 @@ export class HvmImage implements GuestImage {
     const { bios, ramBytes } = config;
     checkSizes(config);
     this.ramBytes = ramBytes;
-    const tables = buildHvmTables({ vcpus: config.vcpus, at: BIOS_TABLES_GPA, uuid: config.uuid });
+    const tables = buildHvmTables({ vcpus: config.vcpus, at: BIOS_TABLES_GPA, uuid: config.uuid, ramBytes });
     this.#tables = tables.data;
     this.memmap = buildHvmMemmap(ramBytes, bios.length, tables.data.length);
     const direct = config.kernel === undefined ? undefined : placeKernel(config, config.kernel);

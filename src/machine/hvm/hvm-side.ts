@@ -34,6 +34,11 @@ export class HvmSide {
     this.#mailbox.take((kind, bytes) => this.#receive(kind, bytes));
   }
 
+  /** The guest resets the machine in a `way` that none of its chips sees. */
+  reset(way: string): void {
+    this.board.reset(way);
+  }
+
   get picInterrupt(): boolean {
     return this.board.picInterrupt;
   }

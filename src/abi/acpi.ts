@@ -132,6 +132,12 @@ export const FADT_FLAG = {
   /** No fixed-hardware power button, no sleep button. */
   powerButton: 1 << 4,
   sleepButton: 1 << 5,
+  /** The RTC wakes by an event of its own, not by PM1. */
+  fixedRtc: 1 << 6,
+  /** The PM timer has 32 bits. */
+  timer32: 1 << 8,
+  resetRegister: 1 << 10,
+  platformClock: 1 << 15,
   hwReducedAcpi: 1 << 20,
 } as const;
 /** IA-PC boot architecture flags, table 5-36. */
@@ -146,7 +152,10 @@ export const FADT_BOOT = {
 /** Multiple APIC Description Table, 5.2.12; the entries follow. */
 export const acpi_madt = struct(44, { ...HEADER, lapic_address: packed32, flags: packed32 });
 
-export const MADT_TYPE = { lapic: 0, ioapic: 1 } as const;
+/** MADT flags: there is a pair of 8259s, too. */
+export const MADT_PCAT_COMPAT = 1;
+
+export const MADT_TYPE = { lapic: 0, ioapic: 1, override: 2 } as const;
 
 /** Processor Local APIC, 5.2.12.2. `flags` bit 0: enabled. */
 export const acpi_madt_lapic = struct(8, { type: u8, length: u8, processor_id: u8, apic_id: u8, flags: packed32 });
@@ -160,6 +169,44 @@ export const acpi_madt_ioapic = struct(12, {
   address: packed32,
   gsi_base: packed32,
 });
+
+/** Interrupt Source Override, 5.2.12.5. */
+export const acpi_madt_override = struct(10, { type: u8, length: u8, bus: u8, irq: u8, gsi: packed32, flags: packed16 });
+/** Its flags: active high, level-triggered. */
+export const OVERRIDE = { highLevel: 0x0d } as const;
+
+/** Address spaces of a generic address, table 5-25. */
+export const GAS_SPACE = { memory: 0, io: 1 } as const;
+
+/** Firmware ACPI Control Structure, 5.2.10. */
+export const acpi_facs = struct(64, {
+  signature: ascii(4),
+  length: u32,
+  hardware_signature: u32,
+  waking_vector: u32,
+  global_lock: u32,
+  flags: u32,
+  x_waking_vector: uint53,
+  version: u8,
+  reserved0: u8,
+  reserved1: u16,
+  reserved2: u32,
+  reserved3: ascii(24),
+});
+
+/** HPET description table: IA-PC HPET Specification 1.0a, 3.2.4. */
+export const acpi_hpet = struct(56, {
+  ...HEADER,
+  timer_block_id: packed32,
+  ...gas('address'),
+  number: u8,
+  minimum_tick: packed16,
+  flags: u8,
+});
+
+/** Windows ACPI Emulated Devices Table 1.0. */
+export const acpi_waet = struct(40, { ...HEADER, flags: packed32 });
+export const WAET_FLAG = { rtcGood: 1 << 0, timerOneRead: 1 << 1 } as const;
 
 /** What to put into a checksum byte that is 0 now, so that the sum of `bytes` is 0 modulo 256. */
 export function acpiChecksum(bytes: Uint8Array): number {

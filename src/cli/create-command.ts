@@ -93,6 +93,7 @@ function withAbsolutePaths(spec: DomainSpec): DomainSpec {
     ...spec,
     ...(kernel !== undefined && { kernel: absolute(kernel) }),
     ...(ramdisk !== undefined && { ramdisk: absolute(ramdisk) }),
+    ...(spec.biosPath !== undefined && { biosPath: absolute(spec.biosPath) }),
     ...(shim?.path !== undefined && { shim: { ...shim, path: absolute(shim.path) } }),
     disks: spec.disks.map((disk) => ({ ...disk, ...(disk.target !== undefined && { target: absolute(disk.target) }) })),
     vifs: spec.vifs.map((vif) => absoluteVif(vif, absolute)),

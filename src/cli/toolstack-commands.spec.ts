@@ -201,7 +201,7 @@ describe('create', () => {
     ['name = a', 65, ":1:8: 'a' stands where a value for name should be; put strings into quotes"],
     ['name = "a b"\nkernel="x"', 64, "'a b' is no name for a domain"],
     ['name = "a"', 65, 'a: there is no kernel to boot, and no disk; add kernel = "…" or disk = [ "…" ]'],
-    ['name = "a"\ntype="hvm"', 65, 'HVM guests are not supported yet'],
+    ['name = "a"\ntype="hvm"\nboot="x"', 65, "'x' is no order of devices"],
   ])('%j is refused', async (text, code, line) => {
     const run = await dom1(`create ${config(text)}`);
     expect(run).toMatchObject({ code, stdout: '' });

@@ -50,13 +50,17 @@ class IoSpace {
 
   register(name: string, range: IoRange, handler: IoHandler): Unregister {
     if (range.size <= 0) throw new RangeError(`${name}: a range of ${range.size} bytes`);
-    const other = this.#entries.find((e) => range.at < e.at + e.size && e.at < range.at + range.size);
+    const other = this.overlapping(range);
     if (other !== undefined) throw new Error(`${name} at 0x${range.at.toString(16)} overlaps ${other.name}`);
     const entry: Entry = { name, ...range, handler };
     this.#entries = [...this.#entries, entry].sort((a, b) => a.at - b.at);
     return () => {
       this.#entries = this.#entries.filter((e) => e !== entry);
     };
+  }
+
+  overlapping(range: IoRange): Entry | undefined {
+    return this.#entries.find((e) => range.at < e.at + e.size && e.at < range.at + range.size);
   }
 
   find(address: number): Entry | undefined {
@@ -98,6 +102,17 @@ export class IoBus {
   /** Puts a device at a range of guest-physical addresses. @throws Error when the range overlaps another. */
   registerMmio(name: string, range: IoRange, handler: IoHandler): Unregister {
     return this.#mmio.register(name, range, handler);
+  }
+
+  /** Like `registerPorts`, for a range that the guest chose: undefined when it lies beyond the ports, or overlaps another. */
+  offerPorts(name: string, range: IoRange, handler: IoHandler): Unregister | undefined {
+    if (range.at + range.size > 0x1_0000 || this.#ports.overlapping(range) !== undefined) return undefined;
+    return this.#ports.register(name, range, handler);
+  }
+
+  /** Like `registerMmio`, for a range that the guest chose: undefined when it overlaps another. */
+  offerMmio(name: string, range: IoRange, handler: IoHandler): Unregister | undefined {
+    return this.#mmio.overlapping(range) === undefined ? this.#mmio.register(name, range, handler) : undefined;
   }
 
   /** Reads 1, 2 or 4 bytes from a port; all ones where there is no device. */

@@ -2,6 +2,7 @@
 import { SHUTDOWN } from '../abi/xen/sched.ts';
 import type { PvDevice } from '../backends/pv-device.ts';
 import type { BootProtocol } from '../image/kernel.ts';
+import type { BootDevice } from './hvm/board-config.ts';
 import type { BootModule } from './pvh/plan.ts';
 import type { VcpuMessage, VcpuThreadData } from './vcpu-parts.ts';
 
@@ -16,8 +17,19 @@ export interface VcpuThreadHandle {
 }
 
 export interface DomainConfig {
-  /** ELF or bzImage with a PVH entry, or an ELF file with a multiboot header: see `bootProtocol`. */
-  readonly kernel: Uint8Array;
+  /** How it boots and what it has: 'pvh', the default, or 'hvm', a PC with a BIOS. A PV guest is a PVH domain that runs Xen's shim. */
+  readonly type?: 'pvh' | 'hvm';
+  /**
+   * ELF or bzImage with a PVH entry, or an ELF file with a multiboot header: see `bootProtocol`. Of an HVM domain: a bzImage to boot
+   * instead of a disk, or nothing.
+   */
+  readonly kernel?: Uint8Array;
+  /** SeaBIOS, for an HVM domain. */
+  readonly bios?: Uint8Array;
+  /** What an HVM domain boots from, in this order. Default: hard disk, then CD-ROM. */
+  readonly boot?: readonly BootDevice[];
+  /** What `Domain.console` is: the PV console, or the first serial port of an HVM domain. Default 'pv'. */
+  readonly consoleType?: 'pv' | 'serial';
   readonly initrd?: Uint8Array;
   /** Files that are loaded beside the kernel, with their command lines, after the initrd: what a hypervisor is to run. Default: none. */
   readonly bootModules?: readonly BootModule[];

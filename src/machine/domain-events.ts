@@ -15,6 +15,8 @@ export interface DomainEvents {
   state: StateEvent;
   /** The vCPUs stop, or go on: at a pause, a suspend, a shutdown. Guest time stands still in between. */
   running: boolean;
+  /** What the guest sends on the first serial port of an HVM domain. */
+  serial: Uint8Array;
   /** Bytes that the guest writes to the debug port, or with CONSOLEIO_write. */
   log: Uint8Array;
   /** A tracepoint that `config.trace` turns on. */

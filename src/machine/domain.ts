@@ -26,7 +26,9 @@ import type { DomainEvents } from './domain-events.ts';
 import { GuestClock, timeOrigin } from './guest-clock.ts';
 import { GuestConsole, type LoginOptions } from './guest-console.ts';
 import { furtherConsoles, type GuestConsoleDevice } from './guest-console-device.ts';
+import { MAIL, Mailbox } from './hvm/mailbox.ts';
 import { inspectDomain } from './inspect-domain.ts';
+import { kickVcpu } from './kick.ts';
 import { buildImage, type MachineImage } from './machine-image.ts';
 import { CONTROL } from './machine-plan.ts';
 import { PlatformSide } from './platform-side.ts';
@@ -75,7 +77,7 @@ export class Domain implements AsyncDisposable {
   readonly #events = new TypedEvents<DomainEvents>();
   /** What `setMaxMemory` said last. */
   #maxMemory: number | undefined;
-  #entry: PvhEntry;
+  #entry: PvhEntry | undefined;
   #platform: PlatformSide;
   #state: DomainState = 'built';
   /** Whether `pause` holds the vCPUs. */
@@ -368,14 +370,15 @@ export class Domain implements AsyncDisposable {
   }
 
   #start(): void {
-    const { config, ioapic, plan, wasm } = this.#image;
+    const { board, config, emulation, ioapic, plan, wasm } = this.#image;
     this.#threads.start({
       memory: wasm,
       plan,
       origin: this.#origin,
       entry: this.#entry,
       ioapic,
-      pirq: config.emulation?.pirq ?? false,
+      ...(board !== undefined && { board }),
+      pic: emulation.pic,
       translate: config.translate ?? true,
       profile: config.profile ?? false,
       trace: config.trace ?? [],
@@ -388,7 +391,9 @@ export class Domain implements AsyncDisposable {
       store: this.#store,
       name: this.name,
       nowNs: this.#clock.nowNs,
-      onOutput: (bytes) => this.console.receive(bytes),
+      onOutput: (bytes) => {
+        if (!this.#serialConsole) this.console.receive(bytes);
+      },
       onBackendEvent: (event) => this.#events.emit('device', event),
       onTrace: (line) => this.#events.emit('trace', line),
     });
@@ -399,7 +404,27 @@ export class Domain implements AsyncDisposable {
 
   /** Types into the ring; some of what the guest has not read yet is kept. Returns how many bytes were taken. */
   #type(bytes: Uint8Array): number {
+    if (this.#serialConsole) return this.#tellBoard(MAIL.serial, bytes) ? bytes.length : 0;
     return this.#state === 'built' || ALIVE.has(this.#state) ? this.#platform.console.write(bytes) : bytes.length;
+  }
+
+  get #serialConsole(): boolean {
+    return this.#image.config.consoleType === 'serial';
+  }
+
+  /** Presses the power button of an HVM domain. */
+  pressPower(): void {
+    this.#expectAlive('press the power button of');
+    if (!this.#image.hvm) throw new DomainStateError('a PVH domain has no power button: use shutdown');
+    this.#tellBoard(MAIL.power, new Uint8Array());
+  }
+
+  /** False when there is no room: the board has not taken what came before. */
+  #tellBoard(kind: number, bytes: Uint8Array): boolean {
+    const { memory, plan } = this.#image;
+    if (!new Mailbox(memory, plan.mailbox).post(kind, bytes)) return false;
+    kickVcpu(memory, plan, 0);
+    return true;
   }
 
   #receive(message: VcpuMessage): void {
@@ -408,6 +433,10 @@ export class Domain implements AsyncDisposable {
       case 'doorbell':
         Atomics.store(memory.i32, (plan.control.at + CONTROL.doorbell) >>> 2, 0);
         this.#platform.channels.dispatch();
+        break;
+      case 'serial':
+        if (this.#serialConsole) this.console.receive(message.bytes);
+        this.#events.emit('serial', message.bytes);
         break;
       case 'log':
         this.#events.emit('log', message.bytes);

@@ -1,14 +1,18 @@
 // A domain's memory as it is before the first instruction: planned and allocated once, filled at each start.
-import { type KernelImage, loadKernel } from '../image/kernel.ts';
+import { loadKernel } from '../image/kernel.ts';
 import { allocateArena } from '../memory/arena.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { PageSharing } from '../memory/page-sharing.ts';
 import { XenDomain } from '../xen/domain.ts';
 import type { BuildOptions, BuildProgress, DomainConfig } from './domain-config.ts';
+import type { GuestImage } from './guest-image.ts';
+import type { BoardConfig } from './hvm/board-config.ts';
+import { HvmImage } from './hvm/hvm-image.ts';
+import { MAILBOX_BYTES } from './hvm/mailbox.ts';
 import { type MachinePlan, planMachine } from './machine-plan.ts';
-import { loadPvh, mapPvh, type PvhEntry } from './pvh/load.ts';
+import type { PvhEntry } from './pvh/load.ts';
 import { MachineError } from './pvh/machine-error.ts';
-import { type PvhConfig, type PvhPlan, planPvh } from './pvh/plan.ts';
+import { PvhImage } from './pvh/pvh-image.ts';
 import { checkTraceGlobs } from './tracepoints.ts';
 import { TSC_KHZ } from './vcpu-parts.ts';
 
@@ -22,31 +26,20 @@ export class MachineImage {
   readonly plan: MachinePlan;
   readonly wasm: WebAssembly.Memory;
   readonly memory: GuestMemory;
-  /**
-   * Real Xen gives a PVH domain no I/O APIC, and Linux asks for one before it believes its ACPI tables. A hypervisor takes one for the sign of
-   * a PC and looks for the PIT behind it.
-   */
-  readonly ioapic: boolean;
-  readonly #pvhConfig: PvhConfig;
-  readonly #pvh: PvhPlan;
+  readonly #guest: GuestImage;
+  /** Seconds since 1970 at the start. */
+  #startSeconds = 0;
 
   /** @throws MachineError when it does not fit. */
-  constructor(config: DomainConfig, kernel: KernelImage) {
+  constructor(config: DomainConfig, guest: GuestImage, uuid: Uint8Array) {
     this.config = config;
     this.vcpus = config.vcpus ?? 1;
-    this.uuid = config.uuid ?? globalThis.crypto.getRandomValues(new Uint8Array(UUID_BYTES));
-    this.ioapic = !kernel.multiboot;
-    this.#pvhConfig = {
-      kernel,
-      ...(config.bootProtocol !== undefined && { protocol: config.bootProtocol }),
-      modules: [...(config.initrd === undefined ? [] : [{ data: config.initrd }]), ...(config.bootModules ?? [])],
-      commandLine: config.commandLine ?? '',
-      ramBytes: this.#ramBytes,
-      vcpus: this.vcpus,
-      ioapic: this.ioapic,
-    };
-    this.#pvh = planPvh(this.#pvhConfig);
-    this.plan = planMachine(this.#pvh, this.vcpus, { sharing: config.checkJit === true });
+    this.uuid = uuid;
+    this.#guest = guest;
+    this.plan = planMachine(guest, this.vcpus, {
+      mailboxBytes: this.hvm ? MAILBOX_BYTES : 0,
+      sharing: config.checkJit === true,
+    });
     try {
       this.wasm = allocateArena(this.plan.size);
     } catch (cause) {
@@ -63,35 +56,54 @@ export class MachineImage {
     if (sharing !== undefined) this.memory.sharing = new PageSharing(buffer, sharing, ram);
   }
 
-  /**
-   * Bytes of RAM in the memory map. A guest that may have more than it is to have at first is given all of it, and its balloon takes
-   * back what is above the target: Linux reckons from memory/static-max and what it booted with. (Xen populates on demand.)
-   */
-  get #ramBytes(): number {
-    return Math.max(this.config.memoryBytes, this.config.maxMemoryBytes ?? 0);
+  get ioapic(): boolean {
+    return this.#guest.ioapic;
+  }
+
+  get hvm(): boolean {
+    return this.config.type === 'hvm';
+  }
+
+  /** What an HVM domain has beyond a PVH domain. Pirqs it has when it is told to: xl's default of hvm_pirq is off. */
+  get emulation(): { readonly pic: boolean; readonly pirq: boolean; readonly viridian: boolean } {
+    const { pirq = false, viridian = false } = this.config.emulation ?? {};
+    return { pic: this.hvm || pirq, pirq, viridian };
+  }
+
+  /** The board of an HVM domain; undefined in others. */
+  get board(): BoardConfig | undefined {
+    if (!(this.#guest instanceof HvmImage)) return undefined;
+    return {
+      ramBytes: this.#guest.ramBytes,
+      startSeconds: this.#startSeconds,
+      bootOrder: this.config.boot ?? ['c', 'd'],
+      files: this.#guest.files,
+      mailbox: this.plan.mailbox,
+    };
   }
 
   /** Fills the memory: RAM with kernel, initrd and tables, and the platform's state. No vCPU runs. */
-  load(): PvhEntry {
+  load(): PvhEntry | undefined {
     const { config, memory, plan } = this;
     // No vCPU is there to be told.
     memory.onChange(() => {});
-    mapPvh(memory, this.#pvh, plan.ram);
-    const entry = loadPvh(memory, this.#pvh, this.#pvhConfig);
+    this.#guest.map(memory, plan.ram);
+    const entry = this.#guest.load(memory);
     const unixMs = Date.now();
-    const pages = this.#ramBytes / 4096;
+    this.#startSeconds = Math.floor(unixMs / 1000);
+    const pages = this.#guest.ramBytes / 4096;
     XenDomain.create(memory, plan.xen, {
       domid: config.id ?? GUEST_DOMID,
       uuid: this.uuid,
       ...plan.shape,
       tscKhz: TSC_KHZ,
       wallclock: { seconds: Math.floor(unixMs / 1000), nanoseconds: (unixMs % 1000) * 1_000_000 },
-      memoryMap: this.#pvh.memmap.map(({ at, size, type }) => ({ addr: at, size, type })),
+      memoryMap: this.#guest.memmap.map(({ at, size, type }) => ({ addr: at, size, type })),
       pages,
       maxPages: pages,
       vendor: 'GenuineIntel',
       consoleIo: true,
-      ...(config.emulation !== undefined && { emulation: config.emulation }),
+      emulation: this.emulation,
     });
     return entry;
   }
@@ -113,7 +125,40 @@ export async function buildImage(config: DomainConfig, options: BuildOptions): P
   };
   checkTraceGlobs(config.trace ?? []);
   stage('unpack', 0);
-  const kernel = await loadKernel(config.kernel, config.bootProtocol);
+  const uuid = config.uuid ?? globalThis.crypto.getRandomValues(new Uint8Array(UUID_BYTES));
+  const guest = config.type === 'hvm' ? hvmImage(config, uuid) : await pvhImage(config);
   stage('unpack', 1);
-  return new MachineImage(config, kernel);
+  return new MachineImage(config, guest, uuid);
+}
+
+/**
+ * Bytes of RAM in the memory map. A guest that may have more than it is to have at first is given all of it, and its balloon takes
+ * back what is above the target: Linux reckons from memory/static-max and what it booted with. (Xen populates on demand.)
+ */
+const ramBytesOf = (config: DomainConfig): number => Math.max(config.memoryBytes, config.maxMemoryBytes ?? 0);
+
+async function pvhImage(config: DomainConfig): Promise<GuestImage> {
+  if (config.kernel === undefined)
+    throw new MachineError('no-kernel', 'a PVH domain has no BIOS to boot a disk with', 'give a kernel, or type "hvm"');
+  return new PvhImage({
+    kernel: await loadKernel(config.kernel, config.bootProtocol),
+    ...(config.bootProtocol !== undefined && { protocol: config.bootProtocol }),
+    modules: [...(config.initrd === undefined ? [] : [{ data: config.initrd }]), ...(config.bootModules ?? [])],
+    commandLine: config.commandLine ?? '',
+    ramBytes: ramBytesOf(config),
+    vcpus: config.vcpus ?? 1,
+  });
+}
+
+function hvmImage(config: DomainConfig, uuid: Uint8Array): GuestImage {
+  if (config.bios === undefined) throw new MachineError('no-bios', 'an HVM domain needs a BIOS', 'give SeaBIOS as bios');
+  return new HvmImage({
+    bios: config.bios,
+    ...(config.kernel !== undefined && { kernel: config.kernel }),
+    ...(config.initrd !== undefined && { initrd: config.initrd }),
+    commandLine: config.commandLine ?? '',
+    ramBytes: ramBytesOf(config),
+    vcpus: config.vcpus ?? 1,
+    uuid,
+  });
 }

@@ -8,9 +8,8 @@ import { ARENA_LIMIT, ArenaPlanner, type Region } from '../memory/arena.ts';
 import { P2M_BYTES } from '../memory/guest-memory.ts';
 import { pageSharingBytes } from '../memory/page-sharing.ts';
 import { type DomainShape, planDomain } from '../xen/domain-layout.ts';
-import { pvhBackingBytes } from './pvh/load.ts';
+import type { GuestImage } from './guest-image.ts';
 import { MachineError } from './pvh/machine-error.ts';
-import type { PvhPlan } from './pvh/plan.ts';
 
 /** Most vCPUs a domain can have; public/xen.h has 128 for an HVM guest. */
 export const MAX_VCPUS = 128;
@@ -57,6 +56,8 @@ export interface MachinePlan {
   readonly vcpus: readonly VcpuRegions[];
   readonly ioapic: Region;
   readonly xen: Region;
+  /** What the I/O side says to the board of an HVM domain; see hvm/mailbox.ts. Empty in others. */
+  readonly mailbox: Region;
   readonly ram: Region;
   readonly shape: DomainShape;
   /** The table of a PageSharing, if one is kept. */
@@ -73,7 +74,11 @@ export interface VcpuRegions {
 export const GRANT_FRAMES = 64;
 
 /** @throws MachineError when it does not fit into 32-bit WebAssembly memory. */
-export function planMachine(pvh: PvhPlan, vcpus: number, options: { readonly sharing?: boolean } = {}): MachinePlan {
+export function planMachine(
+  guest: Pick<GuestImage, 'ramBytes' | 'backingBytes'>,
+  vcpus: number,
+  options: { readonly mailboxBytes?: number; readonly sharing?: boolean } = {},
+): MachinePlan {
   const planner = new ArenaPlanner();
   const control = planner.reserve(CONTROL.sizeof);
   const clock = planner.reserve(CLOCK.sizeof);
@@ -88,17 +93,17 @@ export function planMachine(pvh: PvhPlan, vcpus: number, options: { readonly sha
   const shape: DomainShape = {
     vcpus,
     grantFrames: GRANT_FRAMES,
-    balloonPages: pvh.ramBytes / PAGE_SIZE,
+    balloonPages: guest.ramBytes / PAGE_SIZE,
   };
   const xen = planner.reserve(planDomain(shape).size);
-  const backing = pvhBackingBytes(pvh);
-  const sharing = options.sharing === true ? planner.reserve(pageSharingBytes(backing)) : undefined;
-  const ram = planner.reserve(backing, 1 << 16);
+  const mailbox = planner.reserve(options.mailboxBytes ?? 0);
+  const sharing = options.sharing === true ? planner.reserve(pageSharingBytes(guest.backingBytes)) : undefined;
+  const ram = planner.reserve(guest.backingBytes, 1 << 16);
   if (planner.size > ARENA_LIMIT) {
-    const most = Math.floor((ARENA_LIMIT - (planner.size - pvh.ramBytes)) / (1 << 20));
+    const most = Math.floor((ARENA_LIMIT - (planner.size - guest.ramBytes)) / (1 << 20));
     throw new MachineError(
       'memory-too-large',
-      `${pvh.ramBytes / (1 << 20)} MiB of guest memory do not fit`,
+      `${guest.ramBytes / (1 << 20)} MiB of guest memory do not fit`,
       `give at most ${most}MiB`,
     );
   }
@@ -111,6 +116,7 @@ export function planMachine(pvh: PvhPlan, vcpus: number, options: { readonly sha
     vcpus: regions,
     ioapic,
     xen,
+    mailbox,
     ram,
     shape,
     ...(sharing !== undefined && { sharing }),

@@ -18,6 +18,8 @@ import { XenDomain } from '../xen/domain.ts';
 import { XenVcpu } from '../xen/vcpu.ts';
 import { FrameChanges } from './frame-changes.ts';
 import { GuestClock, type TimeOrigin } from './guest-clock.ts';
+import type { BoardConfig } from './hvm/board-config.ts';
+import { HvmSide } from './hvm/hvm-side.ts';
 import { flushTlbs, kickVcpu } from './kick.ts';
 import { CONTROL, type MachinePlan, type VcpuRegions } from './machine-plan.ts';
 import { guestPlace } from './profile/guest-place.ts';
@@ -36,11 +38,13 @@ export interface VcpuThreadData {
   readonly plan: MachinePlan;
   readonly vcpuId: number;
   readonly origin: TimeOrigin;
-  /** Where the boot vCPU starts. */
-  readonly entry: PvhEntry;
+  /** Where the boot vCPU starts; undefined for the reset vector of a BIOS. */
+  readonly entry: PvhEntry | undefined;
+  /** The board of an HVM domain. */
+  readonly board?: BoardConfig;
   readonly ioapic: boolean;
-  /** The domain has physical interrupts, and an I/O APIC with a pin for each. */
-  readonly pirq: boolean;
+  /** The domain has a PIC, and an I/O APIC with a pin for each GSI of Xen's. */
+  readonly pic: boolean;
   /** Whether hot code is translated. */
   readonly translate: boolean;
   /** Whether the thread measures itself, and posts a profile at its end. */
@@ -52,6 +56,8 @@ export interface VcpuThreadData {
 /** What it posts. */
 export type VcpuMessage =
   | { readonly type: 'doorbell' }
+  /** What COM1 of an HVM domain sends. */
+  | { readonly type: 'serial'; readonly bytes: Uint8Array }
   /** Bytes for the host's log: the debug port and CONSOLEIO_write. */
   | { readonly type: 'log'; readonly bytes: Uint8Array }
   | { readonly type: 'trace'; readonly lines: readonly TraceLine[] }
@@ -81,6 +87,8 @@ export interface VcpuParts {
   readonly hypercalls: Hypercalls;
   readonly frameChanges: FrameChanges;
   readonly profile: VcpuProfile | undefined;
+  /** Of an HVM domain, on the thread of vCPU 0. */
+  readonly board: HvmSide | undefined;
 }
 
 /** Builds a vCPU over the shared memory of its domain. */
@@ -114,8 +122,10 @@ export function buildVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => 
   const busTrace = ioTrace(trace.sink);
   enableTracepoints(busTrace, 'io', data.trace);
   const bus = new IoBus(busTrace);
-  bus.registerPorts('xen debug', DEBUG_PORT, new DebugPort((byte) => post({ type: 'log', bytes: Uint8Array.of(byte) })));
+  if (data.board === undefined)
+    bus.registerPorts('xen debug', DEBUG_PORT, new DebugPort((byte) => post({ type: 'log', bytes: Uint8Array.of(byte) })));
 
+  let board: HvmSide | undefined;
   const slots = plan.vcpus.map(({ apic }, id) => ({ page: new ApicPage(memory.buffer, apic), wake: () => kick(id) }));
   const apicBus = new ApicBus(slots);
   const ioapic = data.ioapic ? buildIoapic(data, memory, apicBus, trace) : undefined;
@@ -203,7 +213,11 @@ export function buildVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => 
     },
     tscOffset: () => engine.cpu.get64(STATE.tscOffset),
     ...(ioapic !== undefined && {
-      setCallbackLine: (gsi: number, level: boolean) => ioapic.setLine(gsi, level),
+      setCallbackLine: (gsi: number, level: boolean) =>
+        board === undefined ? ioapic.setLine(gsi, level) : board.setCallbackLine(gsi, level),
+      ...(data.board !== undefined && {
+        setCallbackIntx: (device: number, pin: number, level: boolean) => board?.setCallbackIntx(device, pin, level),
+      }),
     }),
     viridian: {
       rcx: () => engine.gpr(GPR.rcx),
@@ -222,13 +236,15 @@ export function buildVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => 
     },
     consoleWrite: (bytes) => post({ type: 'log', bytes: bytes.slice() }),
   });
-  return { memory, regions, clock, trace, domain, bus, lapic, engine, vcpu, hypercalls, frameChanges, profile };
+  if (data.board !== undefined && ioapic !== undefined && vcpuId === 0)
+    board = new HvmSide({ config: data.board, memory, io: bus, clock, domain, ioapic, lapic, post });
+  return { memory, regions, clock, trace, domain, bus, lapic, engine, vcpu, hypercalls, frameChanges, profile, board };
 }
 
 function buildIoapic(data: VcpuThreadData, memory: GuestMemory, apicBus: ApicBus, trace: TraceBatch): Ioapic {
   const pinTrace = ioapicTrace(trace.sink);
   enableTracepoints(pinTrace, 'ioapic', data.trace);
   const ioapic = new Ioapic(memory.buffer, data.plan.ioapic, (message) => void apicBus.deliver(message), pinTrace);
-  if (data.vcpuId === 0) ioapic.reset(IOAPIC_ID, data.pirq ? XEN_IOAPIC_PINS : IOAPIC_PINS);
+  if (data.vcpuId === 0) ioapic.reset(IOAPIC_ID, data.pic ? XEN_IOAPIC_PINS : IOAPIC_PINS);
   return ioapic;
 }

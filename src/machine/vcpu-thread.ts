@@ -5,6 +5,7 @@ import { FLAG, STATE } from '../cpu/state.ts';
 import { serveApicMmio, serveApicMsr } from '../devices/apic/lapic-exits.ts';
 import { EXIT, type ExitReason, GPR } from '../vcpu/contract.ts';
 import { describeCrash } from './crash-report.ts';
+import { enterBios } from './hvm/enter.ts';
 import { CONTROL, FLUSH } from './machine-plan.ts';
 import { exitName } from './profile/exit-name.ts';
 import { enterPvh } from './pvh/enter.ts';
@@ -13,13 +14,19 @@ import { serveHypercall, serveXenMsr } from './vcpu-exits.ts';
 import { buildVcpu, type VcpuMessage, type VcpuParts, type VcpuThreadData } from './vcpu-parts.ts';
 import { takeStartup } from './vcpu-startup.ts';
 
+/** Not a vector yet: the 8259As say which when they are asked. */
+const EXTERNAL = 0x100;
+
 /** Exits served in a row before the vCPU looks at its interrupts and timers again: some microseconds. */
 const QUICK_EXITS = 16;
 
 /** Runs the vCPU until the domain ends. Blocks the thread. */
 export function runVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => void): void {
   const parts = buildVcpu(data, post);
-  if (data.vcpuId === 0) enterPvh(parts.engine, data.entry);
+  if (data.vcpuId === 0) {
+    if (data.entry === undefined) enterBios(parts.engine);
+    else enterPvh(parts.engine, data.entry);
+  }
   const loop = new VcpuLoop(data, parts, post);
   const last = lastWord(loop);
   parts.trace.flush();
@@ -66,7 +73,7 @@ class VcpuLoop {
 
   /** Returns the message that the thread ends with. */
   run(): VcpuMessage {
-    const { clock, domain, engine, profile } = this.#parts;
+    const { board, clock, domain, engine, profile } = this.#parts;
     const i32 = this.#i32;
     for (;;) {
       if (Atomics.load(i32, this.#stop) !== 0) return { type: 'stopped', report: describeCrash(engine) };
@@ -90,7 +97,12 @@ class VcpuLoop {
         quick--;
         exit = engine.run(budget - (engine.retired - startRetired));
       }
-      if (exit === EXIT.shutdown) return { type: 'crash', report: describeCrash(engine) };
+      if (exit === EXIT.shutdown) {
+        if (board === undefined) return { type: 'crash', report: describeCrash(engine) };
+        // What a PC does, and an HVM domain of Xen (HVM_PARAM_TRIPLE_FAULT_REASON): it resets. Xen logs where, too.
+        board.reset(`a triple fault\n${describeCrash(engine)}`);
+        continue;
+      }
       if (quick === QUICK_EXITS && exit === EXIT.budget) {
         this.#budget.ran(engine.retired - startRetired, clock.nowNs() - startNs);
       }
@@ -116,8 +128,9 @@ class VcpuLoop {
 
   /** Does what is due before the guest runs. False when the vCPU has to sleep. */
   #prepare(): boolean {
-    const { clock, trace, vcpu } = this.#parts;
+    const { board, clock, trace, vcpu } = this.#parts;
     clock.runDue();
+    board?.service();
     vcpu.service();
     trace.flushDue();
     return this.#enter();
@@ -131,21 +144,25 @@ class VcpuLoop {
 
   /** Takes what is to be taken before the guest runs. False when the vCPU has to sleep. */
   #enter(): boolean {
-    const { engine, lapic, vcpu } = this.#parts;
+    const { board, engine, lapic, vcpu } = this.#parts;
     if (takeStartup(this.#parts)) this.#halted = false;
     if (lapic.takeNmi() || vcpu.state.takeNmi()) {
       engine.nmi();
       this.#halted = false;
     }
     const callback = vcpu.callbackVector();
-    const vector = callback >= 0 ? callback : lapic.hasInterrupt();
+    const pic = callback < 0 && board?.picInterrupt === true;
+    const vector = callback >= 0 ? callback : pic ? EXTERNAL : lapic.hasInterrupt();
     const deliverable = vector >= 0 && engine.canInterrupt;
     if (deliverable) this.#halted = false;
     if (this.#halted || !vcpu.mayRun(deliverable)) return false;
     vcpu.enter(RUNSTATE.running);
     if (deliverable) {
-      if (callback < 0) lapic.acknowledge(vector);
-      engine.interrupt(vector);
+      if (pic && board !== undefined) engine.interrupt(board.acknowledgePic());
+      else {
+        if (callback < 0) lapic.acknowledge(vector);
+        engine.interrupt(vector);
+      }
     } else if (vector >= 0) engine.requestInterruptWindow();
     return true;
   }
@@ -158,7 +175,7 @@ class VcpuLoop {
 
   /** Serves an exit. True when the guest may run on at once unless the vCPU `mustLook`. */
   #serve(exit: ExitReason): boolean {
-    const { bus, domain, engine, hypercalls, lapic, vcpu } = this.#parts;
+    const { board, bus, domain, engine, hypercalls, lapic, vcpu } = this.#parts;
     switch (exit) {
       case EXIT.hlt:
         this.#halted = true;
@@ -170,7 +187,7 @@ class VcpuLoop {
         return true;
       case EXIT.pio:
         bus.serve(engine.exit);
-        return true;
+        return board?.picInterrupt !== true;
       case EXIT.mmio:
         // A write to a register of the APIC may make an interrupt deliverable.
         if (serveApicMmio(lapic, engine.exit)) return !engine.exit.write;

@@ -5,6 +5,7 @@ import { EXIT, GPR } from '../vcpu/contract.ts';
 import { timeOrigin } from './guest-clock.ts';
 import { buildImage } from './machine-image.ts';
 import { enterPvh } from './pvh/enter.ts';
+import type { PvhEntry } from './pvh/load.ts';
 import { serveHypercall, serveXenMsr } from './vcpu-exits.ts';
 import { buildVcpu } from './vcpu-parts.ts';
 
@@ -55,13 +56,13 @@ it('fills its hypercall page, serves a call through it and reaches the LAPIC', a
     origin: timeOrigin(),
     entry,
     ioapic: true,
-    pirq: false,
+    pic: false,
     translate: true,
     profile: false,
     trace: [],
   };
   const { engine, vcpu, hypercalls, lapic } = buildVcpu(data, () => {});
-  enterPvh(engine, entry);
+  enterPvh(engine, entry as PvhEntry);
   const runToHlt = (): number => {
     for (let i = 0; i < 100; i++) {
       const exit = engine.run(1000);

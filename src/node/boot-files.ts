@@ -1,8 +1,8 @@
-// Which files a domain boots: its kernel by itself, or through GRUB, and under PVH or within Xen's PV shim.
+// Which files a domain boots: its kernel by itself, or through GRUB, under PVH or within Xen's PV shim; or the BIOS of an HVM domain.
 import { SHIM_COMMAND_LINE } from '../control/xl-config/key-table.ts';
 import type { BootProtocol } from '../image/kernel.ts';
 import { RAM_LIMIT } from '../machine/pvh/memory-map.ts';
-import { fetchGrub, fetchShim } from './boot-images.ts';
+import { fetchGrub, fetchSeabios, fetchShim } from './boot-images.ts';
 import type { CreateDomainConfig } from './create-domain.ts';
 import type { GuestPartsOptions } from './guest-parts.ts';
 
@@ -26,7 +26,10 @@ export interface ShimConfig {
 
 /** What is loaded, and what it is told. */
 export interface BootFiles {
-  readonly kernel: GuestFile;
+  /** What the machine is to be; a PV guest's shim is a PVH kernel. */
+  readonly type: 'pvh' | 'hvm';
+  readonly kernel?: GuestFile;
+  readonly bios?: GuestFile;
   readonly initrd?: GuestFile;
   readonly bootModules: readonly BootModuleFile[];
   readonly commandLine?: string;
@@ -35,22 +38,28 @@ export interface BootFiles {
 
 type BootConfig = Pick<
   CreateDomainConfig,
-  'type' | 'kernel' | 'initrd' | 'bootModules' | 'commandLine' | 'bootProtocol' | 'shim'
+  'type' | 'kernel' | 'initrd' | 'bios' | 'bootModules' | 'commandLine' | 'bootProtocol' | 'shim'
 >;
 
 /** Fetches what is not given. @throws GuestPartsError, ImageError */
 export async function bootFiles(config: BootConfig, options: GuestPartsOptions = {}): Promise<BootFiles> {
   const { type = 'pvh', initrd, commandLine, bootModules = [], bootProtocol, shim = {} } = config;
-  const kernel = config.kernel ?? (await fetchGrub(type === 'pv' ? 'x86_64-xen' : 'i386-xen_pvh', options));
   const line = commandLine !== undefined && { commandLine };
+  const disk = initrd !== undefined && { initrd };
+  if (type === 'hvm') {
+    const bios = config.bios ?? (await fetchSeabios(options));
+    return { type, bios, bootModules: [], ...(config.kernel !== undefined && { kernel: config.kernel }), ...disk, ...line };
+  }
+  const kernel = config.kernel ?? (await fetchGrub(type === 'pv' ? 'x86_64-xen' : 'i386-xen_pvh', options));
   const entry = bootProtocol !== undefined && { bootProtocol };
-  if (type === 'pvh') return { kernel, ...(initrd !== undefined && { initrd }), bootModules, ...line, ...entry };
+  if (type === 'pvh') return { type, kernel, ...disk, bootModules, ...line, ...entry };
   const guest: BootModuleFile[] = [
     { file: kernel, ...line },
     ...(initrd === undefined ? [] : [{ file: initrd }]),
     ...bootModules,
   ];
   return {
+    type: 'pvh',
     kernel: shim.file ?? (await fetchShim(options)),
     bootModules: guest,
     commandLine: shim.commandLine ?? SHIM_COMMAND_LINE,

@@ -1,10 +1,11 @@
-// What boots a guest that brings no PVH kernel: Xen's PV shim, and GRUB as a Xen guest, out of Debian's packages.
+// What boots a guest that brings no PVH kernel: Xen's PV shim, GRUB as a Xen guest, and SeaBIOS, out of Debian's packages.
 import { join } from 'node:path';
 import { fetchFiles, type GuestPartsOptions } from './guest-parts.ts';
 
 /** Depends on the xen-utils of the release's Xen. */
 const SHIM_PACKAGE = 'xen-system-amd64';
 const GRUB_PACKAGE = 'grub-xen-host';
+const BIOS_PACKAGE = 'seabios';
 
 /**
  * Fetches the PV shim, and gives its path.
@@ -26,4 +27,9 @@ export async function fetchGrub(platform: GrubPlatform, options: GuestPartsOptio
     'i386-xen': /\/grub-i386-xen\.bin$/,
   };
   return join(await fetchFiles(GRUB_PACKAGE, images, options), platform);
+}
+
+/** Fetches SeaBIOS, the build with its debug messages, which Debian's Xen uses, and gives its path. @throws GuestPartsError, ImageError */
+export async function fetchSeabios(options: GuestPartsOptions = {}): Promise<string> {
+  return join(await fetchFiles(BIOS_PACKAGE, { 'bios.bin': /^usr\/share\/seabios\/bios-256k\.bin$/ }, options), 'bios.bin');
 }

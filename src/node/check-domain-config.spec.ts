@@ -14,14 +14,24 @@ describe("a domain's configuration", () => {
     { memory: 4096, id: 1, initrd: undefined, name: undefined },
     { type: 'pv', shim: { file: 'xen-shim', commandLine: 'console=pv' }, bootProtocol: 'multiboot' },
     { kernel: undefined, disks: [{ vdev: 'xvda', path: 'disk.qcow2' }] },
+    { type: 'hvm', kernel: undefined, boot: ['d', 'c'], bios: new Uint8Array(1), consoleType: 'serial' },
     { bootModules: [{ file: 'vmlinuz', commandLine: 'quiet' }, { file: new Uint8Array(1) }] },
   ])('may be %j', (config) => {
     check(config);
   });
 
   it.each<[object, string]>([
-    [{ type: 'hvm' }, "type: hvm domains are not supported yet; use 'pvh' or 'pv'"],
-    [{ type: 'vm' }, "type: \"vm\" is no type of domain; use 'pvh' or 'pv'"],
+    [{ type: 'hvm', boot: ['x'] }, "boot: x is no order of devices; give letters such as ['d', 'c']"],
+    [{ type: 'hvm', boot: 'dc' }, "boot: \"dc\" is no order of devices; give letters such as ['d', 'c']"],
+    [{ type: 'hvm', kernel: 5 }, 'kernel: 5 is no kernel; give its path or its bytes'],
+    [{ type: 'hvm', shim: {} }, "shim: an HVM domain boots by its BIOS and has none; leave it out, or use type 'pv'"],
+    [{ type: 'hvm', bootProtocol: 'pvh' }, 'bootProtocol: an HVM domain boots by its BIOS and has none; leave it out'],
+    [{ type: 'hvm', bootModules: [] }, 'bootModules: an HVM domain boots by its BIOS and has none; leave it out'],
+    [{ shim: {} }, "shim: a PVH domain has none; leave it out, or use type 'pv'"],
+    [{ bios: 'bios.bin' }, "bios: a PVH domain has none; leave it out, or use type 'hvm'"],
+    [{ type: 'pv', boot: ['c'] }, "boot: a PV domain has none; leave it out, or use type 'hvm'"],
+    [{ consoleType: 'serial' }, "consoleType: a PVH domain has no serial port; use 'pv', or type 'hvm'"],
+    [{ type: 'vm' }, "type: \"vm\" is no type of domain; use 'pvh', 'pv' or 'hvm'"],
     [
       { kernel: undefined },
       "kernel: there is neither a kernel nor a disk to boot from; give a kernel's path or its bytes, or disks",
@@ -47,7 +57,8 @@ describe("a domain's configuration", () => {
   });
 
   it('is refused with the option and the next step as fields', async () => {
-    const refused = createDomain({ kernel: 'vmlinuz', type: 'hvm' as 'pvh' });
-    await expect(refused).rejects.toMatchObject({ name: 'DomainConfigError', key: 'type', hint: "use 'pvh' or 'pv'" });
+    const refused = createDomain({ kernel: 'vmlinuz', type: 'lxc' as 'pvh' });
+    const hint = "use 'pvh', 'pv' or 'hvm'";
+    await expect(refused).rejects.toMatchObject({ name: 'DomainConfigError', key: 'type', hint });
   });
 });

@@ -6,6 +6,9 @@ import { DomainConfigError } from './domain-config-error.ts';
 
 const KEYS: Readonly<Record<keyof CreateDomainConfig, true>> = {
   type: true,
+  bios: true,
+  boot: true,
+  consoleType: true,
   kernel: true,
   initrd: true,
   bootModules: true,
@@ -56,15 +59,13 @@ export function checkDomainConfig(config: CreateDomainConfig): void {
     const near = ALSO_CALLED[key] ?? closest(key, Object.keys(KEYS));
     fail(key, 'there is no such option', near === undefined ? `use one of ${Object.keys(KEYS).join(', ')}` : `use ${near}`);
   }
-  const { type = 'pvh', kernel, initrd, bootProtocol, memory, maxMemoryBytes, name, id, uuid, vcpus } = config;
-  if (type !== 'pvh' && type !== 'pv')
-    fail(
-      'type',
-      type === 'hvm' ? 'hvm domains are not supported yet' : `${shown(type)} is no type of domain`,
-      "use 'pvh' or 'pv'",
-    );
+  const { type = 'pvh', bios, boot, consoleType, kernel, initrd, bootProtocol } = config;
+  const { memory, maxMemoryBytes, name, id, uuid, vcpus } = config;
+  if (type !== 'pvh' && type !== 'pv' && type !== 'hvm')
+    fail('type', `${shown(type)} is no type of domain`, "use 'pvh', 'pv' or 'hvm'");
+  checkTypeOnly(config, type, fail);
   const isFile = (file: unknown): boolean => (typeof file === 'string' && file !== '') || file instanceof Uint8Array;
-  if (kernel === undefined && (config.disks ?? []).length === 0)
+  if (kernel === undefined && type !== 'hvm' && (config.disks ?? []).length === 0)
     fail(
       'kernel',
       'there is neither a kernel nor a disk to boot from',
@@ -76,6 +77,11 @@ export function checkDomainConfig(config: CreateDomainConfig): void {
   for (const module of config.bootModules ?? [])
     if (!isFile(module?.file)) fail('bootModules', `${shown(module?.file)} is no file`, 'give its path or its bytes as `file`');
   if (initrd !== undefined && !isFile(initrd)) fail('initrd', `${shown(initrd)} is no initrd`, 'give its path or its bytes');
+  if (bios !== undefined && !isFile(bios)) fail('bios', `${shown(bios)} is no BIOS`, 'give its path or its bytes');
+  if (boot !== undefined && !(Array.isArray(boot) && boot.every((device) => ['a', 'c', 'd', 'n'].includes(device))))
+    fail('boot', `${shown(boot)} is no order of devices`, "give letters such as ['d', 'c']");
+  if (consoleType !== undefined && consoleType !== 'pv' && consoleType !== 'serial')
+    fail('consoleType', `${shown(consoleType)} is no kind of console`, "use 'pv' or 'serial'");
   if (memory !== undefined && typeof memory !== 'string' && !Number.isSafeInteger(memory))
     fail('memory', `${shown(memory)} is no size`, "give one such as '256MiB', or a number of bytes");
   if (
@@ -95,6 +101,23 @@ export function checkDomainConfig(config: CreateDomainConfig): void {
     fail('checkJit', 'vCPUs that share memory cannot be run twice alike', 'give the domain one vCPU');
   if (config.checkJit === true && config.translate === false)
     fail('checkJit', 'without translation there is nothing to check', 'leave out translate: false');
+}
+
+type Fail = (key: string, problem: string, hint: string) => never;
+
+/** What domains of one type have and others have not: silently left out it would be missed. */
+function checkTypeOnly(config: CreateDomainConfig, type: 'pvh' | 'pv' | 'hvm', fail: Fail): void {
+  const called = type.toUpperCase();
+  if (type === 'hvm') {
+    const problem = 'an HVM domain boots by its BIOS and has none';
+    for (const key of ['shim', 'bootModules', 'bootProtocol'] as const)
+      if (config[key] !== undefined) fail(key, problem, `leave it out, or use type '${key === 'shim' ? 'pv' : 'pvh'}'`);
+    return;
+  }
+  for (const key of ['bios', 'boot'] as const)
+    if (config[key] !== undefined) fail(key, `a ${called} domain has none`, "leave it out, or use type 'hvm'");
+  if (config.consoleType === 'serial') fail('consoleType', `a ${called} domain has no serial port`, "use 'pv', or type 'hvm'");
+  if (type === 'pvh' && config.shim !== undefined) fail('shim', 'a PVH domain has none', "leave it out, or use type 'pv'");
 }
 
 const SHOWN = 40;

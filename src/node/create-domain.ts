@@ -10,15 +10,18 @@ import { closeDevices, type DeviceConfigs, openDevices } from './open-devices.ts
 
 /** What a domain is made of: everything has a default, but there must be a kernel or a disk. */
 export interface CreateDomainConfig
-  extends Omit<DomainConfig, 'kernel' | 'initrd' | 'bootModules' | 'memoryBytes'>,
+  extends Omit<DomainConfig, 'type' | 'kernel' | 'initrd' | 'bios' | 'bootModules' | 'memoryBytes'>,
     DeviceConfigs {
-  /** What kind of guest it is: 'pvh', the default, or 'pv', which runs within Xen's PV shim. There is no 'hvm' yet. */
-  readonly type?: 'pvh' | 'pv';
+  /** What kind of guest it is: 'pvh', the default; 'pv', which runs within Xen's PV shim; or 'hvm', a PC with a BIOS. */
+  readonly type?: 'pvh' | 'pv' | 'hvm';
   /**
    * Its path, or its bytes: ELF or bzImage, with a PVH entry or, of a PV guest, with Xen's ELF notes. Default: GRUB of Debian's
-   * grub-xen-host, fetched with apt, which reads the grub.cfg of the disks.
+   * grub-xen-host, fetched with apt, which reads the grub.cfg of the disks. Of an HVM guest: a bzImage to boot instead of a disk; default
+   * none.
    */
   readonly kernel?: GuestFile;
+  /** The BIOS of an HVM domain: its path, or its bytes. Default: Debian's SeaBIOS, fetched with apt. */
+  readonly bios?: GuestFile;
   /** The initial RAM disk: its path, or its bytes. Default: none. */
   readonly initrd?: GuestFile;
   /** Files that are loaded beside the kernel, with their command lines, after the initrd: what a hypervisor is to run. Default: none. */
@@ -43,6 +46,7 @@ export async function createDomain(config: CreateDomainConfig, options: BuildOpt
     type = 'pvh',
     kernel: _kernel,
     initrd: _initrd,
+    bios: _bios,
     bootModules: _modules,
     commandLine: _line,
     bootProtocol: _protocol,
@@ -62,11 +66,12 @@ export async function createDomain(config: CreateDomainConfig, options: BuildOpt
   const read = async (file: GuestFile, role: string): Promise<Uint8Array> =>
     typeof file === 'string' ? readGuestFile(file, role, signal) : file;
   options.onProgress?.({ stage: 'read', done: 0, total: 1 });
-  const { kernel, initrd, bootModules, ...told } = boot;
+  const { kernel, initrd, bios, bootModules, ...told } = boot;
   const parts = {
     ...told,
-    kernel: await read(kernel, 'kernel'),
+    ...(kernel !== undefined && { kernel: await read(kernel, 'kernel') }),
     ...(initrd !== undefined && { initrd: await read(initrd, 'initrd') }),
+    ...(bios !== undefined && { bios: await read(bios, 'BIOS') }),
     bootModules: await Promise.all(
       bootModules.map(async ({ file, commandLine }) => ({
         data: await read(file, 'module'),

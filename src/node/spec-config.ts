@@ -4,6 +4,7 @@ import type { ChannelSpec } from '../control/xl-config/device-specs.ts';
 import type { DiskSpec } from '../control/xl-config/disk-spec.ts';
 import type { DomainSpec } from '../control/xl-config/domain-spec.ts';
 import type { VifSpec } from '../control/xl-config/vif-spec.ts';
+import type { BootDevice } from '../machine/hvm/board-config.ts';
 import type { CreateDomainConfig } from './create-domain.ts';
 import type { ChannelConfig } from './open-channel.ts';
 import type { DiskConfig, VifConfig } from './open-devices.ts';
@@ -26,15 +27,14 @@ export class UnsupportedDomainError extends Error {
  */
 export function specConfig(spec: DomainSpec, directory?: string): CreateDomainConfig {
   const { name, type, kernel, ramdisk, shim, uuid } = spec;
-  if (type === 'hvm')
-    throw new UnsupportedDomainError(`${name}: HVM guests are not supported yet`, 'use type = "pvh" and kernel = "…"');
-  if (kernel === undefined && spec.disks.length === 0)
+  if (kernel === undefined && type !== 'hvm' && spec.disks.length === 0)
     throw new UnsupportedDomainError(
       `${name}: there is no kernel to boot, and no disk`,
       'add kernel = "…" or disk = [ "…" ] to the configuration',
     );
   return {
     name,
+    ...(type === 'hvm' && hvmConfig(spec)),
     ...(kernel !== undefined && { kernel }),
     ...(ramdisk !== undefined && { initrd: ramdisk }),
     ...(shim !== undefined && {
@@ -54,6 +54,14 @@ export function specConfig(spec: DomainSpec, directory?: string): CreateDomainCo
     devices: displayDevices(spec.vfbs, spec.vkbs),
   };
 }
+
+/** What only an HVM guest has. */
+const hvmConfig = ({ boot, biosPath, serial }: DomainSpec): Partial<CreateDomainConfig> => ({
+  type: 'hvm',
+  consoleType: serial ? 'serial' : 'pv',
+  ...(boot !== undefined && { boot: [...boot] as BootDevice[] }),
+  ...(biosPath !== undefined && { bios: biosPath }),
+});
 
 /** @throws UnsupportedDomainError */
 export function diskConfig({ vdev, target, format, readonly, cdrom, discard, position }: DiskSpec): DiskConfig {

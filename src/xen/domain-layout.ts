@@ -75,7 +75,7 @@ export const DomainHeader = struct(256, {
   reserved: { ...u32, size: 76 },
 });
 /** What the platform has beyond that of a PVH domain. */
-export const EMULATION = { pirq: 1, viridian: 2 } as const;
+export const EMULATION = { pirq: 1, viridian: 2, pic: 4 } as const;
 
 /** One vCPU's part. */
 export const VcpuStateLayout = struct(448, {

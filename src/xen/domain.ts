@@ -59,10 +59,10 @@ export interface DomainConfig extends DomainShape {
   /** The vendor CPUID shows: decides the instruction in hypercall page stubs. */
   readonly vendor: 'GenuineIntel' | 'AuthenticAMD' | 'HygonGenuine';
   /**
-   * What an HVM domain has beyond a PVH domain, all off by default. `pirq`: physical interrupts as event channels
-   * (XENFEAT_hvm_pirqs), and a PIC and IOAPIC whose lines a callback can use. `viridian`: Hyper-V's interface beside Xen's.
+   * What an HVM domain has beyond a PVH domain, all off by default. `pic`: a PIC and IOAPIC whose lines a callback can use.
+   * `pirq`: those, and physical interrupts as event channels (XENFEAT_hvm_pirqs). `viridian`: Hyper-V's interface beside Xen's.
    */
-  readonly emulation?: { readonly pirq?: boolean; readonly viridian?: boolean };
+  readonly emulation?: { readonly pic?: boolean; readonly pirq?: boolean; readonly viridian?: boolean };
   /** Whether CONSOLEIO_write is allowed, as in a Xen built for debugging; otherwise -EPERM. */
   readonly consoleIo: boolean;
 }
@@ -146,9 +146,10 @@ export class XenDomain {
     Header.tsc_khz.set(view, at, config.tscKhz);
     Header.vmmcall.set(view, at, config.vendor === 'GenuineIntel' ? 0 : 1);
     Header.console_io.set(view, at, config.consoleIo ? 1 : 0);
-    const { pirq = false, viridian = false } = config.emulation ?? {};
+    const { pirq = false, pic = pirq, viridian = false } = config.emulation ?? {};
     if (viridian) view.setBigUint64(at + plan.params + HVM_PARAM.VIRIDIAN * 8, BigInt(VIRIDIAN_DEFAULT), true);
-    Header.emulation.set(view, at, (pirq ? EMULATION.pirq : 0) | (viridian ? EMULATION.viridian : 0));
+    const emulation = (pirq ? EMULATION.pirq : 0) | (pic || pirq ? EMULATION.pic : 0) | (viridian ? EMULATION.viridian : 0);
+    Header.emulation.set(view, at, emulation);
     Header.wallclock_seconds.set(view, at, config.wallclock.seconds);
     Header.wallclock_nanoseconds.set(view, at, config.wallclock.nanoseconds);
     u8.set(config.uuid.subarray(0, 16), at + Header.uuid0.offset);

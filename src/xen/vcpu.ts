@@ -63,7 +63,7 @@ export class XenVcpu {
     this.#caller = caller;
     this.#deliverVector = options.deliverVector;
     const { setCallbackLine, setCallbackIntx } = options;
-    if (id === 0 && setCallbackLine !== undefined && domain.emulates(EMULATION.pirq))
+    if (id === 0 && setCallbackLine !== undefined && domain.emulates(EMULATION.pic))
       this.#callbackLine = new CallbackLine(domain, state, { setGsi: setCallbackLine, setIntx: setCallbackIntx });
     this.#tscOffset = options.tscOffset ?? (() => 0n);
     this.viridian = options.viridian;

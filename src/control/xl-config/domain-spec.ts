@@ -50,4 +50,10 @@ export interface DomainSpec {
   /** Groups of viridian enlightenments that are on. */
   readonly viridian: readonly string[];
   readonly hvmPirq: boolean;
+  /** Letters, in the order of booting. */
+  readonly boot?: string;
+  /** The BIOS's file. */
+  readonly biosPath?: string;
+  /** The console is the first serial port. */
+  readonly serial: boolean;
 }

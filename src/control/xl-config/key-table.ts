@@ -69,6 +69,15 @@ const WHAT = rows(
   ['vkb', 'strings', 'PV keyboards and mice'],
   ['viridian', 'strings-or-boolean', "groups of Microsoft's enlightenments", { default: '0' }],
   ['hvm_pirq', 'boolean', 'whether interrupts of devices may be routed over event channels', { default: '0' }],
+  [
+    'boot',
+    'string',
+    'what an HVM guest boots from: letters of a (floppy), c (hard disk), d (CD-ROM), n (network)',
+    { default: 'cd' },
+  ],
+  ['bios', 'string', 'the firmware of an HVM guest', { values: ['seabios'] }],
+  ['bios_path_override', 'string', "the firmware's file", { default: "Debian's SeaBIOS" }],
+  ['serial', 'strings-or-string', 'serial ports of an HVM guest; with the first one the console is that port: "pty"'],
 );
 
 const PLACEMENT = rows(
@@ -153,10 +162,7 @@ const NOT_YET = rows(
   ['bootloader', 'string', 'a program that finds the kernel'],
   ['bootloader_args', 'strings-or-string', "the program's arguments"],
   ['e820_host', 'boolean', "the host's memory map"],
-  ['boot', 'string', 'what to boot from'],
   ['hdtype', 'string', 'the disk controller', { values: ['ide', 'ahci'] }],
-  ['bios', 'string', 'the firmware'],
-  ['bios_path_override', 'string', "the firmware's file"],
   ['acpi_laptop_slate', 'boolean', 'the slate mode switch'],
   ['acpi_firmware', 'string', 'a file of further ACPI tables'],
   ['hpet', 'boolean', 'the HPET'],
@@ -197,7 +203,6 @@ const NOT_YET = rows(
   ['spiceusbredirection', 'integer', 'USB through SPICE'],
   ['spice_image_compression', 'string', "SPICE's compression of images"],
   ['spice_streaming_video', 'string', "SPICE's video streams"],
-  ['serial', 'strings-or-string', 'serial ports'],
   ['soundhw', 'string', 'the sound card'],
   ['vkb_device', 'boolean', 'a PV keyboard for an HVM guest'],
   ['usb', 'boolean', 'a USB bus'],

@@ -151,6 +151,14 @@ describe('a configuration', () => {
     expect(warned("'bridge=c,link=user', ''")).toEqual([]);
   });
 
+  it('of an HVM guest, with its boot order and its serial console', () => {
+    const of = (text: string) => readDomainSpec(`name = "a"\ntype = "hvm"\n${text}`, 'a.cfg').spec;
+    expect(of('serial = "pty"\nboot = "dc"')).toMatchObject({ type: 'hvm', serial: true, boot: 'dc', hvmPirq: false });
+    expect(of('serial = [ "none" ]\nhvm_pirq = 1')).toMatchObject({ serial: false, hvmPirq: true });
+    expect(of('serial = [ "pty" ]\nbios_path_override = "/b"')).toMatchObject({ serial: true, biosPath: '/b' });
+    expect(() => of('boot = "x"')).toThrow("'x' is no order of devices");
+  });
+
   it('of Windows, with what is not supported yet named', () => {
     const { spec, warnings } = read(WINDOWS);
     expect(spec.type).toBe('hvm');
@@ -168,7 +176,6 @@ describe('a configuration', () => {
     expect(spec.disks[1]).toMatchObject({ format: 'empty', cdrom: true });
     expect(warnings.map(({ kind, key }) => `${kind} ${key}`)).toEqual([
       'deprecated builder',
-      'not-supported boot',
       'not-supported vnc',
       'not-supported usbdevice',
       'not-supported localtime',

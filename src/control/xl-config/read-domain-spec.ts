@@ -67,6 +67,8 @@ function specOf(reader: SettingReader): DomainSpec {
       'give as many, or leave it out',
     );
   const uuid = reader.attempt(() => uuidOf(reader));
+  const boot = reader.attempt(() => bootOf(reader));
+  const biosPath = reader.string('bios_path_override');
   const [kernel, ramdisk] = [reader.string('kernel'), reader.string('ramdisk')];
   const type = typeOf(reader);
   const shim = shimOf(reader, type);
@@ -97,6 +99,9 @@ function specOf(reader: SettingReader): DomainSpec {
     vkbs: each(reader, 'vkb', parseVkbSpec),
     viridian: reader.attempt(() => viridianOf(reader)) ?? [],
     hvmPirq: reader.boolean('hvm_pirq') ?? false,
+    ...(boot !== undefined && { boot }),
+    ...(biosPath !== undefined && biosPath !== '' && { biosPath }),
+    serial: serialOf(reader),
   };
 }
 
@@ -104,6 +109,23 @@ function specOf(reader: SettingReader): DomainSpec {
 function each<T>(reader: SettingReader, key: string, parse: (spec: PlacedString, index: number) => T): readonly T[] {
   const parsed = reader.strings(key).map((spec, index) => reader.attempt(() => parse(spec, index)));
   return parsed.filter((one) => one !== undefined) as readonly T[];
+}
+
+function bootOf(reader: SettingReader): string | undefined {
+  reader.string('bios');
+  const letters = reader.string('boot');
+  if (letters !== undefined && !/^[acdn]{1,4}$/.test(letters))
+    throw new XlConfigError(reader.position('boot'), `'${letters}' is no order of devices`, 'use letters of a, c, d and n: "dc"');
+  return letters;
+}
+
+/** What xl connects a port to (a pty, a file, a socket) is dom1's console; more than one port there is not. */
+function serialOf(reader: SettingReader): boolean {
+  const one = reader.string('serial');
+  const named = one === undefined ? reader.strings('serial').map(({ text }) => text) : [one];
+  const ports = named.filter((text) => text !== '' && text !== 'none');
+  if (ports.length > 1) reader.warn('not-supported', 'serial', reader.position('serial'), 'serial: only the first port is there');
+  return ports.length > 0;
 }
 
 /** xl's default is a PV guest; what dom1 runs without being told is PVH. */

@@ -26,7 +26,7 @@ export const apicIdOf = (vcpu: number): number => vcpu * 2;
 /** Odd, so no local APIC has it. */
 export const IOAPIC_ID = 1;
 
-const OEM = { oem_id: 'Xen', oem_table_id: 'HVM', oem_revision: 0, creator_id: 'dom1', creator_revision: 1 } as const;
+export const OEM = { oem_id: 'Xen', oem_table_id: 'HVM', oem_revision: 0, creator_id: 'dom1', creator_revision: 1 } as const;
 
 export interface AcpiConfig {
   /** 1..MAX_VCPUS. */
@@ -69,16 +69,16 @@ export function buildAcpi(config: AcpiConfig, at: Gpa = ACPI_TABLES_GPA): AcpiIm
 
 type Values<S> = { readonly [K in keyof S as S[K] extends Field<infer _> ? K : never]?: S[K] extends Field<infer V> ? V : never };
 
-function fill<S extends object>(layout: S, view: DataView, at: number, values: Values<S>): void {
+export function fill<S extends object>(layout: S, view: DataView, at: number, values: Values<S>): void {
   for (const [key, value] of Object.entries(values)) {
     (layout[key as keyof S] as Field<unknown>).set(view, at, value);
   }
 }
 
-const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+export const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 /** Completes the header of a table: length, origin, checksum. */
-function seal(bytes: Uint8Array, signature: string, revision: number): Uint8Array {
+export function seal(bytes: Uint8Array, signature: string, revision: number): Uint8Array {
   const view = viewOf(bytes);
   fill(acpi_header, view, 0, { signature, revision, length: bytes.length, checksum: 0, ...OEM });
   acpi_header.checksum.set(view, 0, acpiChecksum(bytes));

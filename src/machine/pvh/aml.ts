@@ -1,6 +1,19 @@
 // The few words of ACPI Machine Language that our tables need. Section numbers: ACPI specification 5.0.
 
-const OP = { zero: 0x00, one: 0x01, name: 0x08, byte: 0x0a, string: 0x0d, scope: 0x10, extended: 0x5b, device: 0x82 } as const;
+const OP = {
+  zero: 0x00,
+  one: 0x01,
+  name: 0x08,
+  byte: 0x0a,
+  word: 0x0b,
+  dword: 0x0c,
+  string: 0x0d,
+  scope: 0x10,
+  buffer: 0x11,
+  package: 0x12,
+  extended: 0x5b,
+  device: 0x82,
+} as const;
 
 export type Aml = readonly number[];
 
@@ -23,9 +36,29 @@ function segment(name: string): Aml {
   return ascii(name.padEnd(4, '_'));
 }
 
-const integer = (value: number): Aml => {
-  if (value < 0 || value > 0xff) throw new RangeError(`${value} is no byte`);
-  return value === 0 ? [OP.zero] : value === 1 ? [OP.one] : [OP.byte, value];
+/** An integer 0..2^32-1 in its shortest form, 20.2.3. */
+export const constant = (value: number): Aml => {
+  if (!Number.isInteger(value) || value < 0 || value > 0xffff_ffff) throw new RangeError(`${value} has no 32 bits`);
+  if (value <= 1) return [value === 0 ? OP.zero : OP.one];
+  if (value <= 0xff) return [OP.byte, value];
+  const bytes = [value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24];
+  return value <= 0xffff ? [OP.word, ...bytes.slice(0, 2)] : [OP.dword, ...bytes];
+};
+
+/** Package () { … }, 255 elements at most, 20.2.5.4. */
+export const packageOf = (...elements: Aml[]): Aml => {
+  if (elements.length > 0xff) throw new RangeError(`a package of ${elements.length} elements`);
+  return [OP.package, ...withLength([elements.length, ...elements.flat()])];
+};
+
+/** Buffer () { … }, 20.2.5.4. */
+export const buffer = (bytes: Aml): Aml => [OP.buffer, ...withLength([...constant(bytes.length), ...bytes])];
+
+/** EISAID ("PNP0A03"), 19.5.36: three letters of 5 bits, four hexadecimal digits, most significant byte first. */
+export const eisaId = (id: string): Aml => {
+  const [a, b, c] = Array.from(id.slice(0, 3), (letter) => letter.charCodeAt(0) - 0x40) as [number, number, number];
+  const digits = Number.parseInt(id.slice(3), 16);
+  return [OP.dword, (a << 2) | (b >> 3), ((b & 7) << 5) | c, digits >> 8, digits & 0xff];
 };
 
 /** Scope (NAME) { … }, which at the top of a table is a name under the root. */
@@ -38,9 +71,9 @@ export const device = (name: string, ...terms: Aml[]): Aml => [
   ...withLength([...segment(name), ...terms.flat()]),
 ];
 
-/** Name (NAME, value): a string of ASCII, or an integer 0..255. */
-export const name = (key: string, value: string | number): Aml => [
+/** Name (NAME, value): a string of ASCII, an integer, or an object. */
+export const name = (key: string, value: string | number | Aml): Aml => [
   OP.name,
   ...segment(key),
-  ...(typeof value === 'string' ? [OP.string, ...ascii(value), 0] : integer(value)),
+  ...(typeof value === 'string' ? [OP.string, ...ascii(value), 0] : typeof value === 'number' ? constant(value) : value),
 ];

@@ -10,6 +10,9 @@ export type MachineErrorCode =
   | 'kernel-entry-outside'
   | 'initrd-too-large'
   | 'command-line-too-long'
+  | 'bios-size'
+  | 'no-bios'
+  | 'no-kernel'
   | 'too-many-vcpus';
 
 /**

@@ -10,8 +10,8 @@ import { CallbackLine, intxGsi, intxLink } from './callback-line.ts';
 const ARG = 0x2000;
 const SELF = 0x7ff0;
 
-function guest(pirq = true) {
-  const g = new TestGuest({ vcpus: 2, config: { emulation: { pirq } } });
+function guest(pic = true) {
+  const g = new TestGuest({ vcpus: 2, config: { emulation: { pic } } });
   const shared = g.mapSharedInfo(0x10);
   g.domain.bringUp(1);
   const op = (cmd: number, ...words: number[]) => g.call('event_channel_op', cmd, g.poke(ARG, ...words));

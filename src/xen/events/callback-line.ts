@@ -84,7 +84,7 @@ export function setCallbackVia(domain: XenDomain, value: bigint): void {
   const { view } = domain.memory;
   const { at } = domain;
   const type = Number(value >> 56n);
-  if (type !== CALLBACK_TYPE.vector && !domain.emulates(EMULATION.pirq)) return;
+  if (type !== CALLBACK_TYPE.vector && !domain.emulates(EMULATION.pic)) return;
   const low = Number(value & 0xffffn);
   const gsi = low & 0xff;
   const known = type === CALLBACK_TYPE.gsi ? gsi > 0 && gsi < NR_GSIS : type <= CALLBACK_TYPE.vector;

@@ -1,0 +1,17 @@
+// What a board is made of: plain data, posted to the thread of vCPU 0.
+import type { Region } from '../../memory/arena.ts';
+
+export interface BoardConfig {
+  readonly ramBytes: number;
+  /** Seconds since 1970 at guest time 0, in UTC. */
+  readonly startSeconds: number;
+  /** What to boot from, in this order. */
+  readonly bootOrder: readonly BootDevice[];
+  /** Files for the firmware, by name. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  /** What the host says to the board; see mailbox.ts. */
+  readonly mailbox: Region;
+}
+
+/** `xl`'s letters: floppy, hard disk, CD-ROM, network. */
+export type BootDevice = 'a' | 'c' | 'd' | 'n';

@@ -1,0 +1,198 @@
+// The board of an HVM domain: makes the chips, puts them on the buses, wires their interrupts. It lives on the thread of vCPU 0, which
+// reaches every chip by a plain call; what it says to the host leaves through `BoardSinks`, what the host says comes through `receive`.
+import { SHUTDOWN } from '../../abi/xen/sched.ts';
+import type { Ioapic } from '../../devices/apic/ioapic.ts';
+import type { LocalApic } from '../../devices/apic/lapic.ts';
+import { REG, SVR_ENABLE } from '../../devices/apic/registers.ts';
+import { DEBUG_PORT, DebugPort } from '../../devices/debug-port.ts';
+import { gated } from '../../devices/interrupt-line.ts';
+import type { IoBus } from '../../devices/io-bus.ts';
+import { ACPI_GPE0, ACPI_PM, AcpiPm, SLEEP_TYPE } from '../../devices/pc/acpi-pm.ts';
+import { FW_CFG_PORTS, FwCfg } from '../../devices/pc/fw-cfg.ts';
+import { Hpet } from '../../devices/pc/hpet.ts';
+import { HPET_MMIO } from '../../devices/pc/hpet-place.ts';
+import { PIC_ELCR, PIC_MASTER, PIC_SLAVE, PicPair } from '../../devices/pc/pic-pair.ts';
+import { PIT_PORTS, Pit, SPEAKER_PORT } from '../../devices/pc/pit.ts';
+import { PORT_92, Port92 } from '../../devices/pc/port-92.ts';
+import { RTC_PORTS, Rtc } from '../../devices/pc/rtc.ts';
+import { SERIAL_PORTS, Uart } from '../../devices/pc/uart.ts';
+import { PCI_CONFIG_PORTS, PciConfigPorts } from '../../devices/pci/config-ports.ts';
+import { hostBridge, isaBridge, powerManagement } from '../../devices/pci/isa-bridge.ts';
+import { PciBus } from '../../devices/pci/pci-bus.ts';
+import { I8042, I8042_COMMAND, I8042_DATA } from '../../devices/ps2/i8042.ts';
+import { Ps2Keyboard } from '../../devices/ps2/keyboard.ts';
+import { Ps2Mouse } from '../../devices/ps2/mouse.ts';
+import type { GuestMemory } from '../../memory/guest-memory.ts';
+import type { Clock } from '../../time/clock.ts';
+import type { XenDomain } from '../../xen/domain.ts';
+import { PLATFORM_PORTS, PlatformDevice, UNPLUG } from '../../xen/platform-device.ts';
+import type { BoardConfig } from './board-config.ts';
+import { cmosContents } from './cmos.ts';
+import { DebugLog } from './debug-log.ts';
+import { GuestWindows } from './guest-windows.ts';
+import { Interrupts } from './interrupts.ts';
+import { setUpPci } from './pci-setup.ts';
+
+/** Where the chips are on PCI bus 0, as QEMU has them under Xen. */
+export const PCI_PLACE = {
+  hostBridge: [0, 0],
+  isaBridge: [1, 0],
+  ide: [1, 1],
+  power: [1, 3],
+  platform: [2, 0],
+  vga: [3, 0],
+  nic: [4, 0],
+} as const;
+
+/** Local APIC after hvmloader: virtual wire mode (tools/firmware/hvmloader/hvmloader.c, apic_setup). */
+const VIRTUAL_WIRE = { svr: SVR_ENABLE | 0xff, lint0: 0x700, lint1: 0x400 } as const;
+
+export interface BoardSinks {
+  readonly serial: (byte: number) => void;
+  /** Bytes of the debug ports and of the platform device, a line at a time. */
+  readonly log: (bytes: Uint8Array) => void;
+}
+
+export interface BoardOptions {
+  readonly config: BoardConfig;
+  readonly memory: GuestMemory;
+  readonly io: IoBus;
+  readonly clock: Clock;
+  readonly domain: XenDomain;
+  readonly ioapic: Ioapic;
+  readonly lapic: LocalApic;
+  readonly sinks: BoardSinks;
+}
+
+export class Board {
+  readonly pic: PicPair;
+  readonly pci: PciBus;
+  readonly interrupts: Interrupts;
+  readonly keyboard = new Ps2Keyboard();
+  readonly mouse = new Ps2Mouse();
+  readonly serial: Uart;
+  readonly power: AcpiPm;
+  readonly #domain: XenDomain;
+  readonly #lapic: LocalApic;
+  readonly #waitingSerial: number[] = [];
+  readonly #log: DebugLog;
+
+  constructor(options: BoardOptions) {
+    const { config, clock, domain, io, ioapic, lapic, memory, sinks } = options;
+    this.#domain = domain;
+    this.#lapic = lapic;
+    this.#log = new DebugLog(sinks.log);
+    const log = (byte: number): void => this.#log.put(byte);
+
+    this.pic = new PicPair(() => {});
+    this.interrupts = new Interrupts({ pic: this.pic, ioapic, pirqs: domain.events.pirqs });
+    const isa = (irq: number) => this.interrupts.isa(irq);
+
+    io.registerPorts('pic master', PIC_MASTER, this.pic.masterPorts);
+    io.registerPorts('pic slave', PIC_SLAVE, this.pic.slavePorts);
+    io.registerPorts('elcr', PIC_ELCR, this.pic.elcrPorts);
+
+    // Legacy routing of the HPET takes the lines of the timer and the RTC.
+    const timerLine = gated(isa(0));
+    const rtcLine = gated(isa(8));
+    const hpet = new Hpet({
+      clock,
+      isa,
+      gsi: (gsi) => this.interrupts.gsi(gsi),
+      legacy: (on) => {
+        timerLine.open(!on);
+        rtcLine.open(!on);
+      },
+    });
+    io.registerMmio('hpet', HPET_MMIO, hpet);
+    const pit = new Pit({ clock, interrupt: timerLine });
+    io.registerPorts('pit', PIT_PORTS, pit.ports);
+    io.registerPorts('speaker', SPEAKER_PORT, pit.speakerPort);
+
+    const rtc = new Rtc({ clock, interrupt: rtcLine, startSeconds: config.startSeconds, cmos: cmosContents(config) });
+    io.registerPorts('rtc', RTC_PORTS, rtc.ports);
+
+    this.power = new AcpiPm({
+      clock,
+      sci: isa(9),
+      sleep: (type) => {
+        // What sleeps in S4 is on its disk: the machine is off.
+        if (type === SLEEP_TYPE.s5 || type === SLEEP_TYPE.s4) domain.shutdown(SHUTDOWN.poweroff);
+      },
+    });
+    io.registerPorts('acpi pm', ACPI_PM, this.power.ports);
+    io.registerPorts('acpi gpe0', ACPI_GPE0, this.power.gpePorts);
+
+    const i8042 = new I8042({
+      keyboard: this.keyboard,
+      mouse: this.mouse,
+      keyboardInterrupt: isa(1),
+      mouseInterrupt: isa(12),
+      reset: () => this.reset('the keyboard controller'),
+    });
+    io.registerPorts('i8042 data', I8042_DATA, i8042.dataPort);
+    io.registerPorts('i8042 command', I8042_COMMAND, i8042.commandPort);
+    io.registerPorts('port 92', PORT_92, new Port92(() => this.reset('port 92h')).ports);
+
+    const [com1] = SERIAL_PORTS;
+    this.serial = new Uart({ interrupt: isa(com1.irq), send: sinks.serial, ready: () => this.#feedSerial() });
+    io.registerPorts('com1', com1.ports, this.serial.ports);
+
+    io.registerPorts('fw_cfg', FW_CFG_PORTS, new FwCfg(config.files));
+    io.registerPorts('xen debug', DEBUG_PORT, new DebugPort(log));
+
+    this.pci = new PciBus({
+      io,
+      memory,
+      windows: new GuestWindows(memory),
+      interrupt: (device, pin) => this.interrupts.intx(device, pin),
+    });
+    io.registerPorts('pci config', PCI_CONFIG_PORTS, new PciConfigPorts(this.pci, () => this.reset('port cf9h')));
+    const platform = new PlatformDevice({ unplug: (what) => this.#unplug(what), log });
+    io.registerPorts('xen platform', PLATFORM_PORTS, platform.fixedPorts);
+    this.pci.add(...PCI_PLACE.hostBridge, hostBridge());
+    this.pci.add(
+      ...PCI_PLACE.isaBridge,
+      isaBridge((link, irq) => this.interrupts.route(link, irq)),
+    );
+    this.pci.add(...PCI_PLACE.power, powerManagement());
+    this.pci.add(...PCI_PLACE.platform, platform.pci);
+
+    setUpPci(this.pci, PCI_PLACE.isaBridge[0] * 8, this.pic);
+    lapic.write(REG.svr, VIRTUAL_WIRE.svr);
+    lapic.write(REG.lvtLint0, VIRTUAL_WIRE.lint0);
+    lapic.write(REG.lvtLint1, VIRTUAL_WIRE.lint1);
+  }
+
+  /** Whether the 8259As ask for an interrupt that the local APIC lets through: LINT0 in mode ExtINT, or no local APIC at all. */
+  get picInterrupt(): boolean {
+    if (!this.pic.requesting) return false;
+    const { page } = this.#lapic;
+    return !page.hardwareEnabled || (page.get(REG.lvtLint0) & 0x1_0700) === VIRTUAL_WIRE.lint0;
+  }
+
+  /** Every way to reset ends in a domain that is built anew, as under hvmloader; `way` is for who reads the log. */
+  reset(way: string): void {
+    this.#log.say(`reset by ${way}`);
+    this.#domain.shutdown(SHUTDOWN.reboot);
+  }
+
+  /** Bytes for COM1; what does not fit waits for the guest to read. */
+  typeSerial(bytes: Uint8Array): void {
+    this.#waitingSerial.push(...bytes);
+    this.#feedSerial();
+  }
+
+  #feedSerial(): void {
+    while (this.#waitingSerial.length > 0 && this.serial.room > 0) this.serial.receive(this.#waitingSerial.shift() as number);
+  }
+
+  /** Takes devices off the bus by their class, as QEMU does (hw/i386/xen/xen_platform.c). */
+  #unplug(what: number): void {
+    for (const [, pci] of this.pci.functions()) {
+      const kind = pci.options.identity.classCode >>> 8;
+      if (kind === 0x0200 && what & UNPLUG.nics) this.pci.remove(pci);
+      pci.options.unplug?.(what);
+    }
+  }
+}

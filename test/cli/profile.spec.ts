@@ -35,7 +35,7 @@ describe.skipIf(parts === undefined)('dom1 run --profile', () => {
     expect(stderr).toMatch(/ {2}hypercall event_channel_op\n/);
     expect(stderr).toMatch(/ {2}exception 14\n/);
     expect(stderr).toMatch(/ {2}not hot yet\n/);
-    expect(stderr).toMatch(/ {2}jump to an address: ret\n/);
+    expect(stderr).toMatch(/ {2}return: ret\n/);
     expect(stderr).toContain(`the trace is in ${trace}`);
     const parsed: unknown = JSON.parse(readFileSync(trace, 'utf8'));
     expect(brokenRules(parsed)).toEqual([]);

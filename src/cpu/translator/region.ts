@@ -17,9 +17,9 @@ const LONGEST_INSTRUCTION = 15;
 const MOST_INSTRUCTIONS = 400;
 const MOST_BLOCKS = 112;
 const MOST_PAGES = 6;
+/** Pages from the head's: what a region is entered with says how many bytes away the entry's page is, in 32 bits. */
+const FARTHEST_PAGE = 0x7_ffff;
 const DEEPEST_CALL = 3;
-/** Pages between the head and the farthest: what an entry is told (`entryArgument`) must hold the distance in bytes, in 32 bits. */
-const FARTHEST = 2 ** 18;
 /** Ways into a region: what a byte of `entryArgument` holds. */
 const MOST_ENTRIES = 64;
 
@@ -243,8 +243,8 @@ export class RegionReader {
   }
 
   #mayUse(page: number): boolean {
-    if (this.#pages.has(page)) return true;
-    return this.#pages.size < MOST_PAGES && Math.abs(page) < FARTHEST && this.#source.page(page) !== undefined;
+    if (page < -FARTHEST_PAGE || page > FARTHEST_PAGE) return false;
+    return this.#pages.has(page) || (this.#pages.size < MOST_PAGES && this.#source.page(page) !== undefined);
   }
 
   #decode(place: number): RegionInstruction | undefined {

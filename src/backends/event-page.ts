@@ -53,7 +53,9 @@ export class EventPage {
       const entry = memory.entry(gfn as Gfn);
       return entry === 0 || (write && (entry & P2M.writable) === 0) ? 0 : memory.host(gfnToGpa(gfn as Gfn));
     };
-    if (place(true) === 0) return new Refusal(EINVAL, `page-ref ${gfn} is no page of RAM`);
+    const host = place(true);
+    if (host === 0) return new Refusal(EINVAL, `page-ref ${gfn} is no page of RAM`);
+    memory.sharing?.share(host);
     return new EventPage(
       memory,
       place,

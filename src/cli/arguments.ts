@@ -48,9 +48,12 @@ export function parseCommandLine(
     tokens: true,
     options: {
       ...Object.fromEntries(
-        known.map(({ name, value, short }) => [
+        known.map(({ name, value, valueOptional, short }) => [
           name,
-          { type: value === undefined ? ('boolean' as const) : ('string' as const), ...(short !== undefined && { short }) },
+          {
+            type: value === undefined || valueOptional === true ? ('boolean' as const) : ('string' as const),
+            ...(short !== undefined && { short }),
+          },
         ]),
       ),
       help: { type: 'boolean', short: 'h' },
@@ -126,8 +129,9 @@ function checkedValue(row: OptionRow, raw: string, value: string | undefined, in
     if (value !== undefined) throw new UsageError(`${raw} takes no value; write it without '=${value}'`);
     return '';
   }
+  if (row.valueOptional === true && value === undefined) return '';
   if (value === undefined || value === '' || (!inline && value.startsWith('-')))
-    throw new UsageError(`${raw} needs a value; write ${raw} <${row.value}>`);
+    throw new UsageError(`${raw} needs a value; write ${raw}${row.valueOptional === true ? '=' : ' '}<${row.value}>`);
   return value;
 }
 

@@ -19,6 +19,7 @@ import { specConfig } from '../node/spec-config.ts';
 import { EXIT_CODE } from './exit-codes.ts';
 import { describeFailure, InputError } from './failure.ts';
 import { LineWriter } from './line-writer.ts';
+import { ProfileOutput } from './profile-output.ts';
 import { version } from './version.ts';
 
 /** The other side may have gone; then nobody wants to know. */
@@ -65,7 +66,7 @@ function note(notes: LineWriter, text: string): void {
 
 /** Runs the domain to its end. */
 async function keep(
-  { spec, directory, trace, paused, pty: wantsPty, consoleLog }: BackgroundOrder,
+  { spec, directory, trace, checkJit, profile: wantsProfile, paused, pty: wantsPty, consoleLog }: BackgroundOrder,
   claim: DomainClaim,
   notes: LineWriter,
 ): Promise<DomainEnd> {
@@ -78,6 +79,7 @@ async function keep(
     },
     directory,
   );
+  const profile = wantsProfile === undefined ? undefined : await ProfileOutput.open(wantsProfile, spec.kernel);
   using consoleLogs = openConsoleLogs(consoleLog);
   using pty = wantsPty ? Pty.open() : undefined;
   const { id, name } = claim.record;
@@ -103,9 +105,12 @@ async function keep(
             name: claim.record.name,
             id,
             trace,
+            checkJit,
+            profile: profile !== undefined,
           },
           { signal, onProgress: (progress) => void (running || tell({ type: 'progress', progress })) },
         );
+        profile?.attach(domain);
         domain.on('trace', ({ atNs, name, text }) => notes.line(`[${(atNs / 1e9).toFixed(6).padStart(12)}] ${name} ${text}`));
         domain.on('log', (bytes) => {
           hypervisorLog.append(bytes);
@@ -126,6 +131,7 @@ async function keep(
     const made = { id, name, uuid: target.uuid, domid: target.id, pid: process.pid, ...(pty !== undefined && { tty: pty.path }) };
     void tell({ type: 'running', domain: made }).then(() => process.disconnect?.());
   });
+  for (const line of (await profile?.finish(name)) ?? []) notes.line(line);
   note(notes, `the domain has ended: ${end.reason}`);
   return end;
 }

@@ -6,6 +6,8 @@ export interface OptionRow {
   readonly short?: string;
   /** What the value is, for --help; an option without one is a switch. */
   readonly value?: string;
+  /** It may be given without its value, which is written behind a `=` then. */
+  readonly valueOptional?: true;
   /** May be given several times. */
   readonly many?: boolean;
   readonly help: string;

@@ -4,6 +4,7 @@ import type { CommandRow, OptionRow } from './command-row.ts';
 import { CONTROL_ROWS } from './control-rows.ts';
 import { DEVICE_ROWS } from './device-rows.ts';
 import { DISPLAY_ROWS } from './display-rows.ts';
+import { CHECK_JIT, INTERPRET, PROFILE, SYSTEM_MAP } from './engine-options.ts';
 import { IMAGE_ROWS } from './image-rows.ts';
 import { STORE_ROWS } from './store-rows.ts';
 import { TOOLSTACK_ROWS } from './toolstack-rows.ts';
@@ -30,8 +31,6 @@ const NAME: OptionRow = {
 
 const PTY: OptionRow = { name: 'pty', help: 'offer the console at a pseudo-terminal too, for minicom and its kin; needs koffi' };
 
-const INTERPRET: OptionRow = { name: 'interpret', help: 'translate no code: slower, to tell where a fault comes from' };
-
 const TERMINAL_NOTE = 'On a terminal the keys go to the guest, and Ctrl-] ends it and leaves.';
 
 export const COMMANDS: readonly CommandRow[] = [
@@ -45,6 +44,9 @@ export const COMMANDS: readonly CommandRow[] = [
       MEMORY,
       NAME,
       TIMEOUT,
+      PROFILE,
+      SYSTEM_MAP,
+      CHECK_JIT,
       TRACE,
     ],
     guestCommandLine: false,
@@ -88,7 +90,10 @@ export const COMMANDS: readonly CommandRow[] = [
         help: "run the command in the guest's shell, print its output, power off, exit with its status",
       },
       PTY,
+      PROFILE,
+      SYSTEM_MAP,
       INTERPRET,
+      CHECK_JIT,
       TRACE,
     ],
     guestCommandLine: true,

@@ -31,7 +31,8 @@ const secondWords = (first: string): readonly string[] =>
   COMMANDS.flatMap(({ name }) => (name.startsWith(`${first} `) ? [name.slice(first.length + 1)] : []));
 const groups = firstWords.filter((first) => secondWords(first).length > 0);
 const LIST_DOMAINS = "dom1 list 2>/dev/null | awk 'NR > 1 { print $1 }'";
-const takesFile = ({ value }: OptionRow): boolean => value === 'file';
+/** The word after it is a file. */
+const takesFile = ({ value, valueOptional }: OptionRow): boolean => value === 'file' && valueOptional !== true;
 
 export async function completionCommand({ positionals }: Invocation, io: CommandIo): Promise<number> {
   const shell = positionals[0] as string;
@@ -100,11 +101,12 @@ function zsh(): string {
     shells: `(${SHELLS.join(' ')})`,
     none: ' ',
   };
-  const option = ({ name, short, value, help, many }: OptionRow): string[] => {
-    const argument = value === undefined ? '' : `:${value}:${value === 'file' ? '_files' : ' '}`;
+  const option = ({ name, short, value, valueOptional, help, many }: OptionRow): string[] => {
+    const inWord = valueOptional === true;
+    const argument = value === undefined ? '' : `${inWord ? '::' : ':'}${value}:${value === 'file' ? '_files' : ' '}`;
     const star = many === true ? '*' : '';
     return [`--${name}`, ...(short === undefined ? [] : [`-${short}`])].map((word) =>
-      quoted(`${star}${word}[${zshText(help)}]${argument}`),
+      quoted(`${star}${word}${inWord ? '=-' : ''}[${zshText(help)}]${argument}`),
     );
   };
   const ofCommands = COMMANDS.map((row) => {
@@ -170,9 +172,9 @@ function fish(): string {
         ? '__fish_use_subcommand'
         : quoted(`${inGroup}; and not __fish_seen_subcommand_from ${secondWords(first).join(' ')}`);
     lines.push(`complete -c dom1 -n ${before} -a ${second ?? first} -d ${quoted(summary)}`);
-    for (const { name: long, short, value, help } of options) {
+    for (const { name: long, short, value, valueOptional, help } of options) {
       const letter = short === undefined ? '' : ` -s ${short}`;
-      const argument = value === undefined ? '' : value === 'file' ? ' -r -F' : ' -x';
+      const argument = value === undefined || valueOptional === true ? '' : value === 'file' ? ' -r -F' : ' -x';
       lines.push(`complete -c dom1 -n ${seen} -l ${long}${letter}${argument} -d ${quoted(help)}`);
     }
     const kind = kindOf(row);

@@ -16,6 +16,7 @@ import { type CommandIo, printJson } from './command-io.ts';
 import { attachConsole } from './console-command.ts';
 import { EXIT_CODE } from './exit-codes.ts';
 import { InputError } from './failure.ts';
+import { profileOrder } from './profile-output.ts';
 import { ProgressLine } from './progress-line.ts';
 import { catchSignals } from './signals.ts';
 
@@ -38,6 +39,7 @@ export async function createCommand(invocation: Invocation, io: CommandIo): Prom
   await openRuntimeDirectory(directory);
   const log = join(directory, 'log', `${spec.name}.log`);
   const consoleLog = optionValue(invocation, 'console-log');
+  const profile = profileOrder(invocation);
   const progress = new ProgressLine(process.stderr);
   using signals = catchSignals();
   const domain = await spawnBackground(
@@ -49,6 +51,8 @@ export async function createCommand(invocation: Invocation, io: CommandIo): Prom
       pty: options.has('pty'),
       paused: options.has('paused'),
       trace: options.get('trace') ?? [],
+      checkJit: options.has('check-jit'),
+      ...(profile !== undefined && { profile }),
     },
     { program: fileURLToPath(PROGRAM), signal: signals.signal, onProgress: (step) => progress.build(step) },
   ).finally(() => progress.clear());

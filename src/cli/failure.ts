@@ -4,6 +4,7 @@ import { ImageError } from '../image/image-error.ts';
 import { BlockStoreError } from '../io/block-store-error.ts';
 import { MachineError } from '../machine/pvh/machine-error.ts';
 import { TracepointError } from '../machine/tracepoints.ts';
+import { TranslationError } from '../machine/translation-error.ts';
 import { NetworkOptionError } from '../net/user/network-plan.ts';
 import { ControlCommandError } from '../node/control-client.ts';
 import { ControlConnectionError } from '../node/control-error.ts';
@@ -34,6 +35,8 @@ export function describeFailure(error: unknown): { readonly line: string; readon
     return { line: error.message.startsWith('dom1: ') ? error.message : `dom1: ${error.message}\n`, code: error.code };
   if (error instanceof XlConfigErrors)
     return { line: error.all.map((one) => `dom1: ${oneLine(one.message)}\n`).join(''), code: EXIT_CODE.input };
+  // A report, which says what to do.
+  if (error instanceof TranslationError) return { line: `dom1: ${error.message}\n`, code: EXIT_CODE.monitor };
   const message = oneLine(error instanceof Error ? error.message : String(error));
   if (error instanceof ControlCommandError) return { line: `dom1: ${message}\n`, code: EXIT_CODE.refused };
   const wrongUsage =

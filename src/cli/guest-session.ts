@@ -13,6 +13,7 @@ import { InputError } from './failure.ts';
 import { GuestControl } from './guest-control.ts';
 import { type Outcome, reportOutcome } from './guest-report.ts';
 import { LineWriter } from './line-writer.ts';
+import { ProfileOutput, profileOrder } from './profile-output.ts';
 import type { ProgressLine } from './progress-line.ts';
 
 export interface SessionOptions {
@@ -50,7 +51,10 @@ export async function runSession(options: SessionOptions): Promise<number> {
     ...control.identity,
     trace: invocation.options.get('trace') ?? [],
     translate: !invocation.options.has('interpret'),
+    checkJit: invocation.options.has('check-jit'),
+    profile: invocation.options.has('profile'),
   };
+  const profile = await openProfile(invocation, options.config.kernel);
   using pty = invocation.options.has('pty') ? Pty.open() : undefined;
   let domain: Domain;
   try {
@@ -60,6 +64,7 @@ export async function runSession(options: SessionOptions): Promise<number> {
   } finally {
     progress.clear();
   }
+  profile?.attach(domain);
   let outcome: Outcome;
   domain.on('trace', ({ atNs, name, text }) => notes.line(`[${(atNs / 1e9).toFixed(6).padStart(12)}] ${name} ${text}`));
   domain.on('log', (bytes) => {
@@ -84,11 +89,17 @@ export async function runSession(options: SessionOptions): Promise<number> {
     // It gives the terminal back before anything is printed.
     await serving.catch(() => {});
     notes.end();
+    for (const line of (await profile?.finish(domain.name)) ?? []) process.stderr.write(`${line}\n`);
   }
   const end: DomainEnd = await domain.ended;
   const { text, code } = reportOutcome(outcome, domain, end);
   process.stderr.write(text);
   return code;
+}
+
+async function openProfile(invocation: Invocation, kernel: CreateDomainConfig['kernel']): Promise<ProfileOutput | undefined> {
+  const order = profileOrder(invocation);
+  return order === undefined ? undefined : await ProfileOutput.open(order, typeof kernel === 'string' ? kernel : undefined);
 }
 
 /** Asks the guest to power off, and waits a little. */

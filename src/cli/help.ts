@@ -78,8 +78,8 @@ function usage(row: CommandRow, full: boolean): string {
   ].join(' ');
 }
 
-const optionColumns = ({ name, short, value, help: text }: OptionRow): readonly [string, string] => [
-  `${short === undefined ? '' : `-${short}, `}--${name}${value === undefined ? '' : ` <${value}>`}`,
+const optionColumns = ({ name, short, value, valueOptional, help: text }: OptionRow): readonly [string, string] => [
+  `${short === undefined ? '' : `-${short}, `}--${name}${value === undefined ? '' : valueOptional === true ? `[=<${value}>]` : ` <${value}>`}`,
   text,
 ];
 

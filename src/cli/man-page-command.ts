@@ -80,8 +80,9 @@ function ofCommand(row: CommandRow): readonly string[] {
   ];
 }
 
-function ofOption({ name, short, value, help }: OptionRow): readonly string[] {
-  const argument = value === undefined ? '' : ` \\fI${plain(value)}\\fR`;
+function ofOption({ name, short, value, valueOptional, help }: OptionRow): readonly string[] {
+  const word = value === undefined ? '' : `\\fI${plain(value)}\\fR`;
+  const argument = value === undefined ? '' : valueOptional === true ? `[=${word}]` : ` ${word}`;
   const words = [...(short === undefined ? [] : [`\\fB\\-${short}\\fR`]), `\\fB\\-\\-${plain(name)}\\fR`].join(', ');
   return ['.TP', `${words}${argument}`, plain(help)];
 }

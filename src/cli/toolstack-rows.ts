@@ -1,6 +1,7 @@
 // The commands of a toolstack, named and shaped as xl's.
 import type { CommandRow } from './command-row.ts';
 import { JSON_OPTION } from './control-rows.ts';
+import { CHECK_JIT, PROFILE, SYSTEM_MAP } from './engine-options.ts';
 
 const ON_HOST = { options: [], guestCommandLine: false, notes: [], on: 'host' } as const;
 const ON_DOMAIN = { options: [], guestCommandLine: false, notes: [], on: 'domain' } as const;
@@ -17,6 +18,9 @@ export const TOOLSTACK_ROWS: readonly CommandRow[] = [
       { name: 'dryrun', short: 'n', help: 'print what the configuration says, as JSON, and make nothing' },
       { name: 'console-log', value: 'file', help: 'write what the guest prints there' },
       { name: 'pty', help: 'offer the console at a pseudo-terminal too, for minicom and its kin; needs koffi' },
+      { ...PROFILE, help: "measure where the time goes, for the domain's log; with a file, write a trace for Perfetto too" },
+      SYSTEM_MAP,
+      CHECK_JIT,
       {
         name: 'trace',
         value: 'glob',

@@ -6,6 +6,8 @@ import { EXIT, type Exit, type ExitReason, type Segment, type SegmentName, type 
 import { Breakpoints } from './breakpoints.ts';
 import { type Compute, makeComputes } from './computes.ts';
 import { Cpu, GuestFault } from './cpu.ts';
+import { type EngineCounts, PublishedCounters } from './engine-counters.ts';
+import { type EngineProbe, measured } from './engine-probe.ts';
 import { type Helper, HelperContext } from './helper-context.ts';
 import { type EngineServices, makeHelpers } from './helpers/all-helpers.ts';
 import { CodeCache } from './interpreter/code-cache.ts';
@@ -19,6 +21,8 @@ import { STATUS } from './interpreter/interpreter-emitter.ts';
 import { REC, RECORD_SIZE, SPECIAL, SPECIAL_COUNT } from './interpreter/record.ts';
 import { RUN } from './interpreter/run-function.ts';
 import { type Handler, Variants } from './interpreter/variants.ts';
+import type { SharedPages } from './lockstep/access-journal.ts';
+import { Lockstep } from './lockstep/lockstep.ts';
 import { Mmu } from './mmu.ts';
 import { notCanonicalVector } from './not-canonical.ts';
 import { PageCrossings } from './page-crossings.ts';
@@ -49,6 +53,10 @@ export interface EngineOptions extends EngineServices {
   readonly codeRegion: Region;
   /** Whether hot code is translated. Default true; false: everything is interpreted. */
   readonly translate?: boolean;
+  /** Every region is run in both tiers, and a difference is thrown out of `run` as TierMismatch. Default: no. */
+  readonly lockstep?: SharedPages;
+  /** Measures the engine. */
+  readonly probe?: EngineProbe;
 }
 
 /** What of the engine does not depend on the vCPU; made once a process. */
@@ -71,6 +79,8 @@ export class WasmEngine implements VcpuEngine {
   readonly code: CodeCache;
   /** Translated code; undefined where everything is interpreted. */
   readonly regions: Regions | undefined;
+  /** Undefined unless both tiers run all regions. */
+  readonly lockstep: Lockstep | undefined;
   readonly #memory: GuestMemory;
   readonly #io: PendingIo;
   readonly #breakpoints: Breakpoints;
@@ -83,6 +93,8 @@ export class WasmEngine implements VcpuEngine {
   readonly #scratch: number;
   readonly #handlers: readonly Handler[];
   readonly #names: InterpreterModule;
+  readonly #probe: EngineProbe | undefined;
+  readonly #counters: PublishedCounters;
   /** Instructions until the next look at where the guest is; exits in between do not matter. */
   #untilSample = SLICE;
   #windowRequested = false;
@@ -110,19 +122,22 @@ export class WasmEngine implements VcpuEngine {
 
     const pages = wasmMemory.buffer.byteLength / 65536;
     this.#names = generateInterpreter(variants, vcpuRegion.at, pages);
+    const { probe } = options;
+    this.#probe = probe;
+    this.#counters = new PublishedCounters(memory, vcpuRegion.at);
     const helpers = makeHelpers(options);
     this.#helpers = this.#names.helpers.map((name) => {
       const helper = helpers[name];
       if (helper === undefined) throw new Error(`the instruction table needs a helper '${name}' that does not exist`);
-      return helper;
+      return probe?.timed('helper', name, helper) ?? helper;
     });
     const computes = makeComputes(this.cpu, this.mmu, options, options.cpuid);
     this.#computes = this.#names.computes.map((name) => {
       const compute = computes[name];
       if (compute === undefined) throw new Error(`the instruction table needs a computation '${name}' that does not exist`);
-      return compute;
+      return probe?.timed('compute', name, compute) ?? compute;
     });
-    const imports: InterpreterImports = {
+    const imports: InterpreterImports = measured(probe, {
       memory: wasmMemory,
       readMiss: (size) => this.mmu.readMiss(size),
       writeMiss: (size) => this.mmu.writeMiss(size),
@@ -136,13 +151,19 @@ export class WasmEngine implements VcpuEngine {
       plainRead: (size) => this.mmu.plain(size, READ),
       plainWrite: (size) => this.mmu.plain(size & 0xff, WRITE),
       transfer: (record, site, home) => this.regions?.transfer(record, site, home),
-    };
+    });
     const module = new WebAssembly.Module(this.#names.bytes);
     const instance = new WebAssembly.Instance(module, { env: imports as unknown as WebAssembly.ModuleImports });
     const interpreter = instance.exports as unknown as InterpreterExports;
     this.#run = interpreter.run;
     this.#deliverPlain = interpreter.deliver;
-    const { cpu, mmu, code } = this;
+    const { cpu, mmu, code, exit } = this;
+    if (options.lockstep !== undefined && options.translate !== false) {
+      const steps = { ...imports, handler: interpreter.handler };
+      this.lockstep = new Lockstep({ cpu, mmu, code, exit, shared: options.lockstep, steps });
+      this.#computes = this.lockstep.answers.amend(this.#names.computes, this.#computes);
+    }
+    const { lockstep } = this;
     if (options.translate !== false)
       this.regions = new Regions({
         cpu,
@@ -155,6 +176,8 @@ export class WasmEngine implements VcpuEngine {
         interpreter,
         compute: imports.compute,
         computeNumber: (name) => this.#names.computes.indexOf(name),
+        lockstep,
+        probe,
       });
     code.onFlush = () => {
       mmu.forgetAllCode();
@@ -185,6 +208,37 @@ export class WasmEngine implements VcpuEngine {
     this.#retired += count;
     this.cpu.set32(STATE.retired, this.#retired % 0x1_0000_0000);
     this.cpu.set32(STATE.retired + 4, Math.floor(this.#retired / 0x1_0000_0000));
+  }
+
+  /** What the engine counts, as of now. */
+  get counts(): EngineCounts {
+    const { code, cpu, lockstep, mmu, regions } = this;
+    const made = regions?.counters;
+    return {
+      region_instructions: cpu.get32(STATE.inRegions) + cpu.get32(STATE.inRegions + 4) * 0x1_0000_0000,
+      regions_made: made?.translated ?? 0,
+      regions_live: regions?.alive ?? 0,
+      regions_dropped_code_written: made?.reasons.written ?? 0,
+      regions_dropped_full: made?.reasons.full ?? 0,
+      regions_dropped_replaced: made?.reasons.replaced ?? 0,
+      regions_refused: made?.refused ?? 0,
+      translated_instructions: made?.instructions ?? 0,
+      module_bytes: made?.moduleBytes ?? 0,
+      compile_ms: made?.milliseconds ?? 0,
+      code_cache_bytes: code.used,
+      code_cache_limit: code.size,
+      code_cache_flushes: code.flushes,
+      decoded_instructions: code.decoded,
+      page_walks: mmu.walks,
+      tlb_flushes: mmu.flushes.all,
+      tlb_page_flushes: mmu.flushes.page,
+      lockstep_checked: lockstep?.counters.checked ?? 0,
+      lockstep_given_up: lockstep?.counters.givenUp ?? 0,
+    };
+  }
+  /** Puts them where other threads can read them. */
+  publishCounters(): void {
+    this.#counters.publish(this.counts);
   }
 
   // ---- running ----------------------------------------------------------------------------------------------------------
@@ -225,7 +279,9 @@ export class WasmEngine implements VcpuEngine {
       this.#untilSample -= used;
       if (code === RUN.poll && this.#untilSample <= 0) {
         this.#untilSample = SLICE;
+        this.#probe?.sample(cpu.get32(STATE.left) === cpu.get32(STATE.regionLeft));
         this.regions?.sample();
+        this.publishCounters();
       }
       this.#retire(used);
       left -= used;
@@ -667,6 +723,10 @@ export class WasmEngine implements VcpuEngine {
   /** After a triple fault the CPU stays shut down until `reset`. */
   #shutdown = false;
   #deliver(event: Event): void {
+    if (this.#probe === undefined) this.#deliverNow(event);
+    else this.#probe.delivering(event.kind, event.vector, () => this.#deliverNow(event));
+  }
+  #deliverNow(event: Event): void {
     const { vector, kind, errorCode = -1 } = event;
     // Faults push RF = 1: SDM vol. 3, 17.3.1.1.
     if (kind === 'interrupt' && this.#deliverPlain(vector, -1, 0) !== 0) return;

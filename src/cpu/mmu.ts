@@ -5,6 +5,7 @@ import { type GuestMemory, P2M, pageOf } from '../memory/guest-memory.ts';
 import { type Cpu, GuestFault, type LinearMemory } from './cpu.ts';
 import type { CodeCache } from './interpreter/code-cache.ts';
 import { LargePages } from './large-pages.ts';
+import type { AccessJournal } from './lockstep/access-journal.ts';
 import { type AccessKind, EXECUTE, NOT_CANONICAL, PageWalk, READ, WRITE } from './page-walk.ts';
 import type { PendingIo } from './pending-io.ts';
 import { CODE_MODE, CR4, MMU_INDEX, PRIVATE_VECTOR, STATE, VECTOR } from './state.ts';
@@ -31,6 +32,15 @@ export class Mmu implements LinearMemory {
   #commitSize = 0;
   #commitLow = 0;
   #commitHigh = 0;
+
+  /** Is told of what is written, and decides what the TLBs may lead to, where code is run twice. */
+  #journal: AccessJournal | undefined;
+  set journal(journal: AccessJournal) {
+    this.#journal = journal;
+    this.#pages.onMark = (word) => journal.marked(word);
+    this.#tlb.onFill = (entry) => journal.filling(entry);
+    this.flush(true);
+  }
 
   constructor(cpu: Cpu, memory: GuestMemory, code: CodeCache, io: PendingIo) {
     this.#cpu = cpu;
@@ -80,6 +90,8 @@ export class Mmu implements LinearMemory {
     const entry = this.#memory.entry(Math.floor(gpa / 4096) as Gfn);
     if (entry === 0 || (access === WRITE && ((entry & P2M.writable) === 0 || (entry & P2M.code) !== 0))) return 0;
     const host = pageOf(entry) + (gpa % 4096);
+    if (this.#journal?.isPrivate(host) === false) return 0;
+    if (access === WRITE) this.#journal?.written(host, Math.floor(gpa / 4096));
     this.#fill(index, access, low, high, (host - low) | 0);
     return host;
   }
@@ -263,7 +275,15 @@ export class Mmu implements LinearMemory {
     return this.#pages.walk(low, high, WRITE, MMU_INDEX.supervisorAc, true) === 0 ? this.#pages.physical + (low & 4095) : -1;
   }
 
+  /** Flushes so far: of all, and of one page. Changes of the address space are not among them. */
+  readonly flushes = { all: 0, page: 0 };
+  get walks(): number {
+    return this.#pages.walks;
+  }
+
   flush(includeGlobal: boolean): void {
+    this.flushes.all++;
+    this.#journal?.flushed();
     this.#tlb.flush(includeGlobal);
     if (includeGlobal) this.#large.clear();
   }
@@ -273,6 +293,8 @@ export class Mmu implements LinearMemory {
   }
 
   invalidatePage(linear: bigint): void {
+    this.flushes.page++;
+    this.#journal?.flushed();
     const low = Number(linear & 0xffff_ffffn);
     const high = Number((linear >> 32n) & 0xffff_ffffn);
     if (this.#large.mayHold(low, high)) this.flush(true);
@@ -345,12 +367,13 @@ export class Mmu implements LinearMemory {
       return this.#bounce(low, high, size);
     }
     const host = pageOf(entry) + (gpa % 4096);
-    const cacheable = fill && !this.#watched.includes(low >>> 12);
+    const cacheable = fill && !this.#watched.includes(low >>> 12) && this.#journal?.mayTouch(host) !== false;
     if (access === READ) {
       if (cacheable) this.#fill(index, READ, low, high, (host - low) | 0);
       return host;
     }
     if ((entry & P2M.writable) === 0) return this.#bounce(low, high, size); // writes to ROM are dropped by commit
+    this.#journal?.written(host, gfn);
     if (entry & P2M.code) {
       this.#code.stored(gfn, gpa % 4096, size);
       return host;
@@ -388,6 +411,7 @@ export class Mmu implements LinearMemory {
     const cpu = this.#cpu;
     const host = this.#memory.host(gpa as Gpa);
     if (host !== 0) {
+      this.#journal?.mayTouch(host);
       cpu.u8.set(this.#memory.u8.subarray(host, host + count), STATE.bounce + at);
       return true;
     }
@@ -398,8 +422,11 @@ export class Mmu implements LinearMemory {
     const gfn = Math.floor(gpa / 4096) as Gfn;
     const entry = this.#memory.entry(gfn);
     if ((entry & P2M.writable) === 0) return 0;
+    const host = pageOf(entry) + (gpa % 4096);
+    this.#journal?.mayTouch(host);
+    this.#journal?.written(host, gfn);
     if (entry & P2M.code) this.#code.stored(gfn, gpa % 4096, size);
-    return pageOf(entry) + (gpa % 4096);
+    return host;
   }
 
   #exit(): number {
@@ -416,7 +443,8 @@ export class Mmu implements LinearMemory {
   #fill(index: number, access: AccessKind, low: number, high: number, addend: number, mode = 0): void {
     const { global, pageBits } = this.#pages;
     if (pageBits !== 12) this.#large.add(low, high, pageBits);
-    const keep = access !== EXECUTE || mode === CODE_MODE.code64;
+    // What generated code finds in the second level by itself, a journal would not see.
+    const keep = (access !== EXECUTE || mode === CODE_MODE.code64) && this.#journal === undefined;
     this.#tlb.fill(tlbArray(index, access), low, high, mode, addend, global, keep);
   }
 

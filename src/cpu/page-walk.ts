@@ -34,6 +34,8 @@ export class PageWalk {
   pageBits = 12;
   /** Walks so far. */
   walks = 0;
+  /** Told of each word that is about to get its accessed or dirty bit, by its index in 32-bit words. */
+  onMark: ((word: number) => void) | undefined;
 
   constructor(cpu: Cpu, memory: GuestMemory) {
     this.#cpu = cpu;
@@ -135,7 +137,10 @@ export class PageWalk {
         break;
       }
       // Entries above the leaf are marked once the walk is known to go on; a later fault leaves them marked, as allowed.
-      if (update && (entry & PTE.a) === 0) entries[word] = entry | PTE.a;
+      if (update && (entry & PTE.a) === 0) {
+        this.onMark?.(word);
+        entries[word] = entry | PTE.a;
+      }
       table = ((entry & ~4095) >>> 0) + (entryHigh & 0xff) * TWO32;
     }
     const userPage = (rights & PTE.us) !== 0;
@@ -153,6 +158,7 @@ export class PageWalk {
     if (update) {
       const marked = leaf | PTE.a | (access === WRITE ? PTE.d : 0);
       if (marked !== leaf) {
+        this.onMark?.(leafWord);
         entries[leafWord] = marked;
         // Page tables may themselves be mapped as code, however unlikely; their frames are ordinary memory.
       }

@@ -129,10 +129,14 @@ export const STATE = {
   /** u32: what second-level TLB entries of the current address space, and global ones, must hold to be good; see tlb.ts. */
   tlbKey: 0x678,
   tlbGlobalKey: 0x67c,
-  /** u32: how many addresses `TLB.filledAt` holds. */
+  /** u32: how many addresses `TLB.filledAt` holds, and how many `TLB.filledGlobalAt`. */
   tlbFilled: 0x680,
+  tlbFilledGlobal: 0x688,
   /** i32: transfers out of translated regions until the next one that is looked at. */
   untilTransfer: 0x684,
+  /** u64: instructions run in translated regions; and i32: `left` when the last of them was left. */
+  inRegions: 0x688,
+  regionLeft: 0x690,
 } as const;
 
 /** One segment register: selector u16 at 0, attributes u16 at 2 (descriptor bits 40..55), limit u32 at 4 (in bytes), base u64 at 8, u64 reserved. */
@@ -173,7 +177,7 @@ export const SHADOW = { sti: 1, movSs: 2 } as const;
 
 /**
  * Software TLBs: direct-mapped entries of 16 bytes: i64 tag (page | codeTag), u32 addend, u32 flags (1: global page, 2: its address
- * is in the list at `filledAt`).
+ * is in the list at `filledAt`, 4: in that at `filledGlobalAt`).
  */
 export const TLB = {
   entries: 1024,
@@ -184,8 +188,10 @@ export const TLB = {
   /** Offset of the first array from the vCPU base; array = 3 * mmuIndex + access (0 read, 1 write, 2 execute). */
   at: 0x4000,
   invalid: -1n,
-  /** u32 addresses of the entries that a change of address space must drop. */
+  /** u32 addresses of the entries that a change of address space must drop, and of those that only a full flush drops. */
   filledAt: 0x3c000,
+  filledGlobalAt: 0x3e000,
+  /** Of each. */
   mostFilled: 2048,
 } as const;
 
@@ -194,6 +200,9 @@ export const TLB = {
  * keeps what conflicts or a change of address space took out of the arrays.
  */
 export const SECOND_TLB = { at: 0x2c000, sets: 2048, setBytes: 32, bytes: 2048 * 32, tag: 0, key: 8, addend: 12 } as const;
+
+/** Counters of a profile, u64 each; offset of the first from the vCPU base. They lie behind `TLB.filledAt`'s list. */
+export const PROFILE_COUNTERS = { at: 0x3e000, count: 1024 } as const;
 
 /** RFLAGS bits. SDM vol. 1, 3.4.3. */
 export const FLAG = {

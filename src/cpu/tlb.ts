@@ -8,9 +8,19 @@ import type { Cpu } from './cpu.ts';
 import { EXECUTE, WRITE } from './page-walk.ts';
 import { CR4, SECOND_TLB, STATE, TLB } from './state.ts';
 
-/** Flags of an entry: its page is global; its address is in the list of those to drop. */
-export const TLB_FLAG = { global: 1, listed: 2 } as const;
-const { global: GLOBAL, listed: LISTED } = TLB_FLAG;
+/**
+ * Flags of an entry: its page is global; its address is in the list of pages that are not; in the list of those that are. One whose
+ * page changed may be in both.
+ */
+export const TLB_FLAG = { global: 1, listed: 2, listedGlobal: 4 } as const;
+const { global: GLOBAL, listed: LISTED, listedGlobal: LISTED_GLOBAL } = TLB_FLAG;
+/** An address of each kind of page is in a list of its own, so that a flush looks only at what it must drop. */
+const LISTS = [
+  { at: TLB.filledAt, count: STATE.tlbFilled, flag: LISTED },
+  { at: TLB.filledGlobalAt, count: STATE.tlbFilledGlobal, flag: LISTED_GLOBAL },
+] as const;
+const [OWN, GLOBALS] = LISTS;
+type List = (typeof LISTS)[number];
 const EMPTY = 0xffff_ffff;
 const PCID = 0xfff;
 /** Address spaces whose keys are kept; with one more all but the current one are forgotten. */
@@ -34,6 +44,8 @@ export class Tlb {
   /** By PCID. */
   readonly #keys = new Map<number, number>();
   #space = 0;
+  /** Told of each entry of the arrays that is about to be replaced, by its address. */
+  onFill: ((entry: number) => void) | undefined;
   #nextKey = 1;
 
   /** `lastKey`: when keys begin anew. */
@@ -42,32 +54,32 @@ export class Tlb {
     this.#cpu = cpu;
     this.#u32 = memory.u32;
     this.#base = cpu.base;
+    // What the arrays hold before the first flush is nobody's: too much for a list, so that it looks at all of them.
+    for (const { count } of LISTS) cpu.set32(count, TLB.mostFilled + 1);
   }
 
   /** Puts a page into an array (0..8) and into the second level. `tagBits` are for the execute arrays: the mode of the code. */
   fill(array: number, low: number, high: number, tagBits: number, addend: number, global: boolean, secondLevel: boolean): void {
     const u32 = this.#u32;
     const at = this.#entry(array, low);
+    this.onFill?.(at);
     const word = at >> 2;
     u32[word] = (low & ~4095) | tagBits;
     u32[word + 1] = high;
     u32[word + 2] = addend;
-    let flags = (u32[word + 3] as number) & LISTED;
-    if (global) flags |= GLOBAL;
-    else if (flags === 0) {
-      flags = LISTED;
-      this.#list(at);
-    }
-    u32[word + 3] = flags;
+    const listed = (u32[word + 3] as number) & ~GLOBAL;
+    const list = global ? GLOBALS : OWN;
+    if ((listed & list.flag) === 0) this.#list(at, list);
+    u32[word + 3] = listed | list.flag | (global ? GLOBAL : 0);
     if (secondLevel) this.#fillSecond(array, low, high, addend, global);
   }
 
-  #list(at: number): void {
+  #list(at: number, list: List): void {
     const cpu = this.#cpu;
-    const count = cpu.get32(STATE.tlbFilled);
+    const count = cpu.get32(list.count);
     // One more than fit: all entries are looked at.
-    if (count < TLB.mostFilled) this.#u32[((this.#base + TLB.filledAt) >> 2) + count] = at;
-    if (count <= TLB.mostFilled) cpu.set32(STATE.tlbFilled, count + 1);
+    if (count < TLB.mostFilled) this.#u32[((this.#base + list.at) >> 2) + count] = at;
+    if (count <= TLB.mostFilled) cpu.set32(list.count, count + 1);
   }
 
   #fillSecond(array: number, low: number, high: number, addend: number, global: boolean): void {
@@ -89,12 +101,11 @@ export class Tlb {
     const cpu = this.#cpu;
     cpu.set32(STATE.codeDropped, 1);
     if (includeGlobal) {
-      // The empty array is included: see Cpu.emptyTlb.
-      this.#clear(TLB.arrays + 1, true);
+      this.#dropAll();
       this.#keys.clear();
       this.#space = cpu.cr4 & CR4.pcide ? cpu.get32(STATE.cr3) & PCID : 0;
       cpu.set32(STATE.tlbGlobalKey, this.#freshKey());
-    } else this.#dropFilled();
+    } else this.#dropOwn();
     this.#take(this.#freshKey());
   }
 
@@ -102,7 +113,7 @@ export class Tlb {
   enterSpace(pcid: number, keep: boolean): void {
     if (keep && pcid === this.#space) return;
     this.#cpu.set32(STATE.codeDropped, 1);
-    this.#dropFilled();
+    this.#dropOwn();
     this.#space = pcid;
     this.#take((keep ? this.#keys.get(pcid) : undefined) ?? this.#freshKey());
   }
@@ -125,36 +136,46 @@ export class Tlb {
   }
 
   /** Takes the current address space's entries out of the arrays. */
-  #dropFilled(): void {
-    const cpu = this.#cpu;
+  #dropOwn(): void {
+    if (this.#cpu.get32(OWN.count) > TLB.mostFilled) this.#clear(TLB.arrays, false);
+    else this.#dropListed(OWN, false);
+  }
+
+  /** Takes every entry out of the arrays. */
+  #dropAll(): void {
+    // The empty array is included: see Cpu.emptyTlb.
+    if (LISTS.some(({ count }) => this.#cpu.get32(count) > TLB.mostFilled)) this.#clear(TLB.arrays + 1, true);
+    else for (const list of LISTS) this.#dropListed(list, true);
+  }
+
+  #dropListed({ at, count, flag }: List, includeGlobal: boolean): void {
     const u32 = this.#u32;
-    const count = cpu.get32(STATE.tlbFilled);
-    if (count > TLB.mostFilled) this.#clear(TLB.arrays, false);
-    else {
-      const list = (this.#base + TLB.filledAt) >> 2;
-      for (let i = list; i < list + count; i++) {
-        const word = (u32[i] as number) >> 2;
-        const flags = u32[word + 3] as number;
-        u32[word + 3] = flags & ~LISTED;
-        if (flags & GLOBAL) continue;
-        u32[word] = EMPTY;
-        u32[word + 1] = EMPTY;
-      }
+    const list = (this.#base + at) >> 2;
+    const end = list + this.#cpu.get32(count);
+    for (let i = list; i < end; i++) {
+      const word = (u32[i] as number) >> 2;
+      const flags = u32[word + 3] as number;
+      u32[word + 3] = flags & ~flag;
+      if (!includeGlobal && flags & GLOBAL) continue;
+      u32[word] = EMPTY;
+      u32[word + 1] = EMPTY;
     }
-    cpu.set32(STATE.tlbFilled, 0);
+    this.#cpu.set32(count, 0);
   }
 
   #clear(arrays: number, includeGlobal: boolean): void {
     const u32 = this.#u32;
     const first = (this.#base + TLB.at) >> 2;
+    const kept = includeGlobal ? 0 : LISTED_GLOBAL;
     for (let word = first; word < first + (arrays * TLB.bytes) / 4; word += 4) {
       const flags = u32[word + 3] as number;
-      u32[word + 3] = flags & ~LISTED;
+      u32[word + 3] = flags & (kept | GLOBAL);
       if (!includeGlobal && flags & GLOBAL) continue;
       u32[word] = EMPTY;
       u32[word + 1] = EMPTY;
     }
-    this.#cpu.set32(STATE.tlbFilled, 0);
+    this.#cpu.set32(OWN.count, 0);
+    if (includeGlobal) this.#cpu.set32(GLOBALS.count, 0);
   }
 
   #clearSecond(): void {

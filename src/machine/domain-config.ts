@@ -56,6 +56,13 @@ export interface DomainConfig {
   readonly emulation?: { readonly pirq?: boolean; readonly viridian?: boolean };
   /** Whether hot code of the guest is translated. Default true; false: everything is interpreted, to tell a fault of the one from the other's. */
   readonly translate?: boolean;
+  /**
+   * Runs translated code a second time on the interpreter and compares the two; a difference ends the domain with a TierMismatch.
+   * Some ten times slower, and for one vCPU only. Default false.
+   */
+  readonly checkJit?: boolean;
+  /** Has each vCPU's thread measure where its time goes; it comes as the domain's event 'profile'. Default false. */
+  readonly profile?: boolean;
   /** PV devices of the start; the domain closes them when it has ended. */
   readonly devices?: readonly PvDevice[];
   /** Tracepoints to turn on, as globs: `xen.*`. They come as the domain's event 'trace'. Default: none. */

@@ -1,6 +1,7 @@
 // What a domain tells its owner, and under which names.
 import type { BackendEvent } from '../backends/xenbus/backend-event.ts';
 import type { DomainEnd, DomainState } from './domain-config.ts';
+import type { VcpuProfileData } from './profile/vcpu-profile.ts';
 import type { TraceLine } from './trace-batch.ts';
 
 /** The domain is in another state, or the machine was reset and is in the state that it was in. */
@@ -20,6 +21,8 @@ export interface DomainEvents {
   log: Uint8Array;
   /** A tracepoint that `config.trace` turns on. */
   trace: TraceLine;
+  /** What a vCPU's thread measured of itself from its start to its end, if `config.profile` asked for it; at a reset too. */
+  profile: VcpuProfileData;
   /** A PV device was connected, was refused, or failed. */
   device: BackendEvent;
   /** Something of the host's went wrong that does not end the domain. Without a listener it is a warning on the console. */

@@ -35,6 +35,7 @@ import { PlatformSide } from './platform-side.ts';
 import type { PvhEntry } from './pvh/load.ts';
 import { readRegisters, type VcpuRegisters } from './registers.ts';
 import { traceBatchRead } from './trace-batch.ts';
+import { TranslationError } from './translation-error.ts';
 import type { VcpuMessage } from './vcpu-parts.ts';
 import { VcpuThreads } from './vcpu-threads.ts';
 
@@ -347,7 +348,7 @@ export class Domain implements AsyncDisposable {
 
   /** Everything there is to see of the domain, as a tree. */
   inspect(): InspectTree {
-    return inspectDomain(this, this.#platform, this.#store, this.#clock.nowNs());
+    return inspectDomain(this, this.#image.plan, this.#platform, this.#store, this.#clock.nowNs());
   }
 
   /** Ends the domain at once, without asking the guest. */
@@ -379,6 +380,7 @@ export class Domain implements AsyncDisposable {
       ...(board !== undefined && { board }),
       pic: emulation.pic,
       translate: config.translate ?? true,
+      profile: config.profile ?? false,
       trace: config.trace ?? [],
     });
   }
@@ -443,11 +445,17 @@ export class Domain implements AsyncDisposable {
         traceBatchRead(memory.i32, (plan.control.at + CONTROL.traceBacklog) >>> 2);
         for (const line of message.lines) this.#events.emit('trace', line);
         break;
+      case 'profile':
+        this.#events.emit('profile', message.profile);
+        break;
       case 'shutdown':
         this.#shutdown(message.reason, message.report);
         break;
       case 'crash':
         this.#finish('crashed', { reason: 'triple-fault', report: message.report, retired: this.retired });
+        break;
+      case 'mismatch':
+        this.#fail(new TranslationError(message.report));
         break;
       case 'stopped':
         this.#finish('destroyed', { reason: 'destroyed', report: message.report, retired: this.retired });

@@ -3,6 +3,7 @@ import { HVM_PARAM } from '../abi/xen/hvm.ts';
 import { HYPERVISOR } from '../abi/xen/hypercall.ts';
 import { RUNSTATE } from '../abi/xen/shared-info.ts';
 import { inspectBackends } from '../backends/xenbus/inspect-backends.ts';
+import { type EngineCounts, readCounters } from '../cpu/engine-counters.ts';
 import type { InspectTree } from '../util/inspect/inspect-node.ts';
 import type { XenDomain } from '../xen/domain.ts';
 import { DomainHeader, NOT_MAPPED, OVERLAY, VCPU_WAIT, VcpuStateLayout as Vcpu } from '../xen/domain-layout.ts';
@@ -11,9 +12,16 @@ import { inspectGrants } from '../xen/grants/inspect-grants.ts';
 import { inspectStore } from '../xen/store/inspect-store.ts';
 import type { XenStore } from '../xen/store/store.ts';
 import type { Domain } from './domain.ts';
+import type { MachinePlan } from './machine-plan.ts';
 import type { PlatformSide } from './platform-side.ts';
 
-export function inspectDomain(domain: Domain, platform: PlatformSide, store: XenStore, nowNs: number): InspectTree {
+export function inspectDomain(
+  domain: Domain,
+  plan: MachinePlan,
+  platform: PlatformSide,
+  store: XenStore,
+  nowNs: number,
+): InspectTree {
   const { xen, backends } = platform;
   return {
     id: domain.id,
@@ -22,6 +30,7 @@ export function inspectDomain(domain: Domain, platform: PlatformSide, store: Xen
     state: domain.state,
     memory: () => inspectMemory(domain, xen),
     vcpu: () => inspectVcpus(xen),
+    engine: () => inspectEngines(domain, plan),
     devices: () => inspectBackends(backends),
     time: { system_ns: Math.floor(nowNs), retired: domain.retired },
     xen: {
@@ -68,6 +77,21 @@ function inspectVcpus(xen: XenDomain): InspectTree {
       },
     ]),
   );
+}
+
+/** What each vCPU's engine counts, as of its last sample or sleep. */
+function inspectEngines({ memory, retired }: Domain, plan: MachinePlan): InspectTree {
+  const each = plan.vcpus.map(({ cpu }) => readCounters(memory, cpu.at));
+  const one = (counts: EngineCounts): InspectTree => {
+    const { lockstep_checked, lockstep_given_up, region_instructions, ...others } = counts;
+    return {
+      region_instructions,
+      ...(plan.vcpus.length === 1 && { interpreted_instructions: Math.max(0, retired - region_instructions) }),
+      ...others,
+      ...(plan.sharing !== undefined && { lockstep_checked, lockstep_given_up }),
+    };
+  };
+  return Object.fromEntries(each.map((counts, id) => [String(id), one(counts)]));
 }
 
 function inspectOverlays(xen: XenDomain): InspectTree {

@@ -2,6 +2,7 @@
 import { loadKernel } from '../image/kernel.ts';
 import { allocateArena } from '../memory/arena.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
+import { PageSharing } from '../memory/page-sharing.ts';
 import { XenDomain } from '../xen/domain.ts';
 import type { BuildOptions, BuildProgress, DomainConfig } from './domain-config.ts';
 import type { GuestImage } from './guest-image.ts';
@@ -35,7 +36,10 @@ export class MachineImage {
     this.vcpus = config.vcpus ?? 1;
     this.uuid = uuid;
     this.#guest = guest;
-    this.plan = planMachine(guest, this.vcpus, this.hvm ? MAILBOX_BYTES : 0);
+    this.plan = planMachine(guest, this.vcpus, {
+      mailboxBytes: this.hvm ? MAILBOX_BYTES : 0,
+      sharing: config.checkJit === true,
+    });
     try {
       this.wasm = allocateArena(this.plan.size);
     } catch (cause) {
@@ -46,7 +50,10 @@ export class MachineImage {
         'give the guest less memory',
       );
     }
-    this.memory = new GuestMemory(this.wasm.buffer as unknown as SharedArrayBuffer, this.plan.p2m.at);
+    const buffer = this.wasm.buffer as unknown as SharedArrayBuffer;
+    this.memory = new GuestMemory(buffer, this.plan.p2m.at);
+    const { sharing, ram } = this.plan;
+    if (sharing !== undefined) this.memory.sharing = new PageSharing(buffer, sharing, ram);
   }
 
   get ioapic(): boolean {

@@ -6,6 +6,7 @@ import { APIC_PAGE_BYTES } from '../devices/apic/apic-page.ts';
 import { IOAPIC_BYTES } from '../devices/apic/ioapic.ts';
 import { ARENA_LIMIT, ArenaPlanner, type Region } from '../memory/arena.ts';
 import { P2M_BYTES } from '../memory/guest-memory.ts';
+import { pageSharingBytes } from '../memory/page-sharing.ts';
 import { type DomainShape, planDomain } from '../xen/domain-layout.ts';
 import type { GuestImage } from './guest-image.ts';
 import { MachineError } from './pvh/machine-error.ts';
@@ -59,6 +60,8 @@ export interface MachinePlan {
   readonly mailbox: Region;
   readonly ram: Region;
   readonly shape: DomainShape;
+  /** The table of a PageSharing, if one is kept. */
+  readonly sharing?: Region;
 }
 
 export interface VcpuRegions {
@@ -71,7 +74,11 @@ export interface VcpuRegions {
 export const GRANT_FRAMES = 64;
 
 /** @throws MachineError when it does not fit into 32-bit WebAssembly memory. */
-export function planMachine(guest: Pick<GuestImage, 'ramBytes' | 'backingBytes'>, vcpus: number, mailboxBytes = 0): MachinePlan {
+export function planMachine(
+  guest: Pick<GuestImage, 'ramBytes' | 'backingBytes'>,
+  vcpus: number,
+  options: { readonly mailboxBytes?: number; readonly sharing?: boolean } = {},
+): MachinePlan {
   const planner = new ArenaPlanner();
   const control = planner.reserve(CONTROL.sizeof);
   const clock = planner.reserve(CLOCK.sizeof);
@@ -89,7 +96,8 @@ export function planMachine(guest: Pick<GuestImage, 'ramBytes' | 'backingBytes'>
     balloonPages: guest.ramBytes / PAGE_SIZE,
   };
   const xen = planner.reserve(planDomain(shape).size);
-  const mailbox = planner.reserve(mailboxBytes);
+  const mailbox = planner.reserve(options.mailboxBytes ?? 0);
+  const sharing = options.sharing === true ? planner.reserve(pageSharingBytes(guest.backingBytes)) : undefined;
   const ram = planner.reserve(guest.backingBytes, 1 << 16);
   if (planner.size > ARENA_LIMIT) {
     const most = Math.floor((ARENA_LIMIT - (planner.size - guest.ramBytes)) / (1 << 20));
@@ -99,5 +107,18 @@ export function planMachine(guest: Pick<GuestImage, 'ramBytes' | 'backingBytes'>
       `give at most ${most}MiB`,
     );
   }
-  return { size: planner.size, control, clock, frameLists, p2m, vcpus: regions, ioapic, xen, mailbox, ram, shape };
+  return {
+    size: planner.size,
+    control,
+    clock,
+    frameLists,
+    p2m,
+    vcpus: regions,
+    ioapic,
+    xen,
+    mailbox,
+    ram,
+    shape,
+    ...(sharing !== undefined && { sharing }),
+  };
 }

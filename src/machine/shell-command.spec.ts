@@ -3,10 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { ShellReply, shellLines } from './shell-command.ts';
 
 /** What a real shell prints when the lines are its input, and what is found in that. */
-function run(command: string, chunk = 1e9): { output: string; status: number } {
+function run(command: string, chunk = 1e9, lineEnd = '\r\n'): { output: string; status: number } {
   const printed = spawnSync('sh', [], { input: shellLines(command, 'tag-1').join(''), encoding: 'utf8' }).stdout.replaceAll(
     '\n',
-    '\r\n',
+    lineEnd,
   );
   let output = '';
   const reply = new ShellReply('tag-1', (text) => {
@@ -50,6 +50,17 @@ describe.skipIf(spawnSync('sh', ['-c', ':']).status !== 0)('a command typed into
 
   it.each([1, 2, 7, 64])('is understood in pieces of %i characters', (chunk) => {
     expect(run('echo one; echo; printf x', chunk)).toEqual({ output: 'one\n\nx', status: 0 });
+  });
+
+  // pv_ring_puts of Xen's shim.
+  it.each([1, 2, 3, 7, 64, 1e9])('may be on a console that returns the carriage after each line, in pieces of %i', (chunk) => {
+    expect(run('echo one; echo; printf "x\\ry"', chunk, '\r\n\r')).toEqual({ output: 'one\n\nx\ry', status: 0 });
+    expect(run('echo; false', chunk, '\r\n\r')).toEqual({ output: '\n', status: 1 });
+    expect(run('true', chunk, '\r\n\r')).toEqual({ output: '', status: 0 });
+  });
+
+  it('may print an empty line first, or carriage returns', () => {
+    expect(run('echo; printf "a\\r"; echo')).toEqual({ output: '\na\r\n', status: 0 });
   });
 
   it('gives what it printed when the guest ends under it', () => {

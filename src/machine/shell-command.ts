@@ -31,6 +31,14 @@ function asFormat(text: string): string {
   return out;
 }
 
+interface LineEnd {
+  readonly whole: RegExp;
+  /** The start of one that text ends with. */
+  readonly begun: RegExp;
+}
+const PLAIN: LineEnd = { whole: /\r\n/g, begun: /\r$/ };
+const RETURNED: LineEnd = { whole: /\r\n\r?/g, begun: /\r\n$|(?<!\r\n)\r$/ };
+
 /** Longest end mark beyond the tag: ":255>" and a line end. */
 const MARK_EXTRA = 8;
 
@@ -50,6 +58,8 @@ export class ShellReply {
   readonly #onOutput: (text: string) => void;
   #state: 'before' | 'inside' | 'after' = 'before';
   #text = '';
+  /** What the console makes of a line end: Xen's own console (console=xen,pv of its shim) adds a \r behind it. */
+  #lineEnd: LineEnd | undefined;
 
   constructor(tag: string, onOutput: (text: string) => void) {
     this.begin = new RegExp(`${tag}<\\r?\\n`);
@@ -60,7 +70,8 @@ export class ShellReply {
 
   /** Nothing more will come: gives what was held back. */
   close(): void {
-    if (this.#state === 'inside' && this.#text !== '') this.#onOutput(this.#text.replaceAll('\r\n', '\n'));
+    if (this.#state === 'inside' && this.#text !== '')
+      this.#onOutput(this.#text.replaceAll((this.#lineEnd ?? PLAIN).whole, '\n'));
     this.#state = 'after';
   }
 
@@ -74,17 +85,20 @@ export class ShellReply {
       this.#text = this.#text.slice(begin.index + begin[0].length);
       this.#state = 'inside';
     }
+    if (this.#lineEnd === undefined) {
+      if (this.#text.length < 2) return undefined;
+      this.#lineEnd = /^\r[^\n]/.test(this.#text) ? RETURNED : PLAIN;
+      // That of the mark.
+      if (this.#lineEnd === RETURNED) this.#text = this.#text.slice(1);
+    }
+    const { whole, begun } = this.#lineEnd;
     const end = this.#end.exec(this.#text);
-    // Until the end is there, what may be the start of its mark stays here.
-    const ready = end === null ? Math.max(0, this.#text.length - this.#holdBack) : end.index;
-    const output = this.#text.slice(0, ready).replaceAll('\r\n', '\n');
+    // Until the end is there, what may be the start of its mark stays here, and a line end that is not complete.
+    let ready = end === null ? Math.max(0, this.#text.length - this.#holdBack) : end.index;
+    if (end === null) ready -= begun.exec(this.#text.slice(0, ready))?.[0].length ?? 0;
+    if (ready > 0) this.#onOutput(this.#text.slice(0, ready).replaceAll(whole, '\n'));
     this.#text = this.#text.slice(ready);
     if (end !== null) this.#state = 'after';
-    // A \r whose \n is still to come waits for it.
-    if (end === null && output.endsWith('\r')) {
-      this.#text = `\r${this.#text}`;
-      if (output.length > 1) this.#onOutput(output.slice(0, -1));
-    } else if (output !== '') this.#onOutput(output);
     return end === null ? undefined : { status: Number(end[1]), rest: this.#text.length - end[0].length };
   }
 }

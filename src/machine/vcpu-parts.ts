@@ -1,6 +1,6 @@
 // What one vCPU's thread is made of: engine, local APIC, I/O bus, and its view of the Xen platform, connected.
 import { WasmEngine } from '../cpu/engine.ts';
-import { STATE } from '../cpu/state.ts';
+import { PROFILE_COUNTERS, STATE } from '../cpu/state.ts';
 import { ApicBus } from '../devices/apic/apic-bus.ts';
 import { ApicPage } from '../devices/apic/apic-page.ts';
 import { IOAPIC_PINS, IOAPIC_RANGE, Ioapic, ioapicTrace, XEN_IOAPIC_PINS } from '../devices/apic/ioapic.ts';
@@ -9,6 +9,7 @@ import { DEFAULT_BUS_HZ } from '../devices/apic/lapic-timer.ts';
 import { DEBUG_PORT, DebugPort } from '../devices/debug-port.ts';
 import { IoBus, ioTrace } from '../devices/io-bus.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
+import { PageSharing } from '../memory/page-sharing.ts';
 import { AlarmClock } from '../time/clock.ts';
 import { GPR } from '../vcpu/contract.ts';
 import { Hypercalls } from '../xen/calls/hypercalls.ts';
@@ -21,6 +22,8 @@ import type { BoardConfig } from './hvm/board-config.ts';
 import { HvmSide } from './hvm/hvm-side.ts';
 import { flushTlbs, kickVcpu } from './kick.ts';
 import { CONTROL, type MachinePlan, type VcpuRegions } from './machine-plan.ts';
+import { guestPlace } from './profile/guest-place.ts';
+import { VcpuProfile, type VcpuProfileData } from './profile/vcpu-profile.ts';
 import { IOAPIC_ID } from './pvh/acpi.ts';
 import type { PvhEntry } from './pvh/load.ts';
 import { TraceBatch, type TraceLine } from './trace-batch.ts';
@@ -44,6 +47,8 @@ export interface VcpuThreadData {
   readonly pic: boolean;
   /** Whether hot code is translated. */
   readonly translate: boolean;
+  /** Whether the thread measures itself, and posts a profile at its end. */
+  readonly profile: boolean;
   /** Globs of tracepoints to turn on. */
   readonly trace: readonly string[];
 }
@@ -56,12 +61,16 @@ export type VcpuMessage =
   /** Bytes for the host's log: the debug port and CONSOLEIO_write. */
   | { readonly type: 'log'; readonly bytes: Uint8Array }
   | { readonly type: 'trace'; readonly lines: readonly TraceLine[] }
+  /** Of the thread's whole time; the message before its last. */
+  | { readonly type: 'profile'; readonly profile: VcpuProfileData }
   /** The vCPU has left the guest, as it was asked to, and waits. */
   | { readonly type: 'parked' }
   /** The domain has shut itself down; `reason` is SHUTDOWN_*, `report` the registers at that moment. The vCPU parks. */
   | { readonly type: 'shutdown'; readonly reason: number; readonly report: string }
   /** A triple fault: `report` shows where. The thread ends. */
   | { readonly type: 'crash'; readonly report: string }
+  /** Translated code and the interpreter disagree; `report` is of many lines. The thread ends. */
+  | { readonly type: 'mismatch'; readonly report: string }
   /** The thread ends because it was told to. */
   | { readonly type: 'stopped'; readonly report: string };
 
@@ -77,6 +86,7 @@ export interface VcpuParts {
   readonly vcpu: XenVcpu;
   readonly hypercalls: Hypercalls;
   readonly frameChanges: FrameChanges;
+  readonly profile: VcpuProfile | undefined;
   /** Of an HVM domain, on the thread of vCPU 0. */
   readonly board: HvmSide | undefined;
 }
@@ -86,7 +96,10 @@ export function buildVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => 
   const { plan, vcpuId } = data;
   const regions = plan.vcpus[vcpuId];
   if (regions === undefined) throw new RangeError(`the plan has no vCPU ${vcpuId}`);
-  const memory = new GuestMemory(data.memory.buffer as unknown as SharedArrayBuffer, plan.p2m.at);
+  const buffer = data.memory.buffer as unknown as SharedArrayBuffer;
+  const memory = new GuestMemory(buffer, plan.p2m.at);
+  const sharing = plan.sharing === undefined ? undefined : new PageSharing(buffer, plan.sharing, plan.ram);
+  if (sharing !== undefined) memory.sharing = sharing;
   const { i32 } = memory;
   const { nowNs } = new GuestClock(data.origin, memory.buffer, plan.clock);
   const clock = new AlarmClock(nowNs);
@@ -142,9 +155,22 @@ export function buildVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => 
     ioapic?.eoi(vector);
   };
 
+  const profile = data.profile
+    ? new VcpuProfile({
+        counters: new BigUint64Array(buffer, regions.cpu.at + PROFILE_COUNTERS.at, PROFILE_COUNTERS.count),
+        countersAt: regions.cpu.at + PROFILE_COUNTERS.at,
+        place: () => guestPlace(engine.cpu),
+        whyInterpreted: () => engine.regions?.whyInterpreted() ?? 'nothing is translated',
+        counts: () => engine.counts,
+        retired: () => engine.retired,
+        now: () => performance.now(),
+      })
+    : undefined;
   const words: CpuidResult = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
   const engine: WasmEngine = new WasmEngine({
     translate: data.translate,
+    ...(sharing !== undefined && { lockstep: sharing }),
+    ...(profile !== undefined && { probe: profile }),
     vcpuId,
     memory,
     wasmMemory: data.memory,
@@ -212,7 +238,7 @@ export function buildVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => 
   });
   if (data.board !== undefined && ioapic !== undefined && vcpuId === 0)
     board = new HvmSide({ config: data.board, memory, io: bus, clock, domain, ioapic, lapic, apicBus, post });
-  return { memory, regions, clock, trace, domain, bus, lapic, engine, vcpu, hypercalls, frameChanges, board };
+  return { memory, regions, clock, trace, domain, bus, lapic, engine, vcpu, hypercalls, frameChanges, profile, board };
 }
 
 function buildIoapic(data: VcpuThreadData, memory: GuestMemory, apicBus: ApicBus, trace: TraceBatch): Ioapic {

@@ -1,11 +1,13 @@
 // One virtual CPU's thread: the loop that runs the guest, serves its exits, and sleeps.
 import { RUNSTATE } from '../abi/xen/shared-info.ts';
+import { TierMismatch } from '../cpu/lockstep/tier-mismatch.ts';
 import { FLAG, STATE } from '../cpu/state.ts';
 import { serveApicMmio, serveApicMsr } from '../devices/apic/lapic-exits.ts';
 import { EXIT, type ExitReason, GPR } from '../vcpu/contract.ts';
 import { describeCrash } from './crash-report.ts';
 import { enterBios } from './hvm/enter.ts';
 import { CONTROL, FLUSH } from './machine-plan.ts';
+import { exitName } from './profile/exit-name.ts';
 import { enterPvh } from './pvh/enter.ts';
 import { RunBudget } from './run-budget.ts';
 import { serveHypercall, serveXenMsr } from './vcpu-exits.ts';
@@ -26,9 +28,19 @@ export function runVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => vo
     else enterPvh(parts.engine, data.entry);
   }
   const loop = new VcpuLoop(data, parts, post);
-  const last = loop.run();
+  const last = lastWord(loop);
   parts.trace.flush();
+  if (parts.profile !== undefined) post({ type: 'profile', profile: parts.profile.data(data.vcpuId) });
   post(last);
+}
+
+function lastWord(loop: VcpuLoop): VcpuMessage {
+  try {
+    return loop.run();
+  } catch (error) {
+    if (!(error instanceof TierMismatch)) throw error;
+    return { type: 'mismatch', report: error.message };
+  }
 }
 
 class VcpuLoop {
@@ -61,7 +73,7 @@ class VcpuLoop {
 
   /** Returns the message that the thread ends with. */
   run(): VcpuMessage {
-    const { board, clock, domain, engine, trace, vcpu } = this.#parts;
+    const { board, clock, domain, engine, profile } = this.#parts;
     const i32 = this.#i32;
     for (;;) {
       if (Atomics.load(i32, this.#stop) !== 0) return { type: 'stopped', report: describeCrash(engine) };
@@ -71,11 +83,7 @@ class VcpuLoop {
         continue;
       }
       if (Atomics.load(i32, this.#flush) !== 0) this.#forget(Atomics.exchange(i32, this.#flush, 0));
-      clock.runDue();
-      board?.service();
-      vcpu.service();
-      trace.flushDue();
-      if (!this.#enter()) {
+      if (!(profile === undefined ? this.#prepare() : profile.exit('timers, events', () => this.#prepare()))) {
         this.#sleep();
         continue;
       }
@@ -85,7 +93,7 @@ class VcpuLoop {
       const budget = this.#budget.before(deadlineNs - startNs);
       let exit = engine.run(budget);
       let quick = QUICK_EXITS;
-      while (this.#serve(exit) && quick > 0 && !this.#mustLook(deadlineNs)) {
+      while (this.#served(exit) && quick > 0 && !this.#mustLook(deadlineNs)) {
         quick--;
         exit = engine.run(budget - (engine.retired - startRetired));
       }
@@ -116,6 +124,22 @@ class VcpuLoop {
         },
       );
     }
+  }
+
+  /** Does what is due before the guest runs. False when the vCPU has to sleep. */
+  #prepare(): boolean {
+    const { board, clock, trace, vcpu } = this.#parts;
+    clock.runDue();
+    board?.service();
+    vcpu.service();
+    trace.flushDue();
+    return this.#enter();
+  }
+
+  #served(exit: ExitReason): boolean {
+    const { engine, profile } = this.#parts;
+    if (profile === undefined || exit === EXIT.budget) return this.#serve(exit);
+    return profile.exit(exitName(exit, engine), () => this.#serve(exit));
   }
 
   /** Takes what is to be taken before the guest runs. False when the vCPU has to sleep. */
@@ -189,17 +213,19 @@ class VcpuLoop {
 
   /** Blocks until somebody kicks, or the next timer is due. */
   #sleep(): void {
-    const { clock, trace, vcpu } = this.#parts;
+    const { clock, engine, profile, trace, vcpu } = this.#parts;
     vcpu.enter(RUNSTATE.blocked);
+    engine.publishCounters();
     trace.flush();
     const dueNs = clock.nextDeadlineNs();
     const ns = dueNs - clock.nowNs();
-    if (ns <= 0 || Atomics.wait(this.#i32, this.#request, 0, ns / 1e6) === 'timed-out') vcpu.woken(dueNs);
+    const wait = (): boolean => ns <= 0 || Atomics.wait(this.#i32, this.#request, 0, ns / 1e6) === 'timed-out';
+    if (profile === undefined ? wait() : profile.idle(wait)) vcpu.woken(dueNs);
   }
 
   /** Stays out of the guest while the domain is paused or shut down. Guest time stands still meanwhile. */
   #park(): void {
-    const { domain, engine, trace, vcpu } = this.#parts;
+    const { domain, engine, profile, trace, vcpu } = this.#parts;
     const reason = domain.shutdownReason;
     trace.flush();
     if (reason >= 0 && !this.#toldShutdown) this.#post({ type: 'shutdown', reason, report: describeCrash(engine) });
@@ -207,10 +233,13 @@ class VcpuLoop {
     vcpu.runStateChanged(false);
     Atomics.add(this.#i32, this.#parked, 1);
     this.#post({ type: 'parked' });
+    engine.publishCounters();
+    const wait = (): void => void Atomics.wait(this.#i32, this.#request, 0);
     for (;;) {
       const mayGo = Atomics.load(this.#i32, this.#pause) === 0 && domain.shutdownReason < 0;
       if (mayGo || Atomics.load(this.#i32, this.#stop) !== 0) break;
-      Atomics.wait(this.#i32, this.#request, 0);
+      if (profile === undefined) wait();
+      else profile.idle(wait);
       Atomics.store(this.#i32, this.#request, 0);
     }
     Atomics.sub(this.#i32, this.#parked, 1);

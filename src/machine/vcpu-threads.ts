@@ -51,7 +51,7 @@ export class VcpuThreads {
       const handle = host.start(
         { ...data, vcpuId },
         (message) => {
-          if (message.type === 'stopped' || message.type === 'crash') leave();
+          if (message.type === 'stopped' || message.type === 'crash' || message.type === 'mismatch') leave();
           this.#receive(message, vcpuId);
         },
         (error) => {
@@ -137,7 +137,7 @@ export class VcpuThreads {
 
   #receive(message: VcpuMessage, vcpuId: number): void {
     if (message.type === 'parked' && this.parked) this.#settle();
-    if (this.#threads.length > 0 || !this.#ending) this.#options.onMessage(message, vcpuId);
+    if (this.#threads.length > 0 || !this.#ending || message.type === 'profile') this.#options.onMessage(message, vcpuId);
   }
 
   #settle(): void {

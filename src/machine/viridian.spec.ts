@@ -58,6 +58,7 @@ it('fills its hypercall page, serves a call through it and reaches the LAPIC', a
     ioapic: true,
     pic: false,
     translate: true,
+    profile: false,
     trace: [],
   };
   const { engine, vcpu, hypercalls, lapic } = buildVcpu(data, () => {});

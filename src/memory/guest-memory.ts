@@ -1,5 +1,6 @@
 // Guest-physical memory: the p2m (guest frame to place in the one shared WebAssembly.Memory) and access through it.
 import { type Gfn, type Gpa, type HostAddress, PAGE_SIZE } from '../abi/types.ts';
+import type { PageSharing } from './page-sharing.ts';
 
 /** Low bits of a p2m entry; the rest is the page's HostAddress. An entry of 0 means: nothing there (MMIO or a hole). */
 export const P2M = {
@@ -35,6 +36,8 @@ export class GuestMemory {
   readonly view: DataView;
   readonly #p2m: Uint32Array;
   #onChange: (gfn: Gfn) => void = () => {};
+  /** Where it is noted which pages other threads use; undefined where nobody asks. */
+  sharing: PageSharing | undefined;
 
   constructor(buffer: SharedArrayBuffer, p2mAt: HostAddress) {
     this.buffer = buffer;

@@ -2,6 +2,14 @@
 import type { DomainSpec } from '../control/xl-config/domain-spec.ts';
 import type { BuildProgress } from '../machine/domain-config.ts';
 
+/** That a domain is measured. Paths are absolute. */
+export interface ProfileOrder {
+  /** File of the trace. */
+  readonly file?: string;
+  /** The kernel's System.map. */
+  readonly systemMap?: string;
+}
+
 /** The first and only message to the background process. */
 export interface BackgroundOrder {
   /** Its paths are absolute. */
@@ -10,6 +18,8 @@ export interface BackgroundOrder {
   /** Whether the console is at a pty too. */
   readonly pty: boolean;
   readonly trace: readonly string[];
+  readonly checkJit: boolean;
+  readonly profile?: ProfileOrder;
   /** Where domains are found. */
   readonly directory: string;
   /** Files: what happens, and what the guest prints. */

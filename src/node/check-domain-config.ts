@@ -29,6 +29,8 @@ const KEYS: Readonly<Record<keyof CreateDomainConfig, true>> = {
   devices: true,
   trace: true,
   translate: true,
+  checkJit: true,
+  profile: true,
 };
 /** The first domain number that is none of a guest is DOMID_SELF: DOMID_FIRST_RESERVED of public/xen.h. */
 const MAX_DOMID = DOMID_SELF - 1;
@@ -95,6 +97,10 @@ export function checkDomainConfig(config: CreateDomainConfig): void {
     fail('uuid', `${shown(uuid)} is no UUID`, 'give 16 bytes');
   if (vcpus !== undefined && !(Number.isInteger(vcpus) && vcpus >= 1))
     fail('vcpus', `${shown(vcpus)} is no number of vCPUs`, 'use 1 or more');
+  if (config.checkJit === true && vcpus !== undefined && vcpus > 1)
+    fail('checkJit', 'vCPUs that share memory cannot be run twice alike', 'give the domain one vCPU');
+  if (config.checkJit === true && config.translate === false)
+    fail('checkJit', 'without translation there is nothing to check', 'leave out translate: false');
 }
 
 type Fail = (key: string, problem: string, hint: string) => never;

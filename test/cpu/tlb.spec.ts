@@ -1,7 +1,7 @@
 // What TLBs may hold and must drop, with PCIDs and global pages. SDM vol. 3, 4.10.
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { CR4, SECOND_TLB, STATE } from '../../src/cpu/state.ts';
+import { CR4, SECOND_TLB, STATE, TLB } from '../../src/cpu/state.ts';
 import { setOf, Tlb } from '../../src/cpu/tlb.ts';
 import { EXIT, GPR } from '../../src/vcpu/contract.ts';
 import { AT, BenchMachine } from './bench-machine.ts';
@@ -171,6 +171,40 @@ describe('software TLBs', () => {
     const sets = [setOf(0x0f61_f000, 0xffff_8880, 0), setOf(0x0061_f000, 0xffff_c900, 0), setOf(0x0061_f000, 0xffff_ea00, 0)];
     expect(new Set(sets).size).toBe(3);
   });
+
+  it.each([10, TLB.mostFilled, TLB.mostFilled + 1, 4 * TLB.mostFilled])(
+    'drop what they must and no more, of %d entries of each kind',
+    (count) => {
+      start();
+      const tlb = new Tlb(m.cpu, m.memory);
+      tlb.flush(true);
+      // Neighbours are of different kinds; those of a second round have the entries of the first one's other kind.
+      const pages = Array.from({ length: 2 * count }, (_, n) => ({
+        n,
+        array: (n >> 10) % TLB.arrays,
+        low: n << 12,
+        global: n % 2 === 1,
+      }));
+      const held = () => pages.filter(({ array, low }) => tlb.addend(array, low, 7) !== 0);
+      for (const round of [0, 1]) {
+        const fill = () => {
+          for (const { array, low, global } of pages) tlb.fill(array, low, 7, 0, 0x5000, global !== (round === 1), false);
+        };
+        fill();
+        const filled = held();
+        expect(filled.length).toBe(Math.min(pages.length, TLB.entries * TLB.arrays));
+        tlb.flush(false);
+        expect(held()).toEqual(filled.filter(({ global }) => global !== (round === 1)));
+        fill();
+        tlb.flush(true);
+        expect(held()).toEqual([]);
+        tlb.flush(true);
+        fill();
+        tlb.enterSpace(1, false);
+        expect(held()).toEqual(filled.filter(({ global }) => global !== (round === 1)));
+      }
+    },
+  );
 
   it('start again with their keys when these run out', () => {
     start();

@@ -16,8 +16,13 @@ export const newTally = (): Tally => ({ programs: 0, instructions: 0, ended: new
 
 export class TierFuzz {
   readonly interpreter = new TierMachine(false);
-  readonly translator = new TierMachine(true);
+  readonly translator: TierMachine;
   readonly tally = newTally();
+
+  /** `lockstep`: the translator's regions are also run on its own interpreter, each by itself. */
+  constructor(lockstep = false) {
+    this.translator = new TierMachine(true, lockstep);
+  }
 
   /** What differs for a seed, in words; undefined if nothing does. */
   findProblem(seed: number): string | undefined {

@@ -81,8 +81,9 @@ export class TierMachine {
   #mode: number = CODE_MODE.code64;
   readonly #decoder = new Decoder(ROWS);
 
-  constructor(translate: boolean) {
-    const { engine, memory, ram, view } = bareEngine(RAM_PAGES, CODE_CACHE_BYTES, translate);
+  /** `lockstep`: see bareEngine. */
+  constructor(translate: boolean, lockstep = false) {
+    const { engine, memory, ram, view } = bareEngine(RAM_PAGES, CODE_CACHE_BYTES, translate, lockstep);
     this.engine = engine;
     this.#memory = memory;
     this.#ram = ram;

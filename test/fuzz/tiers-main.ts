@@ -1,6 +1,6 @@
 // `npm run fuzz:tiers`: random programs on the interpreter and translated.
 // Environment: FUZZ_SECONDS (default 60), FUZZ_SEED (default: from the clock; one program has the seed that is printed),
-// FUZZ_PROGRAMS (default: no limit), FUZZ_SHOW (problems described, default 5).
+// FUZZ_PROGRAMS (default: no limit), FUZZ_SHOW (problems described, default 5), FUZZ_LOCKSTEP=1 (as under --check-jit).
 import { TierFuzz } from './compare-tiers.ts';
 
 const { env } = process;
@@ -9,7 +9,7 @@ const first = Number(env.FUZZ_SEED ?? Date.now() % 0x1_0000_0000);
 const most = Number(env.FUZZ_PROGRAMS ?? Number.POSITIVE_INFINITY);
 const shown = Number(env.FUZZ_SHOW ?? 5);
 
-const fuzz = new TierFuzz();
+const fuzz = new TierFuzz(env.FUZZ_LOCKSTEP === '1');
 const started = performance.now();
 const elapsed = () => (performance.now() - started) / 1000;
 console.log(`seed ${first}, ${seconds} s`);
@@ -26,10 +26,12 @@ for (; count < most && elapsed() < seconds; count++) {
   console.log(`${elapsed().toFixed(0)} s: ${count + 1} programs, ${problems} differ`);
 }
 const { tally, translator } = fuzz;
+const watched = translator.engine.lockstep?.counters;
+const lockstep = watched === undefined ? '' : `, lockstep ${JSON.stringify(watched)}`;
 console.log(
   `${count} programs of ${Math.round(tally.instructions / Math.max(1, tally.programs))} instructions on average, ended by ` +
     `${[...tally.ended].map(([name, times]) => `${name} ${times}`).join(', ')}; ` +
-    `${JSON.stringify(translator.engine.regions?.counters)}; ${problems} problems`,
+    `${JSON.stringify(translator.engine.regions?.counters)}${lockstep}; ${problems} problems`,
 );
 process.exitCode = problems > 0 ? 1 : 0;
 

@@ -5,6 +5,8 @@ import { ArenaPlanner, allocateArena } from '../../src/memory/arena.ts';
 import { GuestMemory, P2M_BYTES } from '../../src/memory/guest-memory.ts';
 
 const PAGE = 4096;
+/** Nobody else uses the memory. */
+const ALONE = { isPrivate: () => true, begin: () => false, end: () => {} };
 
 export interface BareEngine {
   readonly engine: WasmEngine;
@@ -13,8 +15,11 @@ export interface BareEngine {
   readonly view: DataView;
 }
 
-/** @param codeBytes size of the cache of decoded code */
-export function bareEngine(pages: number, codeBytes: number, translate: boolean): BareEngine {
+/**
+ * @param codeBytes size of the cache of decoded code
+ * @param lockstep run every region in both tiers
+ */
+export function bareEngine(pages: number, codeBytes: number, translate: boolean, lockstep = false): BareEngine {
   const planner = new ArenaPlanner();
   const p2m = planner.reserve(P2M_BYTES);
   const vcpuRegion = planner.reserve(VCPU_BYTES);
@@ -34,6 +39,7 @@ export function bareEngine(pages: number, codeBytes: number, translate: boolean)
     cpuid: { apicId: 0, vcpuCount: 1, apicEnabled: true, tscKHz: 1_000_000, hypervisor: () => undefined },
     cr8: { read: () => 0, write: () => {} },
     translate,
+    ...(lockstep && { lockstep: ALONE }),
   });
   return { engine, memory, ram: new Uint8Array(buffer, at, pages * PAGE), view: new DataView(buffer, at, pages * PAGE) };
 }

@@ -58,6 +58,13 @@ export class CodeCache {
   onDrop: (table: number) => void = () => {};
   decoded = 0;
   flushes = 0;
+  /** Bytes in use, and how many there are. */
+  get used(): number {
+    return this.#next - this.#region.at;
+  }
+  get size(): number {
+    return this.#region.size;
+  }
 
   constructor(memory: GuestMemory, region: Region, decoder: Decoder, variants: Variants) {
     this.#memory = memory;

@@ -225,7 +225,10 @@ export function emitRun(f: FunctionBuilder, base: number, hot: readonly Handler[
             f.store(state, 4, left, STATE.left);
             f.store(state, 8, ripOf(rec), STATE.rip);
             const how = f.callValue(calls.chain, rec);
-            f.set(left, state.load('i32', 4, STATE.left));
+            const after = f.let(state.load('i32', 4, STATE.left));
+            f.store(state, 8, state.load('i64', 8, STATE.inRegions).add(left.sub(after).extendU()), STATE.inRegions);
+            f.store(state, 4, after, STATE.regionLeft);
+            f.set(left, after);
             f.if(how.gtU(REGION.interpret), () => f.return(how.sub(REGION.fault - RUN.fault)));
             f.set(passRegion, how);
             f.set(rip, state.load('i64', 8, STATE.rip));

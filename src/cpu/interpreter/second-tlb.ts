@@ -67,11 +67,18 @@ function refill(f: FunctionBuilder, base: number, { linear, page, tlb, array, ad
   const execute = array.remU(3).eq(2);
   f.store(entry, 8, page.or(i64(CODE_MODE.code64).select(execute, i64(0))), 0);
   f.store(entry, 4, addend, 8);
-  const listed = f.let(entry.load('i32', 4, 12).and(TLB_FLAG.listed));
-  f.store(entry, 4, i32(TLB_FLAG.listed).select(global.eqz(), listed).or(global), 12);
-  f.if(global.or(listed).eqz(), () => {
-    const count = f.let(state.load('i32', 4, STATE.tlbFilled));
-    f.if(count.ltU(TLB.mostFilled), () => f.store(count.shl(2).add(base + TLB.filledAt), 4, entry, 0));
-    f.if(count.leU(TLB.mostFilled), () => f.store(state, 4, count.add(1), STATE.tlbFilled));
-  });
+  const listed = f.let(entry.load('i32', 4, 12).and(TLB_FLAG.listed | TLB_FLAG.listedGlobal));
+  const list = (flag: number, countAt: number, listAt: number): void => {
+    f.store(entry, 4, listed.or(flag).or(global), 12);
+    f.if(listed.and(flag).eqz(), () => {
+      const count = f.let(state.load('i32', 4, countAt));
+      f.if(count.ltU(TLB.mostFilled), () => f.store(count.shl(2).add(base + listAt), 4, entry, 0));
+      f.if(count.leU(TLB.mostFilled), () => f.store(state, 4, count.add(1), countAt));
+    });
+  };
+  f.if(
+    global,
+    () => list(TLB_FLAG.listedGlobal, STATE.tlbFilledGlobal, TLB.filledGlobalAt),
+    () => list(TLB_FLAG.listed, STATE.tlbFilled, TLB.filledAt),
+  );
 }

@@ -35,6 +35,8 @@ export interface RegionContext {
   record(instruction: RegionInstruction): number;
   /** Address of the entry table of a page of the region. */
   entryTable(page: number): number;
+  /** Address of a u64 that counts how often `what` happens. Absent: nothing is counted. */
+  readonly counter?: (what: string) => number;
 }
 
 /** What a region's function is called with to begin at one of its entries, which lies on this page. */
@@ -111,7 +113,7 @@ class RegionFunction {
     const { entries, pages } = this.#region;
     const argument = f.params[0] as Local;
     // Another privilege, or alignment checks: the data TLBs are others.
-    this.#unless(state.load('i32', 4, STATE.tlbRead).ne(this.#tlbs));
+    this.#unless(state.load('i32', 4, STATE.tlbRead).ne(this.#tlbs), 'other privilege than before');
     f.set(this.#origin, state.load('i64', 8, STATE.ripBase));
     const homes = new Set(entries.map(({ place }) => pageOfPlace(place)));
     if (homes.size > 1) f.set(this.#origin, this.#origin.sub(argument.shrS(8).shl(12).extendS()));
@@ -136,13 +138,13 @@ class RegionFunction {
       f.insert(before, () => this.#registers.store());
     }
     f.insert(start, () => {
-      if (this.#registers.needsSse) this.#unless(state.load('i32', 4, STATE.sseBlocked));
+      if (this.#registers.needsSse) this.#unless(state.load('i32', 4, STATE.sseBlocked), 'SSE not to be used');
       this.#registers.load();
     });
     f.insert(assumed, () => {
       const { first, last } = extent(this.#region);
       const differ = this.#segments.differ(f, this.#ripAt(first), this.#ripAt(last));
-      if (differ !== undefined) this.#unless(differ);
+      if (differ !== undefined) this.#unless(differ, 'other segments than before');
     });
     // The shared exit.
     this.#registers.store();
@@ -152,8 +154,11 @@ class RegionFunction {
   }
 
   /** Where it is entered: leaves it when what it was made for does not hold. */
-  #unless(condition: Expr): void {
-    this.#f.if(condition, () => this.#f.return(i32(REGION.interpret)));
+  #unless(condition: Expr, why: string): void {
+    this.#f.if(condition, () => {
+      this.#count(why);
+      this.#f.return(i32(REGION.interpret));
+    });
   }
 
   /** Begins at `entry`, and again wherever that is set anew. */
@@ -249,6 +254,7 @@ class RegionFunction {
   #goTo(from: Block, to: Block | undefined, fallback: Expr): void {
     const f = this.#f;
     if (to === undefined) {
+      this.#count('branch to code outside');
       this.#leave(REGION.jump, fallback);
       return;
     }
@@ -256,7 +262,11 @@ class RegionFunction {
     const pending = this.#pending;
     const cut = this.#cut.has(`${nodeOf(from)} ${nodeOf(to)}`);
     if (cut || isBackward(this.#flow, nodeOf(from), nodeOf(to))) {
-      f.if(this.#spent(), () => this.#exitWith(REGION.jump, this.#ripAt(to.place)));
+      if (cut) this.#count('edge into the middle of a loop, by way of the dispatch');
+      f.if(this.#spent(), () => {
+        this.#count('budget spent, or a request');
+        this.#exitWith(REGION.jump, this.#ripAt(to.place));
+      });
       if (cut) this.#enter(this.#dispatched.indexOf(to));
       else f.br(this.#labels.get(to) as Label);
     } else if (this.#flow.merges.has(nodeOf(to))) f.br(this.#labels.get(to) as Label);
@@ -278,6 +288,7 @@ class RegionFunction {
       const last = instruction === block.instructions.at(-1);
       switch (this.#context.means(instruction)) {
         case 'leave':
+          this.#count(`only interpreted: ${instruction.handler.mnemonic}`);
           this.#leave(REGION.interpret, this.#ripAt(place));
           return;
         case 'handler':
@@ -310,7 +321,10 @@ class RegionFunction {
       this.#segments,
       runtime,
       {
-        interpret: () => this.#leave(REGION.interpret, this.#ripAt(place)),
+        interpret: () => {
+          this.#count(`not plain memory, or a rare case: ${instruction.handler.mnemonic}`);
+          this.#leave(REGION.interpret, this.#ripAt(place));
+        },
         fault: () => this.#leave(REGION.fault, this.#ripAt(place)),
         jump: (rip) => this.#jump(block, instruction, rip),
         branch: () => {
@@ -339,9 +353,13 @@ class RegionFunction {
       this.#pending++;
       for (const target of block.targets) this.#f.if(rip.eq(this.#ripAt(target.place)), () => this.#goTo(block, target, rip));
       this.#pending--;
+      this.#count(`jump to an address: ${instruction.handler.mnemonic}`);
       this.#leave(REGION.jump | (nodeOf(block) << REGION_SITE_SHIFT), rip, 1);
-    } else if (this.#search === undefined) this.#leave(REGION.jump, rip, 1);
-    else {
+    } else if (this.#search === undefined) {
+      this.#count(`return: ${instruction.handler.mnemonic}`);
+      this.#leave(REGION.jump, rip, 1);
+    } else {
+      this.#count(`return that is looked for: ${instruction.handler.mnemonic}`);
       this.#settle(1);
       this.#f.set(this.#rip, rip);
       this.#f.set(this.#code, i32(REGION.jump));
@@ -358,6 +376,7 @@ class RegionFunction {
     const home = pageOfPlace(place) * 4096;
     this.#settle();
     this.#pending = 0;
+    this.#count(`handler called: ${handler.mnemonic}`);
     f.scope(() => {
       const before = f.code.length;
       // Registers are stored here. Also for the head's page: the code may come back from another one.
@@ -416,10 +435,19 @@ class RegionFunction {
         const table = entry.load('i32', 4, 8).ne(this.#context.entryTable(page));
         // An instruction that the region begins with, and whose end is elsewhere now, would find this region again.
         const code = this.#region.entries.some((entry) => entry.place === place) ? REGION.interpret : REGION.jump;
-        f.if(tag.or(table), () => this.#leave(code, this.#ripAt(place)));
+        f.if(tag.or(table), () => {
+          this.#count('page not in the TLB, or another one');
+          this.#leave(code, this.#ripAt(place));
+        });
         f.set(found, i32(1));
       }),
     );
+  }
+
+  /** Counts what happens here, where somebody wants to know. */
+  #count(what: string): void {
+    const at = this.#context.counter?.(what);
+    if (at !== undefined) this.#f.store(i32(at), 8, i32(at).load('i64', 8, 0).add(1), 0);
   }
 
   // ---- ways out --------------------------------------------------------------------------------------------------------

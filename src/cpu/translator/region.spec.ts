@@ -13,6 +13,28 @@ function read(code: ArrayLike<number>) {
   return new RegionReader(source, decoder, variants).read(0);
 }
 
+it('goes no further than its entries can say: a jump to a library at the other end of the address space leads out', () => {
+  // jmp rax; there: inc eax, ret.
+  const [here, there] = [
+    [0xff, 0xe0],
+    [0xff, 0xc0, 0xc3],
+  ].map((bytes) => {
+    const page = new Uint8Array(4096).fill(0xf4);
+    page.set(bytes);
+    return page;
+  });
+  const pagesOf = (far: number) => {
+    const source = {
+      page: (number: number) => (number === 0 ? here : number === far ? there : undefined),
+      known: () => true,
+      targets: (place: number) => (place === 0 ? [far * 4096] : []),
+    };
+    return new RegionReader(source, decoder, variants).read(0)?.pages;
+  };
+  for (const far of [3, -0x7_0000, 0x7_ffff]) expect(pagesOf(far)).toEqual([0, far]);
+  for (const far of [0x8_0000, -0x8_0001, 2 ** 31, -(2 ** 34)]) expect(pagesOf(far)).toEqual([0]);
+});
+
 /** Branches between prefixes and short instructions: the same bytes are read from many places. */
 const code = fc
   .array(

@@ -17,6 +17,8 @@ const LONGEST_INSTRUCTION = 15;
 const MOST_INSTRUCTIONS = 400;
 const MOST_BLOCKS = 112;
 const MOST_PAGES = 6;
+/** Pages from the head's: what a region is entered with says how many bytes away the entry's page is, in 32 bits. */
+const FARTHEST_PAGE = 0x7_ffff;
 const DEEPEST_CALL = 3;
 /** Ways into a region: what a byte of `entryArgument` holds. */
 const MOST_ENTRIES = 64;
@@ -241,6 +243,7 @@ export class RegionReader {
   }
 
   #mayUse(page: number): boolean {
+    if (page < -FARTHEST_PAGE || page > FARTHEST_PAGE) return false;
     return this.#pages.has(page) || (this.#pages.size < MOST_PAGES && this.#source.page(page) !== undefined);
   }
 

@@ -3,10 +3,12 @@
 // Where the guest is each time its slice of the budget is spent says what is hot, at no cost to the interpreter: code that takes
 // a share of the time takes that share of the samples. Where regions lead to says more: one in some of their transfers is looked at.
 import type { Cpu } from '../cpu.ts';
+import type { EngineProbe } from '../engine-probe.ts';
 import type { CodeCache } from '../interpreter/code-cache.ts';
 import { FIRST_REGIONS, type InterpreterExports } from '../interpreter/generate.ts';
 import { REC, RECORD_SIZE } from '../interpreter/record.ts';
 import type { Variants } from '../interpreter/variants.ts';
+import type { Lockstep } from '../lockstep/lockstep.ts';
 import type { Mmu } from '../mmu.ts';
 import { CODE_MODE, SEGMENT, STATE } from '../state.ts';
 import { fetchRoom } from '../system/segment-check.ts';
@@ -30,6 +32,9 @@ export interface RegionsOptions {
   /** (number, argument) → not 0 on a fault; the number of a name. */
   readonly compute: (number: number, argument: number) => number;
   readonly computeNumber: (name: string) => number;
+  /** Stands before every region. */
+  readonly lockstep?: Lockstep | undefined;
+  readonly probe?: EngineProbe | undefined;
 }
 
 /** Instructions between two looks at where the guest is. */
@@ -65,12 +70,16 @@ interface Installed {
   readonly sites: readonly { readonly place: number; readonly word: number }[];
   /** Times that it was translated again for what its indirect jumps turned out to do. */
   readonly growths: number;
+  /** What it covers, as `table + offset * 4`; kept for a probe only. */
+  readonly places: ReadonlySet<number>;
 }
 
 export interface RegionCounters {
   translated: number;
   refused: number;
   dropped: number;
+  /** The dropped ones by the reason: their code was written, everything was dropped, another region took their place. */
+  readonly reasons: Record<'written' | 'full' | 'replaced', number>;
   instructions: number;
   moduleBytes: number;
   milliseconds: number;
@@ -89,7 +98,19 @@ export class Regions {
   /** By the entry table of each page they lie on. */
   readonly #byTable = new Map<number, Set<Installed>>();
   readonly #free: number[] = Array.from({ length: FIRST_REGIONS }, (_, i) => FIRST_REGIONS - 1 - i);
-  readonly counters: RegionCounters = { translated: 0, refused: 0, dropped: 0, instructions: 0, moduleBytes: 0, milliseconds: 0 };
+  /** Regions there are now. */
+  get alive(): number {
+    return this.#byNumber.size;
+  }
+  readonly counters: RegionCounters = {
+    translated: 0,
+    refused: 0,
+    dropped: 0,
+    reasons: { written: 0, full: 0, replaced: 0 },
+    instructions: 0,
+    moduleBytes: 0,
+    milliseconds: 0,
+  };
 
   constructor(options: RegionsOptions) {
     this.#options = options;
@@ -156,6 +177,22 @@ export class Regions {
     this.translate(linearOf(cpu, origin + BigInt(head.offset)), head.table, head.offset, region.growths + 1);
   }
 
+  /** Why the code at RIP is interpreted, in words; for a probe. */
+  whyInterpreted(): string {
+    const { cpu, mmu } = this.#options;
+    if (isNearLimit(cpu)) return 'near the end of the code segment';
+    const linear = linearOf(cpu, cpu.rip);
+    const table = mmu.cachedCode(linear);
+    const place = table + Number(linear & 4095n) * 4;
+    const refused = this.#refusals.get(place);
+    if (refused !== undefined) return `begins with ${refused}, which no region can`;
+    for (const { places } of this.#byTable.get(table) ?? [])
+      if (places.has(place)) return 'left a region, or came into the middle of one';
+    return 'not hot yet';
+  }
+  /** The instruction at a place where nothing was translated, by `table + offset * 4`. */
+  readonly #refusals = new Map<number, string>();
+
   /**
    * Translates the code at a linear address, which is a place in the page behind `table`, and installs it. False when there is
    * nothing to gain, or no room.
@@ -166,6 +203,7 @@ export class Regions {
       code.flush();
       return false;
     }
+    const { probe } = this.#options;
     const begun = performance.now();
     this.#replace(table, offset);
     // The interpreter must have a record to go on with where the region does not hold.
@@ -174,6 +212,8 @@ export class Regions {
     const source = new GuestCode(this.#options, this.#indirect, linear - BigInt(offset), table);
     const region = new RegionReader(source, decoder, variants, cpu.get32(STATE.codeMode)).read(offset);
     if (region === undefined || !this.#begins(region.entries[0]?.instructions[0])) {
+      if (probe !== undefined)
+        this.#refusals.set(table + offset * 4, region?.entries[0]?.instructions[0]?.handler.mnemonic ?? 'what cannot be decoded');
       this.counters.refused++;
       return false;
     }
@@ -187,10 +227,11 @@ export class Regions {
       segments: segmentForms(cpu),
       means: this.#means,
       computeNumber: this.#options.computeNumber,
+      ...(probe !== undefined && { counter: (what: string) => probe.counter(what) }),
     });
     for (const { instructions } of region.blocks)
       for (const { place, insn } of instructions) this.#cover(source, place, insn.length);
-    const number = this.#install(module);
+    const number = this.#install(module, region, source);
     if (number < 0) return false;
     const installed: Installed = {
       number,
@@ -203,6 +244,7 @@ export class Regions {
         return { place, word: source.word(place) };
       }),
       growths,
+      places: new Set(probe === undefined ? [] : placesOf(region, source)),
     };
     for (const each of installed.tables) {
       const there = this.#byTable.get(each);
@@ -211,9 +253,12 @@ export class Regions {
     }
     this.#byNumber.set(number, installed);
     this.counters.translated++;
-    this.counters.instructions += region.blocks.reduce((sum, { instructions }) => sum + instructions.length, 0);
+    const size = region.blocks.reduce((sum, { instructions }) => sum + instructions.length, 0);
+    const ms = performance.now() - begun;
+    this.counters.instructions += size;
     this.counters.moduleBytes += module.length;
-    this.counters.milliseconds += performance.now() - begun;
+    this.counters.milliseconds += ms;
+    probe?.translated(linear, size, begun, ms);
     return true;
   }
 
@@ -230,14 +275,15 @@ export class Regions {
   }
 
   /** Compiles a module; its number in the table of regions, −1 when the host has no room for more code. */
-  #install(module: Uint8Array<ArrayBuffer>): number {
-    const { memory, interpreter, compute } = this.#options;
+  #install(module: Uint8Array<ArrayBuffer>, region: Region, source: GuestCode): number {
+    const { memory, interpreter, compute, lockstep } = this.#options;
     const { plainRead, plainWrite, handler } = interpreter;
     const env = { memory, plainRead, plainWrite, handler, compute } as unknown as WebAssembly.ModuleImports;
     try {
       const instance = new WebAssembly.Instance(new WebAssembly.Module(module), { env });
       const number = this.#number();
-      interpreter.regions.set(number, instance.exports.region as () => number);
+      const run = instance.exports.region as (argument: number) => number;
+      interpreter.regions.set(number, lockstep?.gate({ region, run, code: (page) => source.page(page) }) ?? run);
       return number;
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
@@ -250,26 +296,27 @@ export class Regions {
   #replace(table: number, offset: number): void {
     const record = this.#options.code.known(table, offset);
     for (const region of this.#byTable.get(table) ?? [])
-      if (region.entries.some((entry) => entry.record === record)) this.#remove(region);
+      if (region.entries.some((entry) => entry.record === record)) this.#remove(region, 'replaced');
   }
 
   /** Everything decoded is gone. */
   clear(): void {
-    for (const region of [...this.#byNumber.values()]) this.#remove(region);
+    for (const region of [...this.#byNumber.values()]) this.#remove(region, 'full');
     this.#samples.clear();
     this.#transfers.clear();
     this.#indirect.clear();
+    this.#refusals.clear();
   }
 
   #dropped(table: number): void {
     this.#options.cpu.set32(STATE.codeDropped, 1);
-    for (const region of this.#byTable.get(table) ?? []) this.#remove(region);
+    for (const region of this.#byTable.get(table) ?? []) this.#remove(region, 'written');
     for (const counts of [this.#samples, this.#transfers])
       for (const place of counts.keys()) if (place >= table && place < table + 4096 * 4) counts.delete(place);
     this.#indirect.drop(table, table + 4096 * 4);
   }
 
-  #remove(region: Installed): void {
+  #remove(region: Installed, why: keyof RegionCounters['reasons']): void {
     const { code, interpreter } = this.#options;
     for (const { table, offset, record } of region.entries) code.leaveRegion(table, offset, record);
     for (const table of region.tables) {
@@ -281,6 +328,7 @@ export class Regions {
     this.#free.push(region.number);
     this.#byNumber.delete(region.number);
     this.counters.dropped++;
+    this.counters.reasons[why]++;
   }
 
   #number(): number {
@@ -304,6 +352,9 @@ export class Regions {
     return first !== undefined && this.#means(first) === 'inline';
   }
 }
+
+const placesOf = ({ blocks }: Region, source: GuestCode): number[] =>
+  blocks.flatMap(({ instructions }) => instructions.map(({ place }) => source.word(place)));
 
 /** What a region takes for granted of the segments, as text. */
 const segmentsOf = (cpu: Cpu): string =>

@@ -29,6 +29,8 @@ export interface Assumptions {
   means(instruction: RegionInstruction): Means;
   /** The number that the interpreter calls a computation by. */
   computeNumber(name: string): number;
+  /** Address of a u64 that counts how often `what` happens, where somebody wants to know. */
+  readonly counter?: (what: string) => number;
 }
 
 /**
@@ -37,7 +39,7 @@ export interface Assumptions {
  */
 export function translateRegion(
   region: Region,
-  { base, mmuIndex, fetchTlb, memoryPages, pages, segments = FLAT_FORMS, means, computeNumber }: Assumptions,
+  { base, mmuIndex, fetchTlb, memoryPages, pages, segments = FLAT_FORMS, means, computeNumber, counter }: Assumptions,
 ): Uint8Array<ArrayBuffer> {
   const m = new ModuleBuilder();
   m.importMemory(memoryPages, memoryPages);
@@ -61,6 +63,7 @@ export function translateRegion(
     },
     handler,
     means,
+    ...(counter !== undefined && { counter }),
     record: (instruction) => pages.record(instruction),
     entryTable: (page) => pages.entryTable(page),
   };

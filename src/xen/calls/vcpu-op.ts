@@ -150,6 +150,7 @@ function registerVcpuInfo(c: HypercallContext, target: VcpuState): number {
   const host = areaAt(c, mfn, offset, VCPU_INFO.sizeof);
   if (host < 0) return host;
   const { memory, lock, events } = c.domain;
+  memory.sharing?.share(host as HostAddress);
   lock.acquire();
   memory.u8.copyWithin(host, target.infoAt, target.infoAt + VCPU_INFO.sizeof);
   State.vcpu_info_at.set(memory.view, target.at, host);

@@ -72,9 +72,12 @@ function switchToFifo(domain: XenDomain, events: EventChannels): void {
   }
 }
 
+/** A page for events: backends raise them from now on. */
 function writablePage(domain: XenDomain, gfn: number): HostAddress {
   const entry = domain.memory.entry(gfn as Gfn);
-  return entry & P2M.writable ? pageOf(entry) : (0 as HostAddress);
+  if ((entry & P2M.writable) === 0) return 0 as HostAddress;
+  domain.memory.sharing?.share(pageOf(entry));
+  return pageOf(entry);
 }
 
 const vcpuAt = (domain: XenDomain, id: number): number => domain.at + domain.plan.fifoVcpus + id * FIFO_VCPU_BYTES;

@@ -29,6 +29,7 @@ export class BackendGrants {
         for (let i = 0; i < done; i++) grants.active.release(refs[i] as number, readonly);
         return status;
       }
+      for (const ref of refs) memory.sharing?.share(grants.active.page(ref));
       return new GrantMapping(this.#domain, refs.slice(), readonly, Header.grant_generation.get(memory.view, at));
     } finally {
       lock.release();
@@ -55,12 +56,15 @@ export class BackendGrants {
         if (offset < 0 || offset + bytes.length > PAGE_SIZE) status = GNTST.bad_copy_arg;
         else if (!grants.active.covers(ref, offset, bytes.length)) status = GNTST.general_error;
         else {
-          const at = grants.active.page(ref) + offset;
+          const page = grants.active.page(ref);
+          memory.sharing?.share(page);
+          const at = page + offset;
           if (readonly) bytes.set(memory.u8.subarray(at, at + bytes.length));
           else {
             memory.u8.set(bytes, at);
             memory.stored(grants.active.gfn(ref));
           }
+          memory.sharing?.unshare(page);
         }
         grants.active.release(ref, readonly);
       }
@@ -134,6 +138,7 @@ export class GrantMapping {
     this.#mapped = false;
     const { grants, lock, memory, at, trace } = this.#domain;
     this.stored();
+    for (const host of this.hosts) memory.sharing?.unshare(host);
     lock.acquire();
     try {
       if (Header.grant_generation.get(memory.view, at) !== this.#generation) return;

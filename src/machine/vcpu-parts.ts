@@ -237,7 +237,7 @@ export function buildVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => 
     consoleWrite: (bytes) => post({ type: 'log', bytes: bytes.slice() }),
   });
   if (data.board !== undefined && ioapic !== undefined && vcpuId === 0)
-    board = new HvmSide({ config: data.board, memory, io: bus, clock, domain, ioapic, lapic, post });
+    board = new HvmSide({ config: data.board, memory, io: bus, clock, domain, ioapic, lapic, apicBus, post });
   return { memory, regions, clock, trace, domain, bus, lapic, engine, vcpu, hypercalls, frameChanges, profile, board };
 }
 

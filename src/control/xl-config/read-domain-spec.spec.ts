@@ -159,6 +159,22 @@ describe('a configuration', () => {
     expect(() => of('boot = "x"')).toThrow("'x' is no order of devices");
   });
 
+  it.each([
+    ['type = "hvm"\nboot = "nc"', 'boot', 'boot: there is no floppy drive and no network boot yet; n is ignored'],
+    [
+      'type = "hvm"\nserial = "file:/tmp/x"',
+      'serial',
+      "serial: file:/tmp/x is not supported yet; the port is the domain's console",
+    ],
+    ['type = "hvm"\npvshim = 1', 'pvshim', 'pvshim is of PV guests, and is ignored in an HVM guest'],
+    ['type = "hvm"\nxen_platform_pci = 0', 'xen_platform_pci', '(the Xen platform PCI device) cannot be turned off yet'],
+    ['type = "pvh"\nboot = "d"', 'boot', 'boot is of HVM guests, and is ignored; write type = "hvm" for one'],
+    ['type = "pv"\nserial = "pty"', 'serial', 'serial is of HVM guests, and is ignored; write type = "hvm" for one'],
+  ])('with %j is told what of it is in vain', (text, key, message) => {
+    const { warnings } = readDomainSpec(`name = "a"\n${text}`, 'a.cfg');
+    expect(warnings).toMatchObject([{ kind: 'not-supported', key, message: expect.stringContaining(message) }]);
+  });
+
   it('of Windows, with what is not supported yet named', () => {
     const { spec, warnings } = read(WINDOWS);
     expect(spec.type).toBe('hvm');

@@ -72,6 +72,7 @@ function specOf(reader: SettingReader): DomainSpec {
   const [kernel, ramdisk] = [reader.string('kernel'), reader.string('ramdisk')];
   const type = typeOf(reader);
   const shim = shimOf(reader, type);
+  warnOfOtherTypes(reader, type);
   return {
     type,
     name,
@@ -124,8 +125,28 @@ function serialOf(reader: SettingReader): boolean {
   const one = reader.string('serial');
   const named = one === undefined ? reader.strings('serial').map(({ text }) => text) : [one];
   const ports = named.filter((text) => text !== '' && text !== 'none');
+  const [first] = ports;
+  if (first !== undefined && first !== 'pty' && first !== 'stdio') {
+    const text = `serial: ${first} is not supported yet; the port is the domain's console`;
+    reader.warn('not-supported', 'serial', reader.position('serial'), text);
+  }
   if (ports.length > 1) reader.warn('not-supported', 'serial', reader.position('serial'), 'serial: only the first port is there');
   return ports.length > 0;
+}
+
+const OF_HVM = ['boot', 'bios', 'bios_path_override', 'serial'] as const;
+
+/** What a guest of this type does not have, and what nothing answers to yet: xl is silent about the former. */
+function warnOfOtherTypes(reader: SettingReader, type: GuestType): void {
+  const warn = (key: string, text: string): void => reader.warn('not-supported', key, reader.position(key), text);
+  if (type === 'hvm') {
+    if (reader.boolean('pvshim') === true) warn('pvshim', 'pvshim is of PV guests, and is ignored in an HVM guest');
+    const nothing = [...(reader.string('boot') ?? '')].filter((letter) => letter === 'a' || letter === 'n');
+    if (nothing.length > 0)
+      warn('boot', `boot: there is no floppy drive and no network boot yet; ${nothing.join(', ')} is ignored`);
+    return;
+  }
+  for (const key of OF_HVM) if (reader.has(key)) warn(key, `${key} is of HVM guests, and is ignored; write type = "hvm" for one`);
 }
 
 /** xl's default is a PV guest; what dom1 runs without being told is PVH. */

@@ -103,6 +103,8 @@ export class SettingReader {
     const off = row.type === 'boolean' && value.kind === 'atom' && configInteger(value.text) === 0;
     if (row.support === 'no' && !off)
       this.warn('not-supported', key, position, `${key} (${row.meaning}) is not supported yet, and is ignored`);
+    else if (row.support === 'ignored' && row.default === '1' && off)
+      this.warn('not-supported', key, position, `${key} (${row.meaning}) cannot be turned off yet`);
     else if (row.instead !== undefined)
       this.warn('deprecated', key, position, `${key} is deprecated; write ${row.instead} instead`);
   }

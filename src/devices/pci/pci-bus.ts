@@ -4,6 +4,7 @@ import { type InterruptLine, UNCONNECTED } from '../interrupt-line.ts';
 import type { IoBus } from '../io-bus.ts';
 import type { WindowMapper } from '../memory-window.ts';
 import { COMMAND, PCI, PCI_BARS } from './config-header.ts';
+import type { MessageSink } from './msi.ts';
 import type { PciFunction } from './pci-function.ts';
 
 export interface PciBusOptions {
@@ -12,6 +13,8 @@ export interface PciBusOptions {
   readonly windows: WindowMapper;
   /** A driver's end of what pin 0..3 (INTA..INTD) of device 0..31 is wired to. */
   readonly interrupt: (device: number, pin: number) => InterruptLine;
+  /** Takes the messages of message signalled interrupts. Default: nobody does. */
+  readonly message?: MessageSink;
 }
 
 const MULTIFUNCTION = 0x80;
@@ -42,6 +45,7 @@ export class PciBus {
     pci.connect({
       interrupt: pin === 0 ? UNCONNECTED : this.#options.interrupt(device, pin - 1),
       memory: this.#options.memory,
+      message: this.#options.message ?? (() => {}),
       remap: () => this.#remapAll(),
     });
     if (number !== 0) this.#markMultifunction(device);

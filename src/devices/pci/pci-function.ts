@@ -6,6 +6,7 @@ import { type InterruptLine, UNCONNECTED } from '../interrupt-line.ts';
 import type { IoHandler, IoRange } from '../io-bus.ts';
 import type { MemoryWindow } from '../memory-window.ts';
 import { COMMAND, PCI, PCI_BARS, PCI_CONFIG_BYTES, STATUS } from './config-header.ts';
+import { type MessageSink, Msi, type MsiOptions } from './msi.ts';
 
 export interface PciIdentity {
   readonly vendorId: number;
@@ -42,6 +43,8 @@ export interface PciFunctionOptions {
   readonly rom?: MemoryWindow;
   /** Bits of the command register that can be set. Default: io, memory and master as the BARs suggest, and interrupt disable. */
   readonly commandBits?: number;
+  /** Message signalled interrupts beside INTx. Default: none. */
+  readonly msi?: MsiOptions;
   /** Further bytes of its own that the guest may write: offset to a mask of 8 bits. The rest of 0x40..0xff is read-only. */
   readonly writable?: ReadonlyMap<number, number>;
   /**
@@ -58,6 +61,8 @@ export interface PciSlot {
   /** Its INTx pin. */
   readonly interrupt: InterruptLine;
   readonly memory: DmaMemory;
+  /** Takes its messages. */
+  readonly message: MessageSink;
   /** What it decodes has changed. */
   remap(): void;
 }
@@ -66,7 +71,10 @@ export class PciFunction {
   readonly name: string;
   readonly options: PciFunctionOptions;
   readonly config: Uint8Array = new Uint8Array(PCI_CONFIG_BYTES);
-  /** Drives INTx: the status bit always, the pin unless the command register disables it (6.2.2). */
+  /**
+   * Drives INTx: the status bit always, the pin unless the command register disables it (6.2.2). Where the guest has turned MSI on, each rise
+   * sends its first message instead.
+   */
   readonly interrupt: InterruptLine = { raise: () => this.#setInterrupt(true), lower: () => this.#setInterrupt(false) };
   /** Memory for DMA: nothing is read (0xff) or written while the guest has not made the function a bus master. */
   readonly dma: DmaMemory = {
@@ -80,6 +88,7 @@ export class PciFunction {
   };
   readonly #mask = new Uint8Array(PCI_CONFIG_BYTES);
   readonly #view: DataView;
+  readonly #msi: Msi | undefined;
   #slot: PciSlot | undefined;
   #asserted = false;
 
@@ -88,6 +97,12 @@ export class PciFunction {
     this.name = options.name;
     this.#view = new DataView(this.config.buffer);
     this.#layOut();
+    const { msi } = options;
+    this.#msi = msi === undefined ? undefined : new Msi(msi, this.#view, new DataView(this.#mask.buffer));
+    if (msi !== undefined) {
+      this.config[PCI.capabilities] = msi.at;
+      this.#view.setUint16(PCI.status, STATUS.capabilities, true);
+    }
     this.reset();
   }
 
@@ -97,6 +112,12 @@ export class PciFunction {
 
   get busMaster(): boolean {
     return (this.command & COMMAND.master) !== 0;
+  }
+
+  /** Sends message 0..31; nothing happens unless the guest has turned MSI on and made the function a bus master. */
+  signal(vector: number): void {
+    if (this.#msi?.enabled === true && this.busMaster)
+      this.#msi.send(vector, (address, data) => this.#slot?.message(address, data));
   }
 
   /** As after power-up: no BAR has an address, nothing is decoded. What the chip itself keeps is the chip's to reset. */
@@ -131,6 +152,7 @@ export class PciFunction {
     const end = offset + size;
     if (offset < PCI.command + 2 && end > PCI.command) this.#drive();
     if (offset < PCI.rom + 4 && end > PCI.command) this.#slot?.remap();
+    if (this.#msi !== undefined && end > 0x40) this.#drive();
     if (end > 0x40) this.options.onWrite?.(offset, size);
   }
 
@@ -165,6 +187,7 @@ export class PciFunction {
   }
 
   #setInterrupt(level: boolean): void {
+    if (level && !this.#asserted) this.signal(0);
     this.#asserted = level;
     const status = this.#view.getUint16(PCI.status, true);
     this.#view.setUint16(PCI.status, level ? status | STATUS.interrupt : status & ~STATUS.interrupt, true);
@@ -173,7 +196,8 @@ export class PciFunction {
 
   #drive(): void {
     const line = this.#slot?.interrupt ?? UNCONNECTED;
-    if (this.#asserted && (this.command & COMMAND.interruptDisable) === 0) line.raise();
+    const pin = (this.command & COMMAND.interruptDisable) === 0 && this.#msi?.enabled !== true;
+    if (this.#asserted && pin) line.raise();
     else line.lower();
   }
 

@@ -1,9 +1,10 @@
 // The board of an HVM domain: makes the chips, puts them on the buses, wires their interrupts. It lives on the thread of vCPU 0, which
 // reaches every chip by a plain call; what it says to the host leaves through `BoardSinks`, what the host says comes through `receive`.
 import { SHUTDOWN } from '../../abi/xen/sched.ts';
+import type { ApicBus } from '../../devices/apic/apic-bus.ts';
 import type { Ioapic } from '../../devices/apic/ioapic.ts';
 import type { LocalApic } from '../../devices/apic/lapic.ts';
-import { REG, SVR_ENABLE } from '../../devices/apic/registers.ts';
+import { type ApicMessage, REG, SVR_ENABLE } from '../../devices/apic/registers.ts';
 import { DEBUG_PORT, DebugPort } from '../../devices/debug-port.ts';
 import { gated } from '../../devices/interrupt-line.ts';
 import type { IoBus } from '../../devices/io-bus.ts';
@@ -61,6 +62,7 @@ export interface BoardOptions {
   readonly domain: XenDomain;
   readonly ioapic: Ioapic;
   readonly lapic: LocalApic;
+  readonly apicBus: ApicBus;
   readonly sinks: BoardSinks;
 }
 
@@ -78,14 +80,15 @@ export class Board {
   readonly #log: DebugLog;
 
   constructor(options: BoardOptions) {
-    const { config, clock, domain, io, ioapic, lapic, memory, sinks } = options;
+    const { apicBus, config, clock, domain, io, ioapic, lapic, memory, sinks } = options;
     this.#domain = domain;
     this.#lapic = lapic;
     this.#log = new DebugLog(sinks.log);
     const log = (byte: number): void => this.#log.put(byte);
 
     this.pic = new PicPair(() => {});
-    this.interrupts = new Interrupts({ pic: this.pic, ioapic, pirqs: domain.events.pirqs });
+    const deliver = (message: ApicMessage): void => void apicBus.deliver(message);
+    this.interrupts = new Interrupts({ pic: this.pic, ioapic, pirqs: domain.events.pirqs, deliver });
     const isa = (irq: number) => this.interrupts.isa(irq);
 
     io.registerPorts('pic master', PIC_MASTER, this.pic.masterPorts);
@@ -146,6 +149,7 @@ export class Board {
       memory,
       windows: new GuestWindows(memory),
       interrupt: (device, pin) => this.interrupts.intx(device, pin),
+      message: (address, data) => this.interrupts.message(address, data),
     });
     io.registerPorts('pci config', PCI_CONFIG_PORTS, new PciConfigPorts(this.pci, () => this.reset('port cf9h')));
     const platform = new PlatformDevice({ unplug: (what) => this.#unplug(what), log });

@@ -27,8 +27,13 @@ export interface HvmConfig {
 }
 
 const MIB = 1 << 20;
-/** What SeaBIOS may take at the end of RAM while it starts. */
+/**
+ * What SeaBIOS takes at the end of RAM before it starts a kernel: 16 MiB for good where there are 33 (src/malloc.c of SeaBIOS, BUILD_MAX_HIGHTABLE),
+ * and below them what it needs while it starts, its own relocated code among it. An initrd must not lie there.
+ */
+const BIOS_HIGH = { most: 16 * MIB, from: 33 * MIB } as const;
 const BIOS_SCRATCH = 4 * MIB;
+const biosBytes = (ramBytes: number): number => BIOS_SCRATCH + (ramBytes >= BIOS_HIGH.from ? BIOS_HIGH.most : 0);
 const LEAST_RAM = 16 * MIB;
 const BIOS_BYTES = { least: 64 << 10, most: 256 << 10 } as const;
 const ROM_FILE = 'kernel.rom';
@@ -104,10 +109,10 @@ function checkSizes({ bios, ramBytes, vcpus }: HvmConfig): void {
 function placeKernel(config: HvmConfig, bytes: Uint8Array): { placed: Placed[]; files: Map<string, Uint8Array> } {
   const { initrd, ramBytes } = config;
   const { setup, kernel, initrdMax } = readLinuxImage(bytes);
-  const end = Math.min(ramBytes - BIOS_SCRATCH, initrdMax + 1);
+  const end = Math.min(ramBytes - biosBytes(ramBytes), initrdMax + 1);
   const initrdAt = initrd === undefined ? end : Math.floor((end - initrd.length) / PAGE_SIZE) * PAGE_SIZE;
   if (BIOS_END + kernel.length > initrdAt) {
-    const need = Math.ceil((BIOS_END + kernel.length + (initrd?.length ?? 0) + BIOS_SCRATCH) / MIB) + 1;
+    const need = Math.ceil((BIOS_END + kernel.length + (initrd?.length ?? 0)) / MIB) + 1 + (BIOS_SCRATCH + BIOS_HIGH.most) / MIB;
     throw new MachineError('kernel-does-not-fit', 'kernel and initrd do not fit into memory', `give at least ${need}MiB`);
   }
   completeSetup(setup, initrd === undefined ? undefined : { at: initrdAt, size: initrd.length });

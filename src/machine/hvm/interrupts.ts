@@ -2,8 +2,10 @@
 // the I/O APIC, PCI pins to a GSI of their own and through the four links of the PCI-ISA bridge to ISA lines.
 // A GSI that the guest has routed to a pirq is an event channel's and not the I/O APIC's.
 import type { Ioapic } from '../../devices/apic/ioapic.ts';
+import type { ApicMessage } from '../../devices/apic/registers.ts';
 import { type InterruptLine, SharedLine } from '../../devices/interrupt-line.ts';
 import type { PicPair } from '../../devices/pc/pic-pair.ts';
+import { messageOf } from '../../devices/pci/msi.ts';
 import { intxGsi, intxLink } from '../../xen/events/callback-line.ts';
 import type { Pirqs } from '../../xen/events/pirqs.ts';
 
@@ -17,6 +19,8 @@ export interface InterruptsOptions {
   readonly pic: PicPair;
   readonly ioapic: Ioapic;
   readonly pirqs: Pirqs;
+  /** To the local APICs. */
+  readonly deliver: (message: ApicMessage) => void;
 }
 
 export class Interrupts {
@@ -53,6 +57,14 @@ export class Interrupts {
         link.lower();
       },
     };
+  }
+
+  /** A device's message: a pirq's event where the guest has made it one (vector 0), or an interrupt of local APICs. */
+  message(address: number, data: number): void {
+    const { deliver, pirqs } = this.#options;
+    if (pirqs.msi(address, data)) return;
+    const message = messageOf(address, data);
+    if (message !== undefined) deliver(message);
   }
 
   /** A driver's end of any GSI: below 16 the ISA line. */

@@ -1,11 +1,14 @@
 // A domain's memory as it is before the first instruction: planned and allocated once, filled at each start.
 import { loadKernel } from '../image/kernel.ts';
-import { allocateArena } from '../memory/arena.ts';
+import { allocateArena, type Region } from '../memory/arena.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { XenDomain } from '../xen/domain.ts';
 import type { BuildOptions, BuildProgress, DomainConfig } from './domain-config.ts';
 import type { GuestImage } from './guest-image.ts';
 import type { BoardConfig } from './hvm/board-config.ts';
+import { BOARD_MEMORY_BYTES, divideBoardMemory } from './hvm/board-memory.ts';
+import { drivePlaces } from './hvm/drive-places.ts';
+import type { ServedDrive } from './hvm/drive-server.ts';
 import { HvmImage } from './hvm/hvm-image.ts';
 import { MAILBOX_BYTES } from './hvm/mailbox.ts';
 import { type MachinePlan, planMachine } from './machine-plan.ts';
@@ -35,7 +38,8 @@ export class MachineImage {
     this.vcpus = config.vcpus ?? 1;
     this.uuid = uuid;
     this.#guest = guest;
-    this.plan = planMachine(guest, this.vcpus, this.hvm ? MAILBOX_BYTES : 0);
+    const board = this.hvm ? BOARD_MEMORY_BYTES : 0;
+    this.plan = planMachine(guest, this.vcpus, this.hvm ? MAILBOX_BYTES : 0, board);
     try {
       this.wasm = allocateArena(this.plan.size);
     } catch (cause) {
@@ -72,7 +76,18 @@ export class MachineImage {
       bootOrder: this.config.boot ?? ['c', 'd'],
       files: this.#guest.files,
       mailbox: this.plan.mailbox,
+      drives: this.drives.map(({ config }) => config),
     };
+  }
+
+  /** The disks of an HVM domain that have an IDE drive, each with its place. */
+  get drives(): readonly ServedDrive[] {
+    if (!this.hvm) return [];
+    const { drives } = divideBoardMemory(this.plan.board);
+    return [...drivePlaces(this.config.devices ?? [])].map(([place, device]) => ({
+      device,
+      config: { place, cdrom: device.cdrom, region: drives[place] as Region },
+    }));
   }
 
   /** Fills the memory: RAM with kernel, initrd and tables, and the platform's state. No vCPU runs. */

@@ -57,6 +57,8 @@ export interface MachinePlan {
   readonly xen: Region;
   /** What the I/O side says to the board of an HVM domain; see hvm/mailbox.ts. Empty in others. */
   readonly mailbox: Region;
+  /** What chips of an HVM domain share with the I/O side; see hvm/board-memory.ts. Empty in others. */
+  readonly board: Region;
   readonly ram: Region;
   readonly shape: DomainShape;
 }
@@ -71,7 +73,12 @@ export interface VcpuRegions {
 export const GRANT_FRAMES = 64;
 
 /** @throws MachineError when it does not fit into 32-bit WebAssembly memory. */
-export function planMachine(guest: Pick<GuestImage, 'ramBytes' | 'backingBytes'>, vcpus: number, mailboxBytes = 0): MachinePlan {
+export function planMachine(
+  guest: Pick<GuestImage, 'ramBytes' | 'backingBytes'>,
+  vcpus: number,
+  mailboxBytes = 0,
+  boardBytes = 0,
+): MachinePlan {
   const planner = new ArenaPlanner();
   const control = planner.reserve(CONTROL.sizeof);
   const clock = planner.reserve(CLOCK.sizeof);
@@ -90,6 +97,7 @@ export function planMachine(guest: Pick<GuestImage, 'ramBytes' | 'backingBytes'>
   };
   const xen = planner.reserve(planDomain(shape).size);
   const mailbox = planner.reserve(mailboxBytes);
+  const board = planner.reserve(boardBytes, PAGE_SIZE);
   const ram = planner.reserve(guest.backingBytes, 1 << 16);
   if (planner.size > ARENA_LIMIT) {
     const most = Math.floor((ARENA_LIMIT - (planner.size - guest.ramBytes)) / (1 << 20));
@@ -99,5 +107,5 @@ export function planMachine(guest: Pick<GuestImage, 'ramBytes' | 'backingBytes'>
       `give at most ${most}MiB`,
     );
   }
-  return { size: planner.size, control, clock, frameLists, p2m, vcpus: regions, ioapic, xen, mailbox, ram, shape };
+  return { size: planner.size, control, clock, frameLists, p2m, vcpus: regions, ioapic, xen, mailbox, board, ram, shape };
 }

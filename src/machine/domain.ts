@@ -4,6 +4,7 @@ import type { PvDevice } from '../backends/pv-device.ts';
 import { asFrameBuffer, type FrameBufferDevice } from '../backends/vfb/frame-buffer-device.ts';
 import { asKeyboard, type KeyboardDevice } from '../backends/vkbd/keyboard-device.ts';
 import { STATE } from '../cpu/state.ts';
+import type { Picture } from '../image/picture.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { InspectTree } from '../util/inspect/inspect-node.ts';
 import { type OnceOptions, TypedEvents } from '../util/typed-events.ts';
@@ -26,7 +27,10 @@ import type { DomainEvents } from './domain-events.ts';
 import { GuestClock, timeOrigin } from './guest-clock.ts';
 import { GuestConsole, type LoginOptions } from './guest-console.ts';
 import { furtherConsoles, type GuestConsoleDevice } from './guest-console-device.ts';
+import { DriveServer } from './hvm/drive-server.ts';
 import { MAIL, Mailbox } from './hvm/mailbox.ts';
+import { NicServer } from './hvm/nic-server.ts';
+import { vgaSnapshot } from './hvm/vga-screen.ts';
 import { inspectDomain } from './inspect-domain.ts';
 import { kickVcpu } from './kick.ts';
 import { buildImage, type MachineImage } from './machine-image.ts';
@@ -79,6 +83,9 @@ export class Domain implements AsyncDisposable {
   #maxMemory: number | undefined;
   #entry: PvhEntry | undefined;
   #platform: PlatformSide;
+  /** Emulated drives, of the board that runs. */
+  #drives: DriveServer | undefined;
+  #nics: readonly NicServer[] = [];
   #state: DomainState = 'built';
   /** Whether `pause` holds the vCPUs. */
   #paused = false;
@@ -124,6 +131,14 @@ export class Domain implements AsyncDisposable {
   /** The first of its frame buffers. */
   get display(): FrameBufferDevice | undefined {
     return this.#firstOf('vfb', asFrameBuffer);
+  }
+
+  /** What its screen shows: the first frame buffer's picture when the guest uses it, or that of an HVM domain's VGA. */
+  get screen(): { snapshot(): Picture | undefined } | undefined {
+    const { display } = this;
+    const vga = this.#image.hvm ? this.#image.boardMemory.vga : undefined;
+    if (vga === undefined) return display;
+    return { snapshot: () => display?.snapshot() ?? vgaSnapshot(this.#image.memory, vga) };
   }
 
   /** The first of its PV keyboards with their mice. */
@@ -270,6 +285,7 @@ export class Domain implements AsyncDisposable {
     await this.#renewal?.catch(() => {});
     this.devices.withdraw();
     await this.#threads.end();
+    await this.#closeBoard();
     await this.#platform.close();
     // It may have failed meanwhile.
     this.#expectAlive('reset');
@@ -399,7 +415,26 @@ export class Domain implements AsyncDisposable {
     });
     if (this.#maxMemory !== undefined) platform.xen.maxPages = Math.floor(this.#maxMemory / 4096);
     this.devices.offer(platform.backends);
+    this.#drives = new DriveServer({
+      memory: this.#image.memory,
+      drives: this.#image.drives,
+      mail: (place, ok) => this.#tellBoard(MAIL.drive, Uint8Array.of(place, ok ? 1 : 0)),
+    });
+    this.#nics = this.#image.nics.map(
+      (nic) =>
+        new NicServer({
+          ...nic,
+          memory: this.#image.memory,
+          mail: (bytes) => this.#tellBoard(MAIL.frame, bytes),
+        }),
+    );
     return platform;
+  }
+
+  /** What is under way for emulated devices is over afterwards. */
+  async #closeBoard(): Promise<void> {
+    for (const nic of this.#nics) nic.close();
+    await this.#drives?.close();
   }
 
   /** Types into the ring; some of what the guest has not read yet is kept. Returns how many bytes were taken. */
@@ -437,6 +472,12 @@ export class Domain implements AsyncDisposable {
       case 'serial':
         if (this.#serialConsole) this.console.receive(message.bytes);
         this.#events.emit('serial', message.bytes);
+        break;
+      case 'drive':
+        this.#drives?.request(message);
+        break;
+      case 'frame':
+        this.#nics[message.index]?.send(message.bytes);
         break;
       case 'log':
         this.#events.emit('log', message.bytes);
@@ -542,6 +583,7 @@ export class Domain implements AsyncDisposable {
     this.devices.withdraw();
     try {
       await this.#threads.end();
+      await this.#closeBoard();
       await this.#platform.backends.close();
     } finally {
       await this.devices.close((error) => this.#problem(error));

@@ -1,14 +1,22 @@
 // A domain's memory as it is before the first instruction: planned and allocated once, filled at each start.
+
+import { VifDevice } from '../backends/net/vif-device.ts';
 import { loadKernel } from '../image/kernel.ts';
-import { allocateArena } from '../memory/arena.ts';
+import type { FrameSink } from '../io/frame-sink.ts';
+import { allocateArena, type Region } from '../memory/arena.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { PageSharing } from '../memory/page-sharing.ts';
+import { parseMac } from '../net/mac-address.ts';
 import { XenDomain } from '../xen/domain.ts';
 import type { BuildOptions, BuildProgress, DomainConfig } from './domain-config.ts';
 import type { GuestImage } from './guest-image.ts';
 import type { BoardConfig } from './hvm/board-config.ts';
+import { type BoardMemory, divideBoardMemory } from './hvm/board-memory.ts';
+import { drivePlaces } from './hvm/drive-places.ts';
+import type { ServedDrive } from './hvm/drive-server.ts';
 import { HvmImage } from './hvm/hvm-image.ts';
 import { MAILBOX_BYTES } from './hvm/mailbox.ts';
+import { MOST_NICS, type NicConfig } from './hvm/nic-region.ts';
 import { type MachinePlan, planMachine } from './machine-plan.ts';
 import type { PvhEntry } from './pvh/load.ts';
 import { MachineError } from './pvh/machine-error.ts';
@@ -38,6 +46,7 @@ export class MachineImage {
     this.#guest = guest;
     this.plan = planMachine(guest, this.vcpus, {
       mailboxBytes: this.hvm ? MAILBOX_BYTES : 0,
+      boardBytes: this.hvm ? divideBoardMemory(0, config.vgaBios?.length).bytes : 0,
       sharing: config.checkJit === true,
     });
     try {
@@ -79,7 +88,38 @@ export class MachineImage {
       bootOrder: this.config.boot ?? ['c', 'd'],
       files: this.#guest.files,
       mailbox: this.plan.mailbox,
+      drives: this.drives.map(({ config }) => config),
+      nics: this.nics.map(({ config }) => config),
+      vga: this.boardMemory.vga,
     };
+  }
+
+  /** Of an HVM domain. */
+  get boardMemory(): BoardMemory {
+    return divideBoardMemory(this.plan.board.at, this.config.vgaBios?.length);
+  }
+
+  /** The disks of an HVM domain that have an IDE drive, each with its place. */
+  get drives(): readonly ServedDrive[] {
+    if (!this.hvm) return [];
+    const { drives } = this.boardMemory;
+    return [...drivePlaces(this.config.devices ?? [])].map(([place, device]) => ({
+      device,
+      config: { place, cdrom: device.cdrom, region: drives[place] as Region },
+    }));
+  }
+
+  /** The vifs of an HVM domain that have an emulated card, too. */
+  get nics(): readonly { readonly config: NicConfig; readonly sink: FrameSink }[] {
+    if (!this.hvm) return [];
+    const { nics } = this.boardMemory;
+    const cards = (this.config.devices ?? []).flatMap((device) =>
+      device instanceof VifDevice && device.emulated !== undefined ? [{ mac: device.mac ?? '', sink: device.emulated }] : [],
+    );
+    return cards.slice(0, MOST_NICS).map(({ mac, sink }, index) => ({
+      sink,
+      config: { index, mac: parseMac(mac) as Uint8Array, region: nics[index] as Region },
+    }));
   }
 
   /** Fills the memory: RAM with kernel, initrd and tables, and the platform's state. No vCPU runs. */
@@ -89,6 +129,8 @@ export class MachineImage {
     memory.onChange(() => {});
     this.#guest.map(memory, plan.ram);
     const entry = this.#guest.load(memory);
+    const rom = this.hvm ? this.boardMemory.vga?.rom : undefined;
+    if (rom !== undefined) memory.u8.set(config.vgaBios as Uint8Array, rom.at);
     const unixMs = Date.now();
     this.#startSeconds = Math.floor(unixMs / 1000);
     const pages = this.#guest.ramBytes / 4096;

@@ -1,5 +1,8 @@
 // What a board is made of: plain data, posted to the thread of vCPU 0.
 import type { Region } from '../../memory/arena.ts';
+import type { VgaRegions } from './board-memory.ts';
+import type { DriveConfig } from './drive-region.ts';
+import type { NicConfig } from './nic-region.ts';
 
 export interface BoardConfig {
   readonly ramBytes: number;
@@ -11,6 +14,12 @@ export interface BoardConfig {
   readonly files: ReadonlyMap<string, Uint8Array>;
   /** What the host says to the board; see mailbox.ts. */
   readonly mailbox: Region;
+  /** IDE drives, each in a place of its own. */
+  readonly drives: readonly DriveConfig[];
+  /** Network cards. */
+  readonly nics: readonly NicConfig[];
+  /** A standard VGA; undefined without. */
+  readonly vga: VgaRegions | undefined;
 }
 
 /** `xl`'s letters: floppy, hard disk, CD-ROM, network. */

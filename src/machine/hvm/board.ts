@@ -6,6 +6,10 @@ import type { Ioapic } from '../../devices/apic/ioapic.ts';
 import type { LocalApic } from '../../devices/apic/lapic.ts';
 import { type ApicMessage, REG, SVR_ENABLE } from '../../devices/apic/registers.ts';
 import { DEBUG_PORT, DebugPort } from '../../devices/debug-port.ts';
+import { AtaDisk } from '../../devices/ide/ata-disk.ts';
+import { Cdrom } from '../../devices/ide/cdrom.ts';
+import type { DriveMaker } from '../../devices/ide/ide-channel.ts';
+import { IDE_IRQS, IdeController } from '../../devices/ide/ide-controller.ts';
 import { gated } from '../../devices/interrupt-line.ts';
 import type { IoBus } from '../../devices/io-bus.ts';
 import { ACPI_GPE0, ACPI_PM, AcpiPm, SLEEP_TYPE } from '../../devices/pc/acpi-pm.ts';
@@ -23,15 +27,23 @@ import { PciBus } from '../../devices/pci/pci-bus.ts';
 import { I8042, I8042_COMMAND, I8042_DATA } from '../../devices/ps2/i8042.ts';
 import { Ps2Keyboard } from '../../devices/ps2/keyboard.ts';
 import { Ps2Mouse } from '../../devices/ps2/mouse.ts';
+import { Rtl8139 } from '../../devices/rtl8139/rtl8139.ts';
+import { Vga } from '../../devices/vga/vga.ts';
+import type { Region } from '../../memory/arena.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { Clock } from '../../time/clock.ts';
 import type { XenDomain } from '../../xen/domain.ts';
 import { PLATFORM_PORTS, PlatformDevice, UNPLUG } from '../../xen/platform-device.ts';
 import type { BoardConfig } from './board-config.ts';
+import type { VgaRegions } from './board-memory.ts';
 import { cmosContents } from './cmos.ts';
 import { DebugLog } from './debug-log.ts';
+import { DrivePort } from './drive-port.ts';
+import type { DriveRequest } from './drive-region.ts';
 import { GuestWindows } from './guest-windows.ts';
 import { Interrupts } from './interrupts.ts';
+import { NicLink } from './nic-link.ts';
+import type { NicConfig, NicFrame } from './nic-region.ts';
 import { setUpPci } from './pci-setup.ts';
 
 /** Where the chips are on PCI bus 0, as QEMU has them under Xen. */
@@ -52,6 +64,8 @@ export interface BoardSinks {
   readonly serial: (byte: number) => void;
   /** Bytes of the debug ports and of the platform device, a line at a time. */
   readonly log: (bytes: Uint8Array) => void;
+  readonly drive: (request: DriveRequest) => void;
+  readonly frame: (frame: NicFrame) => void;
 }
 
 export interface BoardOptions {
@@ -66,6 +80,17 @@ export interface BoardOptions {
   readonly sinks: BoardSinks;
 }
 
+/** A VGA over its part of the shared memory. */
+function makeVga({ rom, state, vram }: VgaRegions, { u8 }: GuestMemory, clock: Clock): Vga {
+  const bytes = ({ at, size }: Region): Uint8Array => u8.subarray(at, at + size);
+  return new Vga({
+    state: bytes(state),
+    vram: { bytes: bytes(vram), writable: true },
+    rom: { bytes: bytes(rom), writable: false },
+    nowNs: () => clock.nowNs(),
+  });
+}
+
 export class Board {
   readonly pic: PicPair;
   readonly pci: PciBus;
@@ -76,6 +101,9 @@ export class Board {
   readonly power: AcpiPm;
   readonly #domain: XenDomain;
   readonly #lapic: LocalApic;
+  /** By place. */
+  readonly #drivePorts = new Map<number, DrivePort>();
+  readonly #nics = new Map<number, NicLink>();
   readonly #waitingSerial: number[] = [];
   readonly #log: DebugLog;
 
@@ -159,8 +187,13 @@ export class Board {
       ...PCI_PLACE.isaBridge,
       isaBridge((link, irq) => this.interrupts.route(link, irq)),
     );
+    this.pci.add(...PCI_PLACE.ide, this.#makeIde(options).pci);
     this.pci.add(...PCI_PLACE.power, powerManagement());
     this.pci.add(...PCI_PLACE.platform, platform.pci);
+
+    if (config.vga !== undefined) this.pci.add(...PCI_PLACE.vga, makeVga(config.vga, memory, clock).pci);
+
+    for (const nic of config.nics) this.#addNic(nic, options);
 
     setUpPci(this.pci, PCI_PLACE.isaBridge[0] * 8, this.pic);
     lapic.write(REG.svr, VIRTUAL_WIRE.svr);
@@ -185,6 +218,41 @@ export class Board {
   typeSerial(bytes: Uint8Array): void {
     this.#waitingSerial.push(...bytes);
     this.#feedSerial();
+  }
+
+  /** The I/O side has answered a drive's request. */
+  driveAnswered(place: number, ok: boolean): void {
+    this.#drivePorts.get(place)?.answered(ok);
+  }
+
+  /** A frame for a network card. */
+  frameArrived(index: number, frame: Uint8Array): void {
+    this.#nics.get(index)?.arrived(frame);
+  }
+
+  #addNic(config: NicConfig, { clock, memory, sinks }: BoardOptions): void {
+    const link = new NicLink(config, memory, sinks.frame);
+    const card = new Rtl8139({ mac: config.mac, port: link, clock, linkUp: () => link.linkUp });
+    link.plug(card);
+    this.#nics.set(config.index, link);
+    const [device, number] = PCI_PLACE.nic;
+    this.pci.add(device + config.index, number, card.pci);
+  }
+
+  #makeIde({ config, memory, sinks }: BoardOptions): IdeController {
+    const drives: DriveMaker[] = [];
+    for (const drive of config.drives) {
+      const port = new DrivePort(drive, memory, sinks.drive);
+      this.#drivePorts.set(drive.place, port);
+      const serial = `DOM1-${drive.place + 1}`;
+      drives[drive.place] = (host) => (drive.cdrom ? new Cdrom(host, port, serial) : new AtaDisk(host, port, serial));
+    }
+    const [primary, secondary] = IDE_IRQS;
+    return new IdeController({
+      interrupts: [this.interrupts.isa(primary), this.interrupts.isa(secondary)],
+      drives,
+      unplugBits: UNPLUG,
+    });
   }
 
   #feedSerial(): void {

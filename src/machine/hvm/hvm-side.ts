@@ -2,10 +2,12 @@
 import type { InterruptLine } from '../../devices/interrupt-line.ts';
 import { setLine } from '../../devices/interrupt-line.ts';
 import { Board, type BoardOptions } from './board.ts';
+import type { DriveRequest } from './drive-region.ts';
 import { MAIL, Mailbox } from './mailbox.ts';
+import type { NicFrame } from './nic-region.ts';
 
 export interface HvmSideOptions extends Omit<BoardOptions, 'sinks'> {
-  readonly post: (message: { readonly type: 'serial' | 'log'; readonly bytes: Uint8Array }) => void;
+  readonly post: (message: { readonly type: 'serial' | 'log'; readonly bytes: Uint8Array } | DriveRequest | NicFrame) => void;
 }
 
 export class HvmSide {
@@ -21,7 +23,7 @@ export class HvmSide {
     this.#mailbox = new Mailbox(memory, config.mailbox);
     this.board = new Board({
       ...options,
-      sinks: { serial: (byte) => this.#sent.push(byte), log: (bytes) => post({ type: 'log', bytes }) },
+      sinks: { serial: (byte) => this.#sent.push(byte), log: (bytes) => post({ type: 'log', bytes }), drive: post, frame: post },
     });
   }
 
@@ -86,6 +88,12 @@ export class HvmSide {
         mouse.move(dx, dy, buttons, wheel);
         break;
       }
+      case MAIL.drive:
+        this.board.driveAnswered(bytes[0] ?? 0, bytes[1] === 1);
+        break;
+      case MAIL.frame:
+        this.board.frameArrived(bytes[0] ?? 0, bytes.subarray(1));
+        break;
       case MAIL.power:
         power.pressPower();
         break;

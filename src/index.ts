@@ -28,7 +28,7 @@ export { RamStore } from './io/ram-store.ts';
 export type { CommandOptions, CommandResult } from './machine/console-command.ts';
 export { ConsoleError, type ConsoleErrorCode } from './machine/console-error.ts';
 export { type Domain, DomainStateError } from './machine/domain.ts';
-export type { BuildOptions, BuildProgress, DomainEnd, DomainState } from './machine/domain-config.ts';
+export type { BuildOptions, BuildProgress, ClockConfig, DomainEnd, DomainState } from './machine/domain-config.ts';
 export type { DomainEvents, StateEvent } from './machine/domain-events.ts';
 export type { GuestConsole, LoginOptions } from './machine/guest-console.ts';
 export { consoleDevice, type GuestConsoleDevice } from './machine/guest-console-device.ts';

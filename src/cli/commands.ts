@@ -31,6 +31,12 @@ const NAME: OptionRow = {
 
 const PTY: OptionRow = { name: 'pty', help: 'offer the console at a pseudo-terminal too, for minicom and its kin; needs koffi' };
 
+const CLOCK: OptionRow = {
+  name: 'clock',
+  value: 'clock',
+  help: 'virtual: guest time is made of instructions, and runs are repeatable; virtual:2026-01-01T00:00:00Z begins then (default real)',
+};
+
 const TERMINAL_NOTE = 'On a terminal the keys go to the guest, and Ctrl-] ends it and leaves.';
 
 export const COMMANDS: readonly CommandRow[] = [
@@ -47,6 +53,7 @@ export const COMMANDS: readonly CommandRow[] = [
       PROFILE,
       SYSTEM_MAP,
       CHECK_JIT,
+      CLOCK,
       TRACE,
     ],
     guestCommandLine: false,
@@ -92,6 +99,7 @@ export const COMMANDS: readonly CommandRow[] = [
       PTY,
       PROFILE,
       SYSTEM_MAP,
+      CLOCK,
       INTERPRET,
       CHECK_JIT,
       TRACE,

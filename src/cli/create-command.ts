@@ -25,7 +25,8 @@ const PROGRAM = new URL('./background-main.js', import.meta.url);
 export async function createCommand(invocation: Invocation, io: CommandIo): Promise<number> {
   const { options, positionals } = invocation;
   const [file = '', ...overrides] = positionals;
-  const { spec: written, warnings } = await readConfig(file, overrides);
+  const clock = optionValue(invocation, 'clock');
+  const { spec: written, warnings } = await readConfig(file, clock === undefined ? overrides : [...overrides, `clock=${clock}`]);
   const notes = [...warnings.map(({ message }) => message), ...displayWarnings(written.vfbs, written.vkbs)];
   for (const note of notes) process.stderr.write(`dom1: ${note}\n`);
   const spec = withAbsolutePaths(written);

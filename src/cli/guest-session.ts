@@ -1,9 +1,10 @@
 // One guest from building to its end: what `run` and `demo` have in common.
 
+import { CLOCK_USAGE, clockOfWords } from '../control/clock-words.ts';
 import { ByteHistory } from '../control/console/byte-history.ts';
 import { ImageError } from '../image/image-error.ts';
 import type { Domain } from '../machine/domain.ts';
-import type { DomainEnd } from '../machine/domain-config.ts';
+import type { ClockConfig, DomainEnd } from '../machine/domain-config.ts';
 import { attachPty } from '../node/console-pty.ts';
 import { type CreateDomainConfig, createDomain } from '../node/create-domain.ts';
 import { Hotplug } from '../node/hotplug.ts';
@@ -53,6 +54,7 @@ export async function runSession(options: SessionOptions): Promise<number> {
     translate: !invocation.options.has('interpret'),
     checkJit: invocation.options.has('check-jit'),
     profile: invocation.options.has('profile'),
+    clock: clockOf(invocation),
   };
   const profile = await openProfile(invocation, options.config.kernel);
   using pty = invocation.options.has('pty') ? Pty.open() : undefined;
@@ -130,6 +132,14 @@ async function withLimits(work: Promise<Outcome>, seconds: number | undefined, s
     work.catch(() => {}); // it may still fail when the guest is ended under it
     limits.catch(() => {});
   }
+}
+
+/** @throws UsageError */
+function clockOf(invocation: Invocation): ClockConfig {
+  const words = optionValue(invocation, 'clock') ?? 'real';
+  const clock = clockOfWords(words);
+  if (clock === undefined) throw new UsageError(`'${words}' is no clock for --clock; give ${CLOCK_USAGE}`);
+  return clock;
 }
 
 /** The longest a timer can be set to. */

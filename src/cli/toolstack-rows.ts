@@ -21,6 +21,7 @@ export const TOOLSTACK_ROWS: readonly CommandRow[] = [
       { ...PROFILE, help: "measure where the time goes, for the domain's log; with a file, write a trace for Perfetto too" },
       SYSTEM_MAP,
       CHECK_JIT,
+      { name: 'clock', value: 'clock', help: "real or virtual, over the configuration's clock=: see dom1 help run" },
       {
         name: 'trace',
         value: 'glob',

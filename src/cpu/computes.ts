@@ -6,7 +6,7 @@ import { fpOperation } from './sse-slow.ts';
 import { pcmpxstrx } from './strings/pcmpxstrx.ts';
 import { storeMachineStatus } from './system/control-registers.ts';
 import { type CpuidPolicy, cpuid } from './system/cpuid.ts';
-import { readTsc, type TickSource } from './system/msr.ts';
+import { passTimeGate, readTsc, type TickSource } from './system/msr.ts';
 import { loadDataSegment } from './system/segmentation.ts';
 import { accessRights, isReadableSegment, isWritableSegment, segmentLimit } from './system/selector-queries.ts';
 import { loadLdt, loadTaskRegister, storeLdt, storeTaskRegister } from './system/table-registers.ts';
@@ -16,7 +16,17 @@ export type Compute = (argument: number) => number;
 
 const selector = (cpu: Cpu, at: number = SCRATCH.selector): number => cpu.get32(at) & 0xffff;
 
-export function makeComputes(cpu: Cpu, mem: Mmu, ticks: TickSource, policy: CpuidPolicy): Readonly<Record<string, Compute>> {
+/** Fills it with random bits. */
+export type RandomSource = (into: Uint32Array<ArrayBuffer>) => void;
+const hostRandom: RandomSource = (into) => void globalThis.crypto.getRandomValues(into);
+
+export function makeComputes(
+  cpu: Cpu,
+  mem: Mmu,
+  ticks: TickSource,
+  policy: CpuidPolicy,
+  fillRandom: RandomSource = hostRandom,
+): Readonly<Record<string, Compute>> {
   const random = new Uint32Array(2);
   const query =
     (find: (selector: number) => number | undefined): Compute =>
@@ -66,11 +76,12 @@ export function makeComputes(cpu: Cpu, mem: Mmu, ticks: TickSource, policy: Cpui
     },
     rdtsc: () => {
       const tsc = readTsc(cpu, ticks);
+      passTimeGate(cpu);
       cpu.set64(SCRATCH.a, tsc);
       return 0;
     },
     rdrand: () => {
-      globalThis.crypto.getRandomValues(random);
+      fillRandom(random);
       cpu.set32(SCRATCH.offset, random[0] as number);
       cpu.set32(SCRATCH.offset + 4, random[1] as number);
       return 0;

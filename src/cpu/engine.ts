@@ -28,7 +28,20 @@ import { notCanonicalVector } from './not-canonical.ts';
 import { PageCrossings } from './page-crossings.ts';
 import { READ, WRITE } from './page-walk.ts';
 import { PendingIo } from './pending-io.ts';
-import { ATTR, CODE_MODE, FLAG, PRIVATE_VECTOR, REQUEST, SEG, SEGMENT, SHADOW, STATE, VCPU_BYTES, VECTOR } from './state.ts';
+import {
+  ATTR,
+  CODE_MODE,
+  FLAG,
+  PRIVATE_VECTOR,
+  REQUEST,
+  SEG,
+  SEGMENT,
+  SHADOW,
+  STATE,
+  TIME_GATE,
+  VCPU_BYTES,
+  VECTOR,
+} from './state.ts';
 import { writeControl } from './system/control-registers.ts';
 import { type Event, isFault } from './system/event.ts';
 import { deliver } from './system/exceptions.ts';
@@ -97,6 +110,8 @@ export class WasmEngine implements VcpuEngine {
   readonly #counters: PublishedCounters;
   /** Instructions until the next look at where the guest is; exits in between do not matter. */
   #untilSample = SLICE;
+  /** One of TIME_GATE: what it is between reads. */
+  readonly #timeGate: number;
   #windowRequested = false;
   #nmiPending = false;
   #retired = 0;
@@ -104,6 +119,7 @@ export class WasmEngine implements VcpuEngine {
   constructor(options: EngineOptions) {
     const { memory, vcpuRegion, codeRegion, wasmMemory } = options;
     this.vcpuId = options.vcpuId;
+    this.#timeGate = options.ticksAreInstructions === true ? TIME_GATE.shut : TIME_GATE.open;
     this.#memory = memory;
     const { decoder, variants } = instructionSet();
     this.#handlers = variants.handlers;
@@ -131,7 +147,7 @@ export class WasmEngine implements VcpuEngine {
       if (helper === undefined) throw new Error(`the instruction table needs a helper '${name}' that does not exist`);
       return probe?.timed('helper', name, helper) ?? helper;
     });
-    const computes = makeComputes(this.cpu, this.mmu, options, options.cpuid);
+    const computes = makeComputes(this.cpu, this.mmu, options, options.cpuid, options.random);
     this.#computes = this.#names.computes.map((name) => {
       const compute = computes[name];
       if (compute === undefined) throw new Error(`the instruction table needs a computation '${name}' that does not exist`);
@@ -198,6 +214,7 @@ export class WasmEngine implements VcpuEngine {
     this.#heldHits = 0;
     this.#nmiPending = false;
     this.#windowRequested = false;
+    this.#shutTimeGate();
   }
 
   get retired(): number {
@@ -290,6 +307,10 @@ export class WasmEngine implements VcpuEngine {
         if (stepping && used > 0) continue;
         let vector = cpu.get32(STATE.faultVector);
         if (vector === PRIVATE_VECTOR.exit) return this.exit.reason;
+        if (vector === PRIVATE_VECTOR.count) {
+          cpu.set32(STATE.timeGate, TIME_GATE.passing);
+          continue;
+        }
         if (vector === PRIVATE_VECTOR.notCanonical) vector = this.#notCanonicalVector();
         this.#io.clear();
         // A handler that faults at once must not keep the caller waiting for ever.
@@ -486,6 +507,9 @@ export class WasmEngine implements VcpuEngine {
           return STATUS.jump;
         case 'blocked':
           cpu.set32(STATE.faultVector, PRIVATE_VECTOR.exit);
+          return STATUS.fault;
+        case 'recount':
+          cpu.set32(STATE.faultVector, PRIVATE_VECTOR.count);
           return STATUS.fault;
         default:
           return STATUS.next;
@@ -720,6 +744,11 @@ export class WasmEngine implements VcpuEngine {
     return notCanonicalVector(cpu, record, handler);
   }
 
+  /** Another instruction than the one that was let through is next. */
+  #shutTimeGate(): void {
+    this.cpu.set32(STATE.timeGate, this.#timeGate);
+  }
+
   /** After a triple fault the CPU stays shut down until `reset`. */
   #shutdown = false;
   #deliver(event: Event): void {
@@ -728,6 +757,7 @@ export class WasmEngine implements VcpuEngine {
   }
   #deliverNow(event: Event): void {
     const { vector, kind, errorCode = -1 } = event;
+    this.#shutTimeGate();
     // Faults push RF = 1: SDM vol. 3, 17.3.1.1.
     if (kind === 'interrupt' && this.#deliverPlain(vector, -1, 0) !== 0) return;
     if (kind === 'exception' && isFault(vector) && this.#deliverPlain(vector, errorCode, FLAG.rf) !== 0) return;

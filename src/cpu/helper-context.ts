@@ -173,11 +173,12 @@ export class HelperContext {
 
 /** A helper's answer: see STATUS. Nothing means "go on with the next instruction". */
 // biome-ignore lint/suspicious/noConfusingVoidType: most helpers just return.
-export type HelperAnswer = 'next' | 'jump' | 'gate' | 'again' | 'exit' | 'await' | 'poll' | 'blocked' | void;
+export type HelperAnswer = 'next' | 'jump' | 'gate' | 'again' | 'exit' | 'await' | 'poll' | 'blocked' | 'recount' | void;
 /**
  * A helper: throws GuestFault for the guest's faults before changing anything. `jump`: cpu.rip was set. `gate`: as jump, and
  * TF was cleared before a single-step trap could follow. `again`: an iteration of a repeated instruction is done, others are
  * left. `exit`: cpu.rip and the exit were set. `await`: the exit was set, the machine completes the instruction (hypercall, MSR). `poll`: go on with the next instruction, but look at interrupts first. `blocked`: the access is
- * in the exit; run the instruction again when the machine has answered.
+ * in the exit; run the instruction again when the machine has answered. `recount`: nothing was done; run the instruction again
+ * when those before it are counted (TIME_GATE).
  */
 export type Helper = (x: HelperContext) => HelperAnswer;

@@ -135,9 +135,17 @@ export const STATE = {
   /** i32: transfers out of translated regions until the next one that is looked at. */
   untilTransfer: 0x684,
   /** u64: instructions run in translated regions; and i32: `left` when the last of them was left. */
-  inRegions: 0x688,
-  regionLeft: 0x690,
+  inRegions: 0x690,
+  regionLeft: 0x698,
+  /** u32: whether a read of the time stamp counter has every instruction before it counted first: see TIME_GATE. */
+  timeGate: 0x69c,
 } as const;
+
+/**
+ * Where guest time is made of the instructions that were retired, a read of it is left and begun again, so that they are all
+ * counted. `open`: time does not depend on them. `shut`: leave first. `passing`: the next instruction may read, and shuts.
+ */
+export const TIME_GATE = { open: 0, shut: 1, passing: 2 } as const;
 
 /** One segment register: selector u16 at 0, attributes u16 at 2 (descriptor bits 40..55), limit u32 at 4 (in bytes), base u64 at 8, u64 reserved. */
 export const SEG = { selector: 0, attributes: 2, limit: 4, base: 8, sizeof: 24 } as const;
@@ -172,6 +180,8 @@ export const REQUEST = {
   step: 1 << 1,
   /** Interrupt state changed: look again. */
   interrupt: 1 << 2,
+  /** Virtual time: the I/O side has done what the vCPU waits for. */
+  settled: 1 << 3,
 } as const;
 export const SHADOW = { sti: 1, movSs: 2 } as const;
 
@@ -292,6 +302,8 @@ export const PRIVATE_VECTOR = {
   exit: 0xfffe,
   /** A non-canonical address: #SS(0) or #GP(0), as the instruction has it. */
   notCanonical: 0xfffd,
+  /** The instructions before this one must be counted, and it is run again. */
+  count: 0xfffc,
 } as const;
 /** Page-fault error code. SDM vol. 3, figure 4-12. */
 export const PF = { present: 1, write: 2, user: 4, reserved: 8, fetch: 16 } as const;

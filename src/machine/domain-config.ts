@@ -47,7 +47,7 @@ export interface DomainConfig {
   readonly name?: string;
   /** The guest's own domain number, 1..32751 (DOMID_FIRST_RESERVED is 0x7ff0). Default 1. */
   readonly id?: number;
-  /** 16 bytes; default: random. */
+  /** 16 bytes; default: random, and always the same in virtual time. */
   readonly uuid?: Uint8Array;
   /**
    * 1..128, default 1. The others wait for VCPUOP_initialise and VCPUOP_up, or for a start-up IPI. Code that one vCPU writes
@@ -65,11 +65,23 @@ export interface DomainConfig {
   readonly checkJit?: boolean;
   /** Has each vCPU's thread measure where its time goes; it comes as the domain's event 'profile'. Default false. */
   readonly profile?: boolean;
+  /** What guest time is made of. Default: the host's time. */
+  readonly clock?: ClockConfig;
   /** PV devices of the start; the domain closes them when it has ended. */
   readonly devices?: readonly PvDevice[];
   /** Tracepoints to turn on, as globs: `xen.*`. They come as the domain's event 'trace'. Default: none. */
   readonly trace?: readonly string[];
 }
+
+/**
+ * `real`: guest time follows the host's. `virtual`: it is made of the instructions that the guest runs, and goes on at once while
+ * there is nothing to run; runs of equal configuration are then equal, instruction for instruction. Of one vCPU.
+ * docs/design/0010 tells what that covers.
+ */
+export type ClockConfig =
+  | { readonly kind: 'real' }
+  /** `epochMs`: the wallclock at the start, as Unix time in milliseconds. Default: 2026-01-01T00:00:00Z. */
+  | { readonly kind: 'virtual'; readonly epochMs?: number };
 
 /** Where a domain is in its life. `suspended`: the guest has suspended itself and waits for `resume`. */
 export type DomainState = 'built' | 'running' | 'paused' | 'suspended' | 'shutdown' | 'crashed' | 'destroyed';

@@ -3,8 +3,9 @@ import { SHUTDOWN } from '../abi/xen/sched.ts';
 import type { PvDevice } from '../backends/pv-device.ts';
 import { asFrameBuffer, type FrameBufferDevice } from '../backends/vfb/frame-buffer-device.ts';
 import { asKeyboard, type KeyboardDevice } from '../backends/vkbd/keyboard-device.ts';
-import { STATE } from '../cpu/state.ts';
+import { REQUEST, STATE } from '../cpu/state.ts';
 import type { Picture } from '../image/picture.ts';
+import { REAL_PACE } from '../io/io-pace.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { InspectTree } from '../util/inspect/inspect-node.ts';
 import { type OnceOptions, TypedEvents } from '../util/typed-events.ts';
@@ -27,6 +28,7 @@ import type { DomainEvents } from './domain-events.ts';
 import { GuestClock, timeOrigin } from './guest-clock.ts';
 import { GuestConsole, type LoginOptions } from './guest-console.ts';
 import { furtherConsoles, type GuestConsoleDevice } from './guest-console-device.ts';
+import type { GuestTime } from './guest-time.ts';
 import { DriveServer } from './hvm/drive-server.ts';
 import { MAIL, Mailbox } from './hvm/mailbox.ts';
 import { NicServer } from './hvm/nic-server.ts';
@@ -42,6 +44,8 @@ import { traceBatchRead } from './trace-batch.ts';
 import { TranslationError } from './translation-error.ts';
 import type { VcpuMessage } from './vcpu-parts.ts';
 import { VcpuThreads } from './vcpu-threads.ts';
+import { VirtualGuestClock } from './virtual-guest-clock.ts';
+import { VirtualPace } from './virtual-pace.ts';
 
 /**
  * Builds a domain: unpacks the kernel, plans and fills the memory. Nothing runs yet.
@@ -76,7 +80,10 @@ export class Domain implements AsyncDisposable {
   readonly devices: DomainDevices;
   readonly #origin = timeOrigin();
   readonly #store = new XenStore();
-  readonly #clock: GuestClock;
+  readonly #clock: GuestTime;
+  /** Of a domain in virtual time. */
+  readonly #pace: VirtualPace | undefined;
+  #settling: Promise<void> = Promise.resolve();
   readonly #threads: VcpuThreads;
   readonly #events = new TypedEvents<DomainEvents>();
   /** What `setMaxMemory` said last. */
@@ -105,8 +112,14 @@ export class Domain implements AsyncDisposable {
     // A domain that nobody waits for must not end the process.
     this.ended.catch(() => {});
     this.#entry = image.load();
-    this.#clock = new GuestClock(this.#origin, image.memory.buffer, image.plan.clock);
-    this.console = new GuestConsole((bytes) => this.#type(bytes));
+    const { memory, plan } = image;
+    if (image.epochMs === undefined) this.#clock = new GuestClock(this.#origin, memory.buffer, plan.clock);
+    else {
+      const time = new VirtualGuestClock(memory.buffer, plan);
+      this.#clock = time;
+      this.#pace = new VirtualPace(time, () => kickVcpu(memory, plan, 0));
+    }
+    this.console = new GuestConsole((bytes) => this.#type(bytes), this.#pace);
     this.xenstore = new StoreClient(this.#store);
     this.devices = new DomainDevices(image.config.devices ?? [], this.xenstore, (action) => this.#expectAlive(action));
     this.#platform = this.#connect();
@@ -233,6 +246,14 @@ export class Domain implements AsyncDisposable {
       }
     }
     return sum;
+  }
+
+  /**
+   * Of a domain in virtual time: a hash of where the vCPU has been so far, 16 hexadecimal digits, for comparing runs. While the
+   * guest runs it changes.
+   */
+  get path(): string | undefined {
+    return this.#clock instanceof VirtualGuestClock ? this.#clock.path : undefined;
   }
 
   /** Starts the vCPUs. */
@@ -397,6 +418,7 @@ export class Domain implements AsyncDisposable {
       pic: emulation.pic,
       translate: config.translate ?? true,
       profile: config.profile ?? false,
+      virtualTime: this.#pace !== undefined,
       trace: config.trace ?? [],
     });
   }
@@ -407,6 +429,7 @@ export class Domain implements AsyncDisposable {
       store: this.#store,
       name: this.name,
       nowNs: this.#clock.nowNs,
+      pace: this.#pace ?? REAL_PACE,
       onOutput: (bytes) => {
         if (!this.#serialConsole) this.console.receive(bytes);
       },
@@ -479,6 +502,9 @@ export class Domain implements AsyncDisposable {
       case 'frame':
         this.#nics[message.index]?.send(message.bytes);
         break;
+      case 'settle':
+        this.#settle(message.ticket);
+        break;
       case 'log':
         this.#events.emit('log', message.bytes);
         break;
@@ -502,6 +528,17 @@ export class Domain implements AsyncDisposable {
         this.#finish('destroyed', { reason: 'destroyed', report: message.report, retired: this.retired });
         break;
     }
+  }
+
+  /** The vCPU waits for what it has caused. */
+  #settle(ticket: number): void {
+    const { memory, plan } = this.#image;
+    const settle = async (): Promise<void> => {
+      await this.#pace?.settled();
+      Atomics.store(memory.i32, (plan.control.at + CONTROL.settled) >>> 2, ticket);
+      kickVcpu(memory, plan, 0, REQUEST.settled);
+    };
+    this.#settling = this.#settling.then(settle).catch((error: unknown) => this.#fail(error as Error));
   }
 
   /** The guest has shut itself down; each vCPU tells. */
@@ -586,6 +623,7 @@ export class Domain implements AsyncDisposable {
       await this.#closeBoard();
       await this.#platform.backends.close();
     } finally {
+      this.#pace?.close();
       await this.devices.close((error) => this.#problem(error));
     }
   }

@@ -1,6 +1,7 @@
 // Guest time: the host's monotonic clock since the domain was built, less the time that it stood still. Every thread of the
 // domain reads the same; the thread that owns the domain stops it and sets it going again, while no vCPU runs.
 import type { Region } from '../memory/arena.ts';
+import type { GuestTime } from './guest-time.ts';
 import { CLOCK } from './machine-plan.ts';
 
 /** Where the domain's time starts. Plain data, posted to the vCPU threads. */
@@ -12,7 +13,7 @@ export interface TimeOrigin {
 
 export const timeOrigin = (): TimeOrigin => ({ timeOrigin: performance.timeOrigin, now: performance.now() });
 
-export class GuestClock {
+export class GuestClock implements GuestTime {
   readonly #times: Float64Array;
   /** Added to this thread's `performance.now()` to get milliseconds since the origin. */
   readonly #shift: number;

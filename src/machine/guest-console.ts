@@ -1,4 +1,5 @@
 // The guest's console as a program uses it: listen, write, wait for text, log in, run a command in the guest's shell.
+import { type IoPace, REAL_PACE } from '../io/io-pace.ts';
 import { Deadline, type WaitLimits } from '../util/bounded-wait.ts';
 import { type CommandOptions, type CommandResult, runCommand } from './console-command.ts';
 import { ConsoleError } from './console-error.ts';
@@ -19,6 +20,7 @@ const REFUSED = /login incorrect|authentication failure|login timed out/i;
 /** The guest's console: what it prints, what is typed, and commands in the shell on it. */
 export class GuestConsole {
   readonly #send: (bytes: Uint8Array) => number;
+  readonly #pace: IoPace;
   readonly #listeners = new Set<(bytes: Uint8Array) => void>();
   readonly #text = new ConsoleText();
   /** Where the output of what runs now began: the kernel, or the one after it. */
@@ -30,8 +32,9 @@ export class GuestConsole {
   #running: Promise<unknown> = Promise.resolve();
 
   /** @param send types into the guest and returns how many of the bytes were taken */
-  constructor(send: (bytes: Uint8Array) => number) {
+  constructor(send: (bytes: Uint8Array) => number, pace: IoPace = REAL_PACE) {
     this.#send = send;
+    this.#pace = pace;
   }
 
   /** Bytes the guest prints, as they come. The result stops it. */
@@ -89,11 +92,11 @@ export class GuestConsole {
     const { user = 'root', password } = options;
     if (this.#atShell && promptAtEnd(this.#text.since(this.#start)) !== 'login') return;
     const deadline = new Deadline(options);
-    await settledPrompt(this.#text, ['login'], this.#start, deadline.limits, 'a login prompt');
+    await settledPrompt(this.#text, ['login'], this.#start, deadline.limits, 'a login prompt', this.#pace);
     let from = this.#type(`${user}\n`);
     const refused = (why: string): ConsoleError => new ConsoleError('login-failed', `the guest does not let ${user} in: ${why}`);
     const answer = async (kinds: readonly PromptKind[]): Promise<PromptKind> => {
-      const kind = await settledPrompt(this.#text, kinds, from, deadline.limits, 'a prompt', REFUSED);
+      const kind = await settledPrompt(this.#text, kinds, from, deadline.limits, 'a prompt', this.#pace, REFUSED);
       if (kind === undefined || kind === 'login') throw refused('the login is incorrect');
       return kind;
     };
@@ -144,7 +147,7 @@ export class GuestConsole {
   /** @param known that a shell listens, unless a login prompt says otherwise */
   async #waitForShell(from: number, limits: WaitLimits, known = false): Promise<void> {
     if (known && promptAtEnd(this.#text.since(from)) !== 'login') return;
-    const kind = await settledPrompt(this.#text, ['shell', 'login'], from, limits, "a shell's prompt");
+    const kind = await settledPrompt(this.#text, ['shell', 'login'], from, limits, "a shell's prompt", this.#pace);
     if (kind === 'login') {
       this.#atShell = false;
       throw new ConsoleError('login', `the console is at a login prompt; log in first, with login({ user, password })`);

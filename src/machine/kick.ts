@@ -4,11 +4,11 @@ import type { GuestMemory } from '../memory/guest-memory.ts';
 import { CONTROL, FLUSH, type MachinePlan } from './machine-plan.ts';
 
 /** Makes vCPU `id` leave the guest, or wake from its sleep, and look at its state again. */
-export function kickVcpu(memory: GuestMemory, plan: MachinePlan, id: number): void {
+export function kickVcpu(memory: GuestMemory, plan: MachinePlan, id: number, why: number = REQUEST.kick): void {
   const regions = plan.vcpus[id];
   if (regions === undefined) return;
   const word = (regions.cpu.at + STATE.request) >>> 2;
-  Atomics.or(memory.i32, word, REQUEST.kick);
+  Atomics.or(memory.i32, word, why);
   Atomics.notify(memory.i32, word);
 }
 

@@ -26,11 +26,17 @@ import { TSC_KHZ } from './vcpu-parts.ts';
 
 export const GUEST_DOMID = 1;
 const UUID_BYTES = 16;
+/** Where virtual time begins: 2026-01-01T00:00:00Z, as Unix time in milliseconds. */
+const EPOCH_MS = 1_767_225_600_000;
+/** The UUID of a domain in virtual time that was given none: 646f6d31-0000-4000-8000-000000000001. */
+const FIXED_UUID = Uint8Array.of(0x64, 0x6f, 0x6d, 0x31, 0, 0, 0x40, 0, 0x80, 0, 0, 0, 0, 0, 0, 1);
 
 export class MachineImage {
   readonly config: DomainConfig;
   readonly uuid: Uint8Array;
   readonly vcpus: number;
+  /** Unix time in milliseconds at which virtual time begins; undefined where time is the host's. */
+  readonly epochMs: number | undefined;
   readonly plan: MachinePlan;
   readonly wasm: WebAssembly.Memory;
   readonly memory: GuestMemory;
@@ -42,6 +48,13 @@ export class MachineImage {
   constructor(config: DomainConfig, guest: GuestImage, uuid: Uint8Array) {
     this.config = config;
     this.vcpus = config.vcpus ?? 1;
+    this.epochMs = config.clock?.kind === 'virtual' ? (config.clock.epochMs ?? EPOCH_MS) : undefined;
+    if (this.epochMs !== undefined && this.vcpus > 1)
+      throw new MachineError(
+        'virtual-clock-vcpus',
+        `virtual time is made of the instructions of one vCPU, and the domain has ${this.vcpus}`,
+        'give it one vCPU, or the real clock',
+      );
     this.uuid = uuid;
     this.#guest = guest;
     this.plan = planMachine(guest, this.vcpus, {
@@ -131,7 +144,7 @@ export class MachineImage {
     const entry = this.#guest.load(memory);
     const rom = this.hvm ? this.boardMemory.vga?.rom : undefined;
     if (rom !== undefined) memory.u8.set(config.vgaBios as Uint8Array, rom.at);
-    const unixMs = Date.now();
+    const unixMs = this.epochMs ?? Date.now();
     this.#startSeconds = Math.floor(unixMs / 1000);
     const pages = this.#guest.ramBytes / 4096;
     XenDomain.create(memory, plan.xen, {
@@ -167,7 +180,8 @@ export async function buildImage(config: DomainConfig, options: BuildOptions): P
   };
   checkTraceGlobs(config.trace ?? []);
   stage('unpack', 0);
-  const uuid = config.uuid ?? globalThis.crypto.getRandomValues(new Uint8Array(UUID_BYTES));
+  const random = (): Uint8Array => globalThis.crypto.getRandomValues(new Uint8Array(UUID_BYTES));
+  const uuid = config.uuid ?? (config.clock?.kind === 'virtual' ? FIXED_UUID : random());
   const guest = config.type === 'hvm' ? hvmImage(config, uuid) : await pvhImage(config);
   stage('unpack', 1);
   return new MachineImage(config, guest, uuid);

@@ -26,6 +26,8 @@ export const CONTROL = {
   pause: 12,
   /** i32: how many of them are parked: they have left the guest, and their registers are in shared memory. */
   parked: 16,
+  /** i32: virtual time: the last of the vCPU's requests to be told when the I/O side has settled that it was told of. */
+  settled: 20,
   /** i32 a vCPU: FLUSH bits, what it is asked to drop before it runs on. */
   flush: 64,
   sizeof: 64 + 4 * MAX_VCPUS,
@@ -40,7 +42,13 @@ export const CLOCK = {
   lost: 0,
   /** What the clock shows while it stands still; 0 while it runs. */
   stoppedAt: 8,
-  sizeof: 16,
+  /** Virtual time: nanoseconds that passed without instructions; virtual-guest-clock.ts. */
+  skipped: 16,
+  /** Virtual time: when the I/O side has something to do; 0 for never. */
+  ioDeadline: 24,
+  /** Virtual time: two u32, what becomes of hashing where the vCPU has been. */
+  path: 32,
+  sizeof: 40,
 } as const;
 
 /** One vCPU's list of changed frames; see frame-changes.ts. Offsets in its part of `MachinePlan.frameLists`, i32 each. */

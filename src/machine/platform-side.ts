@@ -3,6 +3,7 @@ import { HVM_PARAM, SPECIAL_PAGES } from '../abi/xen/hvm.ts';
 import { XenConsole } from '../backends/console/primary-console.ts';
 import { BackendBus } from '../backends/xenbus/backend-bus.ts';
 import type { BackendEvent } from '../backends/xenbus/backend-event.ts';
+import type { IoPace } from '../io/io-pace.ts';
 import { render, type Sink } from '../trace/points.ts';
 import { XenDomain } from '../xen/domain.ts';
 import { BackendChannels } from '../xen/events/backend-channels.ts';
@@ -26,6 +27,8 @@ export interface PlatformSideOptions {
   readonly name: string;
   /** Guest time. */
   readonly nowNs: () => number;
+  /** The pace of what lives in domain 0. */
+  readonly pace: IoPace;
   /** What the guest prints on its console. */
   readonly onOutput: (bytes: Uint8Array) => void;
   readonly onTrace?: (line: TraceLine) => void;
@@ -45,7 +48,7 @@ export class PlatformSide {
   #console: XenConsole;
 
   constructor(options: PlatformSideOptions) {
-    const { image, store, nowNs, onTrace } = options;
+    const { image, store, nowNs, onTrace, pace } = options;
     this.#options = options;
     const sink: Sink = (name, format, args) => onTrace?.({ atNs: nowNs(), name, text: render(format, args) });
     this.xen = new XenDomain({
@@ -61,13 +64,19 @@ export class PlatformSide {
     this.channels = new BackendChannels(this.xen);
     this.#offerRings();
     this.#introduce();
-    this.#storeRing = new XenStoreRing({ store, domain: this.xen, channels: this.channels });
+    this.#storeRing = new XenStoreRing({
+      store,
+      domain: this.xen,
+      channels: this.channels,
+      defer: (run) => void pace.after(0, run),
+    });
     this.#console = this.#connectConsole();
     const { onBackendEvent } = options;
     this.backends = new BackendBus({
       domain: this.xen,
       store,
       channels: this.channels,
+      pace,
       ...(onBackendEvent !== undefined && { onEvent: onBackendEvent }),
     });
   }
@@ -104,7 +113,7 @@ export class PlatformSide {
 
   /** The wallclock's base after guest time stood still: Unix time now, less guest time. */
   setWallclock(): void {
-    const startMs = Date.now() - this.#options.nowNs() / 1e6;
+    const startMs = this.#options.image.epochMs ?? Date.now() - this.#options.nowNs() / 1e6;
     this.xen.setWallclock(Math.floor(startMs / 1000), Math.round((startMs % 1000) * 1e6) % 1e9);
   }
 
@@ -132,6 +141,7 @@ export class PlatformSide {
       staticMaxKiB: Math.max(config.memoryBytes, config.maxMemoryBytes ?? 0) / KIB,
       targetKiB: config.memoryBytes / KIB,
       vcpus,
+      ...(image.epochMs !== undefined && { startTime: image.epochMs / 1000 }),
       store: { port: this.#port(HVM_PARAM.STORE_EVTCHN), gfn: SPECIAL_PAGES.xenstore },
       console: { port: this.#port(HVM_PARAM.CONSOLE_EVTCHN), gfn: SPECIAL_PAGES.console },
     });
@@ -151,6 +161,7 @@ export class PlatformSide {
   }
 
   #connectConsole(): XenConsole {
-    return new XenConsole({ domain: this.xen, channels: this.channels, onOutput: this.#options.onOutput });
+    const { onOutput, pace } = this.#options;
+    return new XenConsole({ domain: this.xen, channels: this.channels, onOutput, pace });
   }
 }

@@ -1,4 +1,5 @@
 // Waiting until a console shows a prompt and nothing more.
+import type { IoPace } from '../io/io-pace.ts';
 import { boundedWait, type WaitLimits } from '../util/bounded-wait.ts';
 import { ConsoleError } from './console-error.ts';
 import { type PromptKind, promptAtEnd } from './console-prompt.ts';
@@ -18,26 +19,27 @@ export function settledPrompt(
   from: number,
   limits: WaitLimits,
   what: string,
+  pace: IoPace,
   unless?: RegExp,
 ): Promise<PromptKind | undefined> {
   return boundedWait<PromptKind | undefined>(
     limits,
     (timeout) => new ConsoleError('timeout', `the guest did not show ${what} within ${timeout} ms; ${text.whatIsSeen}`),
     (settle) => {
-      let timer: ReturnType<typeof setTimeout> | undefined;
+      let timer: Disposable | undefined;
       const look = (): void => {
-        clearTimeout(timer);
+        timer?.[Symbol.dispose]();
         const output = text.since(from);
         if (unless?.test(output)) settle.resolve(undefined);
         const kind = promptAtEnd(output);
         if (kind === undefined || !kinds.includes(kind)) return;
-        timer = setTimeout(() => settle.resolve(kind), PROMPT_SETTLES);
+        timer = pace.after(PROMPT_SETTLES, () => settle.resolve(kind));
       };
       const listening = text.onText(look);
       look();
       const closing = text.onClose(() => settle.reject(new ConsoleError('closed', `${text.closed} before it showed ${what}`)));
       return () => {
-        clearTimeout(timer);
+        timer?.[Symbol.dispose]();
         listening[Symbol.dispose]();
         closing[Symbol.dispose]();
       };

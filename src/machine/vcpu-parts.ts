@@ -28,8 +28,10 @@ import { guestPlace } from './profile/guest-place.ts';
 import { VcpuProfile, type VcpuProfileData } from './profile/vcpu-profile.ts';
 import { IOAPIC_ID } from './pvh/acpi.ts';
 import type { PvhEntry } from './pvh/load.ts';
+import { repeatableRandom } from './repeatable-random.ts';
 import { TraceBatch, type TraceLine } from './trace-batch.ts';
 import { enableTracepoints } from './tracepoints.ts';
+import { VirtualVcpu } from './virtual-vcpu.ts';
 
 /** Frequency of the guest's TSC in kHz: one tick a nanosecond. */
 export const TSC_KHZ = 1_000_000;
@@ -51,6 +53,8 @@ export interface VcpuThreadData {
   readonly translate: boolean;
   /** Whether the thread measures itself, and posts a profile at its end. */
   readonly profile: boolean;
+  /** Whether guest time is made of instructions. */
+  readonly virtualTime: boolean;
   /** Globs of tracepoints to turn on. */
   readonly trace: readonly string[];
 }
@@ -64,6 +68,8 @@ export type VcpuMessage =
   | DriveRequest
   /** A network card of an HVM domain sends. */
   | NicFrame
+  /** Virtual time: the vCPU waits until everything that it has posted before is done. See virtual-vcpu.ts. */
+  | { readonly type: 'settle'; readonly ticket: number }
   /** Bytes for the host's log: the debug port and CONSOLEIO_write. */
   | { readonly type: 'log'; readonly bytes: Uint8Array }
   | { readonly type: 'trace'; readonly lines: readonly TraceLine[] }
@@ -84,6 +90,8 @@ export interface VcpuParts {
   readonly memory: GuestMemory;
   readonly regions: VcpuRegions;
   readonly clock: AlarmClock;
+  /** Of a domain in virtual time. */
+  readonly virtual: VirtualVcpu | undefined;
   readonly trace: TraceBatch;
   readonly domain: XenDomain;
   readonly bus: IoBus;
@@ -107,7 +115,8 @@ export function buildVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => 
   const sharing = plan.sharing === undefined ? undefined : new PageSharing(buffer, plan.sharing, plan.ram);
   if (sharing !== undefined) memory.sharing = sharing;
   const { i32 } = memory;
-  const { nowNs } = new GuestClock(data.origin, memory.buffer, plan.clock);
+  const virtual = data.virtualTime ? new VirtualVcpu(memory, plan, post) : undefined;
+  const { nowNs } = virtual?.time ?? new GuestClock(data.origin, memory.buffer, plan.clock);
   const clock = new AlarmClock(nowNs);
   const trace = new TraceBatch(nowNs, i32, (plan.control.at + CONTROL.traceBacklog) >>> 2, (lines) =>
     post({ type: 'trace', lines }),
@@ -119,17 +128,22 @@ export function buildVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => 
     region: plan.xen,
     kick,
     wakeBackends: () => {
+      virtual?.owe();
       if (Atomics.exchange(i32, (plan.control.at + CONTROL.doorbell) >> 2, 1) === 0) post({ type: 'doorbell' });
     },
     trace: trace.sink,
   });
   enableTracepoints(domain.trace, 'xen', data.trace);
 
+  const tell = (message: VcpuMessage): void => {
+    virtual?.owe();
+    post(message);
+  };
+  const log = (bytes: Uint8Array): void => tell({ type: 'log', bytes });
   const busTrace = ioTrace(trace.sink);
   enableTracepoints(busTrace, 'io', data.trace);
   const bus = new IoBus(busTrace);
-  if (data.board === undefined)
-    bus.registerPorts('xen debug', DEBUG_PORT, new DebugPort((byte) => post({ type: 'log', bytes: Uint8Array.of(byte) })));
+  if (data.board === undefined) bus.registerPorts('xen debug', DEBUG_PORT, new DebugPort((byte) => log(Uint8Array.of(byte))));
 
   let board: HvmSide | undefined;
   const slots = plan.vcpus.map(({ apic }, id) => ({ page: new ApicPage(memory.buffer, apic), wake: () => kick(id) }));
@@ -182,6 +196,7 @@ export function buildVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => 
     wasmMemory: data.memory,
     vcpuRegion: regions.cpu,
     codeRegion: regions.code,
+    ...(virtual !== undefined && { ticksAreInstructions: true, random: repeatableRandom() }),
     ticks: () => BigInt(Math.floor(nowNs() * (TSC_KHZ / 1_000_000))),
     cpuid: {
       apicId: vcpuId * 2,
@@ -240,11 +255,11 @@ export function buildVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => 
       engine.flushTlb();
       flushTlbs(memory, plan, vcpuId);
     },
-    consoleWrite: (bytes) => post({ type: 'log', bytes: bytes.slice() }),
+    consoleWrite: (bytes) => log(bytes.slice()),
   });
   if (data.board !== undefined && ioapic !== undefined && vcpuId === 0)
-    board = new HvmSide({ config: data.board, memory, io: bus, clock, domain, ioapic, lapic, apicBus, post });
-  return { memory, regions, clock, trace, domain, bus, lapic, engine, vcpu, hypercalls, frameChanges, profile, board };
+    board = new HvmSide({ config: data.board, memory, io: bus, clock, domain, ioapic, lapic, apicBus, post: tell });
+  return { memory, regions, clock, virtual, trace, domain, bus, lapic, engine, vcpu, hypercalls, frameChanges, profile, board };
 }
 
 function buildIoapic(data: VcpuThreadData, memory: GuestMemory, apicBus: ApicBus, trace: TraceBatch): Ioapic {

@@ -73,7 +73,7 @@ class VcpuLoop {
 
   /** Returns the message that the thread ends with. */
   run(): VcpuMessage {
-    const { board, clock, domain, engine, profile } = this.#parts;
+    const { board, clock, domain, engine, profile, virtual } = this.#parts;
     const i32 = this.#i32;
     for (;;) {
       if (Atomics.load(i32, this.#stop) !== 0) return { type: 'stopped', report: describeCrash(engine) };
@@ -82,16 +82,20 @@ class VcpuLoop {
         this.#park();
         continue;
       }
+      if (virtual?.owes && !virtual.settle()) continue;
       if (Atomics.load(i32, this.#flush) !== 0) this.#forget(Atomics.exchange(i32, this.#flush, 0));
       if (!(profile === undefined ? this.#prepare() : profile.exit('timers, events', () => this.#prepare()))) {
         this.#sleep();
         continue;
       }
+      // What was prepared may have told the I/O side something.
+      if (virtual?.owes) continue;
       const startNs = clock.nowNs();
       const startRetired = engine.retired;
       const deadlineNs = clock.nextDeadlineNs();
-      const budget = this.#budget.before(deadlineNs - startNs);
+      const budget = virtual?.budget(deadlineNs) ?? this.#budget.before(deadlineNs - startNs);
       let exit = engine.run(budget);
+      virtual?.note();
       let quick = QUICK_EXITS;
       while (this.#served(exit) && quick > 0 && !this.#mustLook(deadlineNs)) {
         quick--;
@@ -169,8 +173,9 @@ class VcpuLoop {
 
   /** Whether something came up since the vCPU last looked: a kick, a wait, another deadline. */
   #mustLook(deadlineNs: number): boolean {
-    const { clock, vcpu } = this.#parts;
-    return Atomics.load(this.#i32, this.#request) !== 0 || vcpu.state.waiting !== 0 || clock.nextDeadlineNs() !== deadlineNs;
+    const { clock, vcpu, virtual } = this.#parts;
+    if (Atomics.load(this.#i32, this.#request) !== 0 || vcpu.state.waiting !== 0 || virtual?.owes) return true;
+    return clock.nextDeadlineNs() !== deadlineNs;
   }
 
   /** Serves an exit. True when the guest may run on at once unless the vCPU `mustLook`. */
@@ -213,11 +218,12 @@ class VcpuLoop {
 
   /** Blocks until somebody kicks, or the next timer is due. */
   #sleep(): void {
-    const { clock, engine, profile, trace, vcpu } = this.#parts;
+    const { clock, engine, profile, trace, vcpu, virtual } = this.#parts;
     vcpu.enter(RUNSTATE.blocked);
     engine.publishCounters();
     trace.flush();
     const dueNs = clock.nextDeadlineNs();
+    if (virtual?.skip(dueNs)) return;
     const ns = dueNs - clock.nowNs();
     const wait = (): boolean => ns <= 0 || Atomics.wait(this.#i32, this.#request, 0, ns / 1e6) === 'timed-out';
     if (profile === undefined ? wait() : profile.idle(wait)) vcpu.woken(dueNs);
@@ -225,7 +231,7 @@ class VcpuLoop {
 
   /** Stays out of the guest while the domain is paused or shut down. Guest time stands still meanwhile. */
   #park(): void {
-    const { domain, engine, profile, trace, vcpu } = this.#parts;
+    const { domain, engine, profile, trace, vcpu, virtual } = this.#parts;
     const reason = domain.shutdownReason;
     trace.flush();
     if (reason >= 0 && !this.#toldShutdown) this.#post({ type: 'shutdown', reason, report: describeCrash(engine) });
@@ -244,6 +250,7 @@ class VcpuLoop {
     }
     Atomics.sub(this.#i32, this.#parked, 1);
     this.#toldShutdown = false;
+    virtual?.owe();
     // What lies where may have changed while nobody ran.
     engine.flushTlb();
     if (vcpu.state.takeSuspendCancelled()) engine.setGpr(GPR.rax, 1n);

@@ -59,6 +59,7 @@ it('fills its hypercall page, serves a call through it and reaches the LAPIC', a
     pic: false,
     translate: true,
     profile: false,
+    virtualTime: false,
     trace: [],
   };
   const { engine, vcpu, hypercalls, lapic } = buildVcpu(data, () => {});

@@ -15,6 +15,8 @@ describe("a domain's configuration", () => {
     { type: 'pv', shim: { file: 'xen-shim', commandLine: 'console=pv' }, bootProtocol: 'multiboot' },
     { kernel: undefined, disks: [{ vdev: 'xvda', path: 'disk.qcow2' }] },
     { type: 'hvm', kernel: undefined, boot: ['d', 'c'], bios: new Uint8Array(1), consoleType: 'serial' },
+    { clock: { kind: 'real' }, vcpus: 2 },
+    { clock: { kind: 'virtual', epochMs: 0 }, vcpus: 1 },
     { bootModules: [{ file: 'vmlinuz', commandLine: 'quiet' }, { file: new Uint8Array(1) }] },
   ])('may be %j', (config) => {
     check(config);
@@ -47,6 +49,11 @@ describe("a domain's configuration", () => {
     [{ id: 0 }, 'id: 0 is no number for a guest; use 1..32751'],
     [{ id: 32752 }, 'id: 32752 is no number for a guest; use 1..32751'],
     [{ uuid: new Uint8Array(15) }, 'uuid: 0,0,0,0,0,0,0,0,0,0,0,0,0,0,0 is no UUID; give 16 bytes'],
+    [{ clock: 'virtual' }, "clock: \"virtual\" is no clock; use { kind: 'real' } or { kind: 'virtual' }"],
+    [{ clock: { kind: 'virtual', epochMs: -1 } }, 'clock: -1 is no time to begin at; give Unix time as epochMs'],
+    [{ clock: { kind: 'virtual', epochMs: 2 ** 32 * 1000 } }, 'clock: 4294967296000 is no time to begin at'],
+    [{ clock: { kind: 'virtual' }, vcpus: 2 }, "clock: virtual time is made of one vCPU's instructions, and there are 2"],
+    [{ clock: { kind: 'virtual' }, type: 'hvm' }, 'clock: virtual time does not wait for an HVM domain'],
     [{ vcpus: 0 }, 'vcpus: 0 is no number of vCPUs; use 1 or more'],
     [{ vcpu: 2 }, 'vcpu: there is no such option; use vcpus'],
     [{ cmdline: 'x' }, 'cmdline: there is no such option; use commandLine'],

@@ -32,6 +32,7 @@ const KEYS: Readonly<Record<keyof CreateDomainConfig, true>> = {
   translate: true,
   checkJit: true,
   profile: true,
+  clock: true,
 };
 /** The first domain number that is none of a guest is DOMID_SELF: DOMID_FIRST_RESERVED of public/xen.h. */
 const MAX_DOMID = DOMID_SELF - 1;
@@ -47,6 +48,8 @@ const ALSO_CALLED: Readonly<Record<string, keyof CreateDomainConfig>> = {
   p9: 'shares',
   cpus: 'vcpus',
 };
+/** Where the wallclock's 32 bits of seconds end; the part above them (wc_sec_hi) is not known to all guests. */
+const LAST_EPOCH_MS = 2 ** 32 * 1000;
 const PAGE = 4096;
 const UUID_BYTES = 16;
 
@@ -61,7 +64,7 @@ export function checkDomainConfig(config: CreateDomainConfig): void {
     fail(key, 'there is no such option', near === undefined ? `use one of ${Object.keys(KEYS).join(', ')}` : `use ${near}`);
   }
   const { type = 'pvh', bios, boot, consoleType, kernel, initrd, bootProtocol } = config;
-  const { memory, maxMemoryBytes, name, id, uuid, vcpus } = config;
+  const { memory, maxMemoryBytes, name, id, uuid, vcpus, clock } = config;
   if (type !== 'pvh' && type !== 'pv' && type !== 'hvm')
     fail('type', `${shown(type)} is no type of domain`, "use 'pvh', 'pv' or 'hvm'");
   checkTypeOnly(config, type, fail);
@@ -104,6 +107,17 @@ export function checkDomainConfig(config: CreateDomainConfig): void {
     fail('checkJit', 'vCPUs that share memory cannot be run twice alike', 'give the domain one vCPU');
   if (config.checkJit === true && config.translate === false)
     fail('checkJit', 'without translation there is nothing to check', 'leave out translate: false');
+  if (clock !== undefined && clock?.kind !== 'real' && clock?.kind !== 'virtual')
+    fail('clock', `${shown(clock)} is no clock`, "use { kind: 'real' } or { kind: 'virtual' }");
+  if (clock?.kind === 'virtual') {
+    const { epochMs = 0 } = clock;
+    if (!(Number.isInteger(epochMs) && epochMs >= 0 && epochMs < LAST_EPOCH_MS))
+      fail('clock', `${shown(epochMs)} is no time to begin at`, 'give Unix time as epochMs, in whole milliseconds, before 2106');
+    if (vcpus !== undefined && vcpus > 1)
+      fail('clock', `virtual time is made of one vCPU's instructions, and there are ${vcpus}`, 'use vcpus: 1, or the real clock');
+    if (config.type === 'hvm')
+      fail('clock', "virtual time does not wait for an HVM domain's drives and cards", 'use the real clock');
+  }
 }
 
 type Fail = (key: string, problem: string, hint: string) => never;

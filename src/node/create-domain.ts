@@ -6,7 +6,7 @@ import { type BootModuleFile, bootFiles, type GuestFile, memoryWithShim, type Sh
 import { checkDomainConfig } from './check-domain-config.ts';
 import { readGuestFile } from './guest-file.ts';
 import { nodeHost } from './node-host.ts';
-import { closeDevices, type DeviceConfigs, openDevices } from './open-devices.ts';
+import { closeDevices, type DeviceConfigs, openDevices, type VifConfig } from './open-devices.ts';
 
 /** What a domain is made of: everything has a default, but there must be a kernel or a disk. */
 export interface CreateDomainConfig
@@ -33,6 +33,12 @@ export interface CreateDomainConfig
   /** RAM, such as "256MiB" or "1GiB", or a number of bytes: a multiple of 4 KiB, 3840 MiB at most. Default 256 MiB. */
   readonly memory?: string | number;
 }
+
+/** In the Xen project's range, where others have random ones. */
+const withFixedMac = (vif: VifConfig, index: number): VifConfig => ({
+  mac: `00:16:3e:00:00:${(index & 0xff).toString(16).padStart(2, '0')}`,
+  ...vif,
+});
 
 /** What a domain has when nothing is said. */
 export const DEFAULT_MEMORY = '256MiB';
@@ -86,7 +92,8 @@ export async function createDomain(config: CreateDomainConfig, options: BuildOpt
     ...(type === 'pv' && { maxMemoryBytes: memoryWithShim(memoryBytes, rest.maxMemoryBytes) }),
   };
   options.onProgress?.({ stage: 'read', done: 1, total: 1 });
-  const opened = await openDevices({ disks, vifs, channels, shares });
+  const cards = rest.clock?.kind === 'virtual' ? vifs.map(withFixedMac) : vifs;
+  const opened = await openDevices({ disks, vifs: cards, channels, shares });
   const all = { devices: [...opened, ...devices] };
   const domain = await buildDomain({ ...rest, ...parts, ...all }, nodeHost, options).catch(async (error: unknown) => {
     await closeDevices(opened);

@@ -26,7 +26,7 @@ export class UnsupportedDomainError extends Error {
  * @throws UnsupportedDomainError, XlConfigError
  */
 export function specConfig(spec: DomainSpec, directory?: string): CreateDomainConfig {
-  const { name, type, kernel, ramdisk, shim, uuid } = spec;
+  const { name, type, kernel, ramdisk, shim, uuid, clock } = spec;
   if (kernel === undefined && type !== 'hvm' && spec.disks.length === 0)
     throw new UnsupportedDomainError(
       `${name}: there is no kernel to boot, and no disk`,
@@ -46,6 +46,7 @@ export function specConfig(spec: DomainSpec, directory?: string): CreateDomainCo
     memory: spec.memoryMiB * 2 ** 20,
     ...(spec.maxmemMiB > spec.memoryMiB && { maxMemoryBytes: spec.maxmemMiB * 2 ** 20 }),
     ...(spec.vcpus > 1 && { vcpus: spec.vcpus }),
+    ...(clock !== undefined && { clock }),
     ...(uuid !== undefined && { uuid: uuidBytes(uuid) }),
     emulation: { pirq: spec.hvmPirq, viridian: spec.viridian.length > 0 },
     disks: spec.disks.map(diskConfig),

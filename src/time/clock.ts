@@ -58,6 +58,13 @@ export class AlarmClock implements Clock {
     return alarm;
   }
 
+  /** Gives a timer back: for those that are made as they are needed. */
+  forget(timer: Timer): void {
+    const at = this.#alarms.indexOf(timer as Alarm);
+    if (at >= 0) this.#alarms.splice(at, 1);
+    this.#next = Number.NaN;
+  }
+
   /** The earliest armed deadline, or Infinity. */
   nextDeadlineNs(): number {
     if (Number.isNaN(this.#next)) {

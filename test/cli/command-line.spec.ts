@@ -43,6 +43,7 @@ describe('a wrong command line is one line with the next step', () => {
     [['run', 'k', '--memory', '256'], "'256' is no size of memory; write it as 256MiB"],
     [['run', 'k', '--timeout', 'soon'], "'soon' is no time for --timeout; give seconds"],
     [['run', 'k', '--timeout', '0'], "'0' is no time for --timeout; give seconds"],
+    [['run', 'k', '--clock', 'wall'], "'wall' is no clock for --clock; give real, virtual, or"],
     [['demo', '--', 'quiet'], 'dom1 demo takes no guest command line; leave out the words after --'],
   ])('%j', async (words, line) => {
     const { code, stdout, stderr } = await dom1(words);

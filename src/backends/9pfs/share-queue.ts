@@ -32,7 +32,7 @@ export class ShareQueue {
   #answers: Uint8Array[] = [];
   #turn = TURN;
   #scheduled = false;
-  #later: ReturnType<typeof setTimeout> | undefined;
+  #later: Disposable | undefined;
   /** Nothing is taken from the ring any more. */
   #stopped = false;
   /** The ring is not ours any more, or broken. */
@@ -64,7 +64,7 @@ export class ShareQueue {
   /** Takes nothing from now on. */
   stop(): void {
     this.#stopped = true;
-    clearTimeout(this.#later);
+    this.#later?.[Symbol.dispose]();
   }
 
   /** Nothing is served any more: gives everything back. */
@@ -115,7 +115,7 @@ export class ShareQueue {
       if (readable < 0) this.#broken('there are more requests than the ring can hold');
       if (readable <= 0) break;
       if (this.#turn === 0) {
-        this.#later ??= setTimeout(() => this.#resume(), 0);
+        this.#later ??= this.#options.device.pace.after(0, () => this.#resume());
         break;
       }
       const part = this.#message.subarray(this.#have, this.#have + readable);
@@ -147,7 +147,8 @@ export class ShareQueue {
     this.#underWay++;
     this.#turn--;
     // It never rejects.
-    void this.#options.server.serve(message).then((answer) => {
+    const { device, server } = this.#options;
+    void device.pace.during(server.serve(message)).then((answer) => {
       this.#answers.push(answer);
       this.#schedule();
     });

@@ -43,7 +43,7 @@ export class BlockQueue {
   #stopped = false;
   /** The ring is not ours any more. */
   #unmapped = false;
-  #later: ReturnType<typeof setTimeout> | undefined;
+  #later: Disposable | undefined;
   readonly #onIdle: (() => void)[] = [];
 
   constructor(options: BlockQueueOptions) {
@@ -98,7 +98,7 @@ export class BlockQueue {
         continue;
       }
       if (budget-- === 0) {
-        this.#later ??= setTimeout(() => this.#resume(), 0);
+        this.#later ??= this.#device.pace.after(0, () => this.#resume());
         break;
       }
       ring.take(this.#entry);
@@ -110,7 +110,7 @@ export class BlockQueue {
   /** Resolves when all is over and unmapped. */
   async close(): Promise<void> {
     this.#stopped = true;
-    clearTimeout(this.#later);
+    this.#later?.[Symbol.dispose]();
     await this.idle();
     this.#push();
     this.#unmapped = true;
@@ -150,7 +150,7 @@ export class BlockQueue {
 
   #run(request: BlockRequest): void {
     this.#underWay++;
-    const done = this.#perform(request);
+    const done = this.#device.pace.during(this.#perform(request));
     const writes = request.operation !== BLKIF_OP.READ;
     if (writes) this.#writes.add(done);
     // `perform` never rejects.

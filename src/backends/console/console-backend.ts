@@ -41,6 +41,7 @@ export class ConsoleBackend implements BackendDriver {
         bind: (onEvent) => device.channels.bind(port, onEvent),
         input: this.#pipe.input,
         onOutput: (bytes) => this.#pipe.receive(bytes),
+        pace: device.pace,
         room: () => this.#pipe.room,
         onInputTaken: () => this.#pipe.inputTaken(),
       });

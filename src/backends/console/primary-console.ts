@@ -2,6 +2,7 @@
 // devices: console-backend.ts.
 import type { HostAddress } from '../../abi/types.ts';
 import { HVM_PARAM } from '../../abi/xen/hvm.ts';
+import type { IoPace } from '../../io/io-pace.ts';
 import type { XenDomain } from '../../xen/domain.ts';
 import type { BackendChannels } from '../../xen/events/backend-channels.ts';
 import { ByteQueue } from './byte-queue.ts';
@@ -15,6 +16,7 @@ export interface XenConsoleOptions {
   readonly onOutput: (bytes: Uint8Array) => void;
   /** Input kept for a guest that does not read, in bytes; what is beyond is not taken. Default 64 KiB. */
   readonly inputLimit?: number;
+  readonly pace?: IoPace;
 }
 
 /** Construct it after `domain.offerRing('console')`. */
@@ -24,7 +26,7 @@ export class XenConsole {
   readonly #console: RingConsole;
 
   /** @throws Error when the guest's console port is not there to bind. */
-  constructor({ domain, channels, onOutput, inputLimit = INPUT_LIMIT }: XenConsoleOptions) {
+  constructor({ domain, channels, onOutput, inputLimit = INPUT_LIMIT, pace }: XenConsoleOptions) {
     this.#ring = new ConsoleRing(domain.memory, (domain.at + domain.plan.console) as HostAddress);
     this.#input = new ByteQueue(inputLimit);
     const port = Number(domain.param(HVM_PARAM.CONSOLE_EVTCHN));
@@ -33,6 +35,7 @@ export class XenConsole {
       input: this.#input,
       bind: (onEvent) => channels.bind(port, onEvent),
       onOutput,
+      pace,
     });
     this.#console.service();
   }

@@ -5,6 +5,7 @@
 // channel is held, which costs the guest's next sends nothing, and the ring is looked at again a little later, as long as there is
 // more in it than a single piece. A guest that waits for each piece to be taken gains nothing by that: for it, events are served
 // one by one.
+import { type IoPace, REAL_PACE } from '../../io/io-pace.ts';
 import type { BackendChannel } from '../../xen/events/backend-channels.ts';
 import type { ByteQueue } from './byte-queue.ts';
 import type { ConsoleRing } from './console-ring.ts';
@@ -24,6 +25,7 @@ export interface RingConsoleOptions {
   readonly room?: () => number;
   /** Input has moved from the queue to the guest. */
   readonly onInputTaken?: () => void;
+  readonly pace?: IoPace | undefined;
 }
 
 /** How long the ring is left to fill, in milliseconds. */
@@ -44,7 +46,8 @@ export class RingConsole {
   #piece = 0;
   /** Events to serve one by one. */
   #singly = 0;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #pace: IoPace;
+  #timer: Disposable | undefined;
   #closed = false;
 
   /** Nothing is moved yet: `service` does that. @throws ConsoleBindError when the port cannot be bound */
@@ -54,6 +57,7 @@ export class RingConsole {
     this.#onOutput = options.onOutput;
     this.#room = options.room ?? (() => Number.POSITIVE_INFINITY);
     this.#onInputTaken = options.onInputTaken ?? (() => {});
+    this.#pace = options.pace ?? REAL_PACE;
     // The listener runs once inside of `bind`, before there is a channel to answer on.
     let bound = false;
     const channel = options.bind(() => void (bound && this.#event()));
@@ -74,7 +78,7 @@ export class RingConsole {
 
   close(): void {
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#timer?.[Symbol.dispose]();
     this.#channel.close();
   }
 
@@ -89,7 +93,7 @@ export class RingConsole {
   }
 
   #wait(): void {
-    this.#timer = setTimeout(() => this.#lookAgain(), FILL_MS);
+    this.#timer = this.#pace.after(FILL_MS, () => this.#lookAgain());
   }
 
   /** The channel is held. */

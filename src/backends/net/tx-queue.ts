@@ -45,7 +45,7 @@ export class TxQueue {
   /** The network called back while a frame was being given to it. */
   #calledBack = false;
   #stopped = false;
-  #later: ReturnType<typeof setTimeout> | undefined;
+  #later: Disposable | undefined;
 
   constructor(options: TxQueueOptions) {
     this.#options = options;
@@ -76,7 +76,7 @@ export class TxQueue {
         this.#serve(pending);
         budget -= this.#chain.slots;
       } else {
-        this.#later ??= setTimeout(() => this.#resume(), 0);
+        this.#later ??= this.#options.device.pace.after(0, () => this.#resume());
         break;
       }
     }
@@ -104,7 +104,7 @@ export class TxQueue {
 
   /** Answers nothing any more; the ring may be unmapped. */
   close(): void {
-    clearTimeout(this.#later);
+    this.#later?.[Symbol.dispose]();
     this.push();
     this.#stopped = true;
     this.#outgoing.length = this.#sent = 0;

@@ -1,6 +1,7 @@
 // The backends of one domain, and what a toolstack does with them: attach, detach, start afresh.
 
 import { XenbusState } from '../../abi/xen/xenbus.ts';
+import { type IoPace, REAL_PACE } from '../../io/io-pace.ts';
 import type { XenDomain } from '../../xen/domain.ts';
 import type { BackendChannels } from '../../xen/events/backend-channels.ts';
 import { BackendGrants } from '../../xen/grants/backend-grants.ts';
@@ -17,6 +18,8 @@ export interface BackendBusOptions {
   readonly store: XenStore;
   readonly channels: BackendChannels;
   readonly onEvent?: (event: BackendEvent) => void;
+  /** Default: real time. */
+  readonly pace?: IoPace;
 }
 
 export interface AttachOptions {
@@ -43,10 +46,10 @@ export class BackendBus {
   readonly #devices = new Map<string, BackendDevice>();
 
   constructor(options: BackendBusOptions) {
-    const { domain, store, channels, onEvent = () => {} } = options;
+    const { domain, store, channels, onEvent = () => {}, pace = REAL_PACE } = options;
     this.client = new StoreClient(store);
     const { domid, memory } = domain;
-    this.#env = { domid, client: this.client, channels, grants: new BackendGrants(domain), memory, onEvent };
+    this.#env = { domid, client: this.client, channels, grants: new BackendGrants(domain), memory, pace, onEvent };
   }
 
   get devices(): readonly BackendDevice[] {

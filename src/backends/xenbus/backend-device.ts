@@ -2,6 +2,7 @@
 // now and does what `reaction.ts` says. Steps that wait (for requests under way) run one after another.
 import { EINVAL, EIO } from '../../abi/xen/errno.ts';
 import { XenbusState } from '../../abi/xen/xenbus.ts';
+import type { IoPace } from '../../io/io-pace.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { BackendChannels } from '../../xen/events/backend-channels.ts';
 import type { BackendGrants } from '../../xen/grants/backend-grants.ts';
@@ -20,6 +21,7 @@ export interface BackendEnvironment {
   readonly channels: BackendChannels;
   readonly grants: BackendGrants;
   readonly memory: GuestMemory;
+  readonly pace: IoPace;
   readonly onEvent: (event: BackendEvent) => void;
 }
 
@@ -32,6 +34,8 @@ export class BackendDevice {
   readonly channels: BackendChannels;
   readonly grants: BackendGrants;
   readonly memory: GuestMemory;
+  /** What work is put off with, and what the guest waits for is told to. */
+  readonly pace: IoPace;
   readonly domid: number;
   readonly #env: BackendEnvironment;
   readonly #nodes: DeviceNodes;
@@ -61,6 +65,7 @@ export class BackendDevice {
     this.channels = env.channels;
     this.grants = env.grants;
     this.memory = env.memory;
+    this.pace = env.pace;
     this.frontend = new FrontendKeys(env.client, paths.frontend);
     this.#writeNodes();
     this.#watch = env.client.watch(`${paths.frontend}/state`, () => this.#look());

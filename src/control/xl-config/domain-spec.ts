@@ -1,4 +1,5 @@
 // What a configuration says of a domain. Plain data: it goes to other processes as JSON.
+import type { ClockConfig } from '../../machine/domain-config.ts';
 import type { ChannelSpec, P9Spec, VfbSpec, VkbSpec } from './device-specs.ts';
 import type { DiskSpec } from './disk-spec.ts';
 import type { GUEST_TYPES, SHUTDOWN_ACTIONS } from './key-table.ts';
@@ -34,6 +35,8 @@ export interface DomainSpec {
   readonly maxmemMiB: number;
   readonly vcpus: number;
   readonly maxvcpus: number;
+  /** Undefined: the host's time. */
+  readonly clock?: ClockConfig;
   /** Paths, as they are written. */
   readonly kernel?: string;
   readonly ramdisk?: string;

@@ -41,6 +41,7 @@ const WHAT = rows(
     'virtual CPUs that are online at the start; more than one is for small guests: SMP kernels are not safe yet',
     { min: 1, max: 128, default: '1' },
   ],
+  ['clock', 'string', "what guest time is made of: the host's time, or (virtual) the instructions that run", { default: 'real' }],
   ['maxvcpus', 'integer', 'virtual CPUs that there are', { min: 1, max: 128, default: 'vcpus' }],
   ['kernel', 'string', "the kernel's file", { default: 'GRUB, which reads the grub.cfg of the disks' }],
   ['ramdisk', 'string', "the initial RAM disk's file"],

@@ -108,6 +108,14 @@ describe('a configuration', () => {
     ]);
   });
 
+  it('of a guest in virtual time', () => {
+    expect(read(PVH).spec.clock).toBeUndefined();
+    expect(read(PVH, 'vcpus=1', 'clock=virtual').spec.clock).toEqual({ kind: 'virtual' });
+    expect(read(PVH, 'vcpus=1', 'clock=virtual:1970-01-01T00:00:01Z').spec.clock).toEqual({ kind: 'virtual', epochMs: 1000 });
+    expect(() => read(PVH, 'vcpus=1', 'clock=slow')).toThrow(/'slow' is no clock; write real, virtual/);
+    expect(() => read(PVH, 'vcpus=2', 'clock=virtual')).toThrow(/one vCPU's instructions, and there are 2; write vcpus=1/);
+  });
+
   it('of a PVH guest, changed on the command line', () => {
     const { spec, warnings } = read(PVH, 'memory=1536', 'name=other');
     expect(warnings.map(({ key, message }) => [key, message])).toEqual([

@@ -1,4 +1,6 @@
 // From settings to a domain's specification.
+import type { ClockConfig } from '../../machine/domain-config.ts';
+import { CLOCK_USAGE, clockOfWords } from '../clock-words.ts';
 import { type ConfigWarning, XlConfigError, XlConfigErrors } from './config-error.ts';
 import { type P9Spec, parseChannelSpec, parseP9Spec, parseVfbSpec, parseVkbSpec } from './device-specs.ts';
 import { type DiskSpec, parseDiskSpec } from './disk-spec.ts';
@@ -71,6 +73,7 @@ function specOf(reader: SettingReader): DomainSpec {
   const vga = reader.string('vga');
   const biosPath = reader.string('bios_path_override');
   const [kernel, ramdisk] = [reader.string('kernel'), reader.string('ramdisk')];
+  const clock = reader.attempt(() => clockOf(reader, vcpus));
   const type = typeOf(reader);
   const shim = shimOf(reader, type);
   warnOfOtherTypes(reader, type);
@@ -82,6 +85,7 @@ function specOf(reader: SettingReader): DomainSpec {
     maxmemMiB,
     vcpus,
     maxvcpus,
+    ...(clock !== undefined && { clock }),
     ...(kernel !== undefined && kernel !== '' && { kernel }),
     ...(ramdisk !== undefined && ramdisk !== '' && { ramdisk }),
     commandLine: commandLineOf(reader),
@@ -176,6 +180,21 @@ function uuidOf(reader: SettingReader): string | undefined {
       'write 32 hexadecimal digits as 8-4-4-4-12, or leave it out',
     );
   return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
+
+/** A key of dom1's own. */
+function clockOf(reader: SettingReader, vcpus: number): ClockConfig | undefined {
+  const words = reader.string('clock');
+  if (words === undefined) return undefined;
+  const clock = clockOfWords(words);
+  if (clock === undefined) throw new XlConfigError(reader.position('clock'), `'${words}' is no clock`, `write ${CLOCK_USAGE}`);
+  if (clock.kind === 'virtual' && vcpus > 1)
+    throw new XlConfigError(
+      reader.position('clock'),
+      `virtual time is made of one vCPU's instructions, and there are ${vcpus}`,
+      'write vcpus=1, or clock="real"',
+    );
+  return clock;
 }
 
 /** As xl puts it together: cmdline alone, or root= and extra. */

@@ -1,4 +1,5 @@
 // The helpers that generated code calls by name: what each instruction that is rare or long does, on top of system/.
+import type { RandomSource } from '../computes.ts';
 import type { Helper } from '../helper-context.ts';
 import { simdBlocked } from '../simd-blocked.ts';
 import type { CpuidPolicy } from '../system/cpuid.ts';
@@ -13,6 +14,10 @@ import { TRANSFER_HELPERS } from './transfer-helpers.ts';
 export interface EngineServices extends TickSource {
   readonly cpuid: CpuidPolicy;
   readonly cr8: TaskPriority;
+  /** Where RDRAND's numbers come from. Default: the host's. */
+  readonly random?: RandomSource;
+  /** Whether `ticks` follows the instructions retired: reads of it are then exact to the instruction. Default false. */
+  readonly ticksAreInstructions?: boolean;
 }
 
 export const makeHelpers = (services: EngineServices): Readonly<Record<string, Helper>> => ({

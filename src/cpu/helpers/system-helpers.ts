@@ -13,7 +13,7 @@ import {
 import { readDebug, writeDebug } from '../system/debug-registers.ts';
 import { generalProtection, invalidOpcode } from '../system/faults.ts';
 import { checkIoPermission } from '../system/io-permission.ts';
-import { readMsr, type TickSource, writeMsr } from '../system/msr.ts';
+import { MSR, passTimeGate, readMsr, type TickSource, writeMsr } from '../system/msr.ts';
 import { requireCpl0 } from '../system/privilege.ts';
 import { loadDataSegment } from '../system/segmentation.ts';
 import { loadTable, storeTable } from '../system/table-registers.ts';
@@ -117,6 +117,7 @@ export function systemHelpers(ticks: TickSource, cr8: TaskPriority): Readonly<Re
     const { cpu, exit } = x;
     requireCpl0(cpu);
     const msr = cpu.gpr32(1);
+    if (msr === MSR.tsc && !passTimeGate(cpu)) return 'recount';
     const value = readMsr(cpu, msr, ticks);
     if (value === 'gp') throw generalProtection();
     if (value === 'external') {
@@ -135,6 +136,7 @@ export function systemHelpers(ticks: TickSource, cr8: TaskPriority): Readonly<Re
     const msr = cpu.gpr32(1);
     const low = cpu.gpr32(0);
     const high = cpu.gpr32(2);
+    if (msr === MSR.tsc && !passTimeGate(cpu)) return 'recount';
     const answer = writeMsr(cpu, x.mem, msr, (BigInt(high) << 32n) | BigInt(low), ticks);
     if (answer === 'gp') throw generalProtection();
     if (answer === 'external') {
@@ -161,6 +163,7 @@ export function systemHelpers(ticks: TickSource, cr8: TaskPriority): Readonly<Re
       x.cpu.updateMode();
       return 'poll';
     },
+    countFirst: () => 'recount',
     rdmsr,
     wrmsr,
     xgetbv: (x) => {

@@ -2,7 +2,7 @@
 import { type Expr, i32, i64 } from '../../wasm/expr.ts';
 import type { Emitter } from '../emit/emitter.ts';
 import { type Semantics, semantics } from '../emit/semantics.ts';
-import { CR0, CR4, FLAG, SEG, SEGMENT, STATE, VECTOR } from '../state.ts';
+import { CR0, CR4, FLAG, SEG, SEGMENT, STATE, TIME_GATE, VECTOR } from '../state.ts';
 import { SCRATCH } from './scratch.ts';
 import { narrow, zeroExtend } from './value.ts';
 
@@ -131,6 +131,7 @@ export const cpuid = semantics('cpuid', '', (e) => {
 function readTimeStamp(e: Emitter): void {
   const forbidden = e.slot32(STATE.cpl).ne(0).and(e.slot32(STATE.cr4).and(CR4.tsd).ne(0));
   e.f.if(forbidden, () => e.raise(VECTOR.gp, 0));
+  e.f.if(e.slot32(STATE.timeGate).eq(TIME_GATE.shut), () => e.helper('countFirst'));
   e.compute('rdtsc');
   e.setGpr(RAX, 4, e.slot32(SCRATCH.a));
   e.setGpr(RDX, 4, e.slot32(SCRATCH.b));

@@ -1,6 +1,6 @@
 // The model-specific registers that belong to the CPU. SDM vol. 4, chapter 2.
 import type { Cpu, LinearMemory } from '../cpu.ts';
-import { CR0, EFER, SEGMENT, STATE } from '../state.ts';
+import { CR0, EFER, SEGMENT, STATE, TIME_GATE } from '../state.ts';
 import { isMtrr, readMtrr, writeMtrr } from './mtrr.ts';
 import { isCanonical, SYSTEM_STATE } from './system-state.ts';
 
@@ -42,6 +42,16 @@ export interface TickSource {
 export type MsrRefusal = 'gp' | 'external';
 
 const MASK64 = 0xffff_ffff_ffff_ffffn;
+
+/**
+ * A read of the TSC, or a write that depends on it, begins. False: the instruction has to be left and begun again, with all those
+ * before it counted.
+ */
+export function passTimeGate(cpu: Cpu): boolean {
+  const gate = cpu.get32(STATE.timeGate);
+  if (gate === TIME_GATE.passing) cpu.set32(STATE.timeGate, TIME_GATE.shut);
+  return gate !== TIME_GATE.shut;
+}
 
 /** The TSC now: what RDTSC and RDTSCP read. u64. */
 export const readTsc = (cpu: Cpu, source: TickSource): bigint => (source.ticks() + cpu.get64(STATE.tscOffset)) & MASK64;

@@ -13,7 +13,8 @@ export type MachineErrorCode =
   | 'bios-size'
   | 'no-bios'
   | 'no-kernel'
-  | 'too-many-vcpus';
+  | 'too-many-vcpus'
+  | 'virtual-clock-vcpus';
 
 /**
  * A domain cannot be built. `message` is one line that names the thing, the reason and the next step; `hint` is the

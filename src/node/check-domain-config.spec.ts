@@ -38,6 +38,10 @@ describe("a domain's configuration", () => {
     [{ id: 32752 }, 'id: 32752 is no number for a guest; use 1..32751'],
     [{ uuid: new Uint8Array(15) }, 'uuid: 0,0,0,0,0,0,0,0,0,0,0,0,0,0,0 is no UUID; give 16 bytes'],
     [{ vcpus: 0 }, 'vcpus: 0 is no number of vCPUs; use 1 or more'],
+    [
+      { type: 'pv', vcpus: 2 },
+      'vcpus: a PV guest with 2 vCPUs is not supported yet: its shim brings them up, as an SMP kernel does; use 1',
+    ],
     [{ vcpu: 2 }, 'vcpu: there is no such option; use vcpus'],
     [{ cmdline: 'x' }, 'cmdline: there is no such option; use commandLine'],
     [{ ramdisk: 'x' }, 'ramdisk: there is no such option; use initrd'],

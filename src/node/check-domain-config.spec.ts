@@ -55,6 +55,10 @@ describe("a domain's configuration", () => {
     [{ clock: { kind: 'virtual' }, vcpus: 2 }, "clock: virtual time is made of one vCPU's instructions, and there are 2"],
     [{ clock: { kind: 'virtual' }, type: 'hvm' }, 'clock: virtual time does not wait for an HVM domain'],
     [{ vcpus: 0 }, 'vcpus: 0 is no number of vCPUs; use 1 or more'],
+    [
+      { type: 'pv', vcpus: 2 },
+      'vcpus: a PV guest with 2 vCPUs is not supported yet: its shim brings them up, as an SMP kernel does; use 1',
+    ],
     [{ vcpu: 2 }, 'vcpu: there is no such option; use vcpus'],
     [{ cmdline: 'x' }, 'cmdline: there is no such option; use commandLine'],
     [{ ramdisk: 'x' }, 'ramdisk: there is no such option; use initrd'],

@@ -103,6 +103,8 @@ export function checkDomainConfig(config: CreateDomainConfig): void {
     fail('uuid', `${shown(uuid)} is no UUID`, 'give 16 bytes');
   if (vcpus !== undefined && !(Number.isInteger(vcpus) && vcpus >= 1))
     fail('vcpus', `${shown(vcpus)} is no number of vCPUs`, 'use 1 or more');
+  if (type === 'pv' && (vcpus ?? 1) > 1)
+    fail('vcpus', `a PV guest with ${vcpus} vCPUs is not supported yet: its shim brings them up, as an SMP kernel does`, 'use 1');
   if (config.checkJit === true && vcpus !== undefined && vcpus > 1)
     fail('checkJit', 'vCPUs that share memory cannot be run twice alike', 'give the domain one vCPU');
   if (config.checkJit === true && config.translate === false)

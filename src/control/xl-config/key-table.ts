@@ -15,7 +15,7 @@ export const SHUTDOWN_ACTIONS = [
 
 /**
  * The PV shim's. What it prints goes to the hypervisor's log. xl says console=xen,pv: then the shim sits between the guest and its console as
- * well, takes 128 bytes at a time of what is typed and drops the rest, and puts its own lines among the guest's.
+ * well, drops what is typed beyond 1024 bytes that the guest has not read, and puts its own lines among the guest's.
  */
 export const SHIM_COMMAND_LINE = 'pv-shim console=xen';
 

@@ -174,6 +174,7 @@ describe('a configuration', () => {
       'serial',
       "serial: file:/tmp/x is not supported yet; the port is the domain's console",
     ],
+    ['type = "hvm"\nserial = "file:\\n/x"', 'serial', 'serial: file: /x is not supported yet'],
     ['type = "hvm"\npvshim = 1', 'pvshim', 'pvshim is of PV guests, and is ignored in an HVM guest'],
     ['type = "hvm"\nxen_platform_pci = 0', 'xen_platform_pci', '(the Xen platform PCI device) cannot be turned off yet'],
     ['type = "pvh"\nboot = "d"', 'boot', 'boot is of HVM guests, and is ignored; write type = "hvm" for one'],

@@ -84,8 +84,10 @@ export class SettingReader {
     return value.items.flatMap((item) => (item.kind === 'atom' ? [{ text: item.text, position: item.position }] : []));
   }
 
+  /** What is quoted in `text` may have line ends; a warning is one line. */
   warn(kind: ConfigWarning['kind'], key: string, position: ConfigPosition, text: string): void {
-    this.warnings.push({ kind, key, position, message: `${positionText(position)}: ${text}` });
+    const line = text.replace(/\s*[\r\n]+\s*/g, ' ');
+    this.warnings.push({ kind, key, position, message: `${positionText(position)}: ${line}` });
   }
 
   #check({ key, value, position, added }: XlSetting): void {

@@ -26,6 +26,7 @@ import type { DomainEvents } from './domain-events.ts';
 import { GuestClock, timeOrigin } from './guest-clock.ts';
 import { GuestConsole, type LoginOptions } from './guest-console.ts';
 import { furtherConsoles, type GuestConsoleDevice } from './guest-console-device.ts';
+import { DriveServer } from './hvm/drive-server.ts';
 import { MAIL, Mailbox } from './hvm/mailbox.ts';
 import { inspectDomain } from './inspect-domain.ts';
 import { kickVcpu } from './kick.ts';
@@ -79,6 +80,8 @@ export class Domain implements AsyncDisposable {
   #maxMemory: number | undefined;
   #entry: PvhEntry | undefined;
   #platform: PlatformSide;
+  /** Emulated drives, of the board that runs. */
+  #drives: DriveServer | undefined;
   #state: DomainState = 'built';
   /** Whether `pause` holds the vCPUs. */
   #paused = false;
@@ -270,6 +273,7 @@ export class Domain implements AsyncDisposable {
     await this.#renewal?.catch(() => {});
     this.devices.withdraw();
     await this.#threads.end();
+    await this.#drives?.close();
     await this.#platform.close();
     // It may have failed meanwhile.
     this.#expectAlive('reset');
@@ -399,6 +403,11 @@ export class Domain implements AsyncDisposable {
     });
     if (this.#maxMemory !== undefined) platform.xen.maxPages = Math.floor(this.#maxMemory / 4096);
     this.devices.offer(platform.backends);
+    this.#drives = new DriveServer({
+      memory: this.#image.memory,
+      drives: this.#image.drives,
+      mail: (place, ok) => this.#tellBoard(MAIL.drive, Uint8Array.of(place, ok ? 1 : 0)),
+    });
     return platform;
   }
 
@@ -437,6 +446,9 @@ export class Domain implements AsyncDisposable {
       case 'serial':
         if (this.#serialConsole) this.console.receive(message.bytes);
         this.#events.emit('serial', message.bytes);
+        break;
+      case 'drive':
+        this.#drives?.request(message);
         break;
       case 'log':
         this.#events.emit('log', message.bytes);
@@ -542,6 +554,7 @@ export class Domain implements AsyncDisposable {
     this.devices.withdraw();
     try {
       await this.#threads.end();
+      await this.#drives?.close();
       await this.#platform.backends.close();
     } finally {
       await this.devices.close((error) => this.#problem(error));

@@ -1,12 +1,15 @@
 // A domain's memory as it is before the first instruction: planned and allocated once, filled at each start.
 import { loadKernel } from '../image/kernel.ts';
-import { allocateArena } from '../memory/arena.ts';
+import { allocateArena, type Region } from '../memory/arena.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { PageSharing } from '../memory/page-sharing.ts';
 import { XenDomain } from '../xen/domain.ts';
 import type { BuildOptions, BuildProgress, DomainConfig } from './domain-config.ts';
 import type { GuestImage } from './guest-image.ts';
 import type { BoardConfig } from './hvm/board-config.ts';
+import { BOARD_MEMORY_BYTES, divideBoardMemory } from './hvm/board-memory.ts';
+import { drivePlaces } from './hvm/drive-places.ts';
+import type { ServedDrive } from './hvm/drive-server.ts';
 import { HvmImage } from './hvm/hvm-image.ts';
 import { MAILBOX_BYTES } from './hvm/mailbox.ts';
 import { type MachinePlan, planMachine } from './machine-plan.ts';
@@ -36,8 +39,10 @@ export class MachineImage {
     this.vcpus = config.vcpus ?? 1;
     this.uuid = uuid;
     this.#guest = guest;
+    const boardBytes = this.hvm ? BOARD_MEMORY_BYTES : 0;
     this.plan = planMachine(guest, this.vcpus, {
       mailboxBytes: this.hvm ? MAILBOX_BYTES : 0,
+      boardBytes,
       sharing: config.checkJit === true,
     });
     try {
@@ -79,7 +84,18 @@ export class MachineImage {
       bootOrder: this.config.boot ?? ['c', 'd'],
       files: this.#guest.files,
       mailbox: this.plan.mailbox,
+      drives: this.drives.map(({ config }) => config),
     };
+  }
+
+  /** The disks of an HVM domain that have an IDE drive, each with its place. */
+  get drives(): readonly ServedDrive[] {
+    if (!this.hvm) return [];
+    const { drives } = divideBoardMemory(this.plan.board);
+    return [...drivePlaces(this.config.devices ?? [])].map(([place, device]) => ({
+      device,
+      config: { place, cdrom: device.cdrom, region: drives[place] as Region },
+    }));
   }
 
   /** Fills the memory: RAM with kernel, initrd and tables, and the platform's state. No vCPU runs. */

@@ -58,6 +58,8 @@ export interface MachinePlan {
   readonly xen: Region;
   /** What the I/O side says to the board of an HVM domain; see hvm/mailbox.ts. Empty in others. */
   readonly mailbox: Region;
+  /** What chips of an HVM domain share with the I/O side; see hvm/board-memory.ts. Empty in others. */
+  readonly board: Region;
   readonly ram: Region;
   readonly shape: DomainShape;
   /** The table of a PageSharing, if one is kept. */
@@ -77,7 +79,7 @@ export const GRANT_FRAMES = 64;
 export function planMachine(
   guest: Pick<GuestImage, 'ramBytes' | 'backingBytes'>,
   vcpus: number,
-  options: { readonly mailboxBytes?: number; readonly sharing?: boolean } = {},
+  options: { readonly mailboxBytes?: number; readonly boardBytes?: number; readonly sharing?: boolean } = {},
 ): MachinePlan {
   const planner = new ArenaPlanner();
   const control = planner.reserve(CONTROL.sizeof);
@@ -97,6 +99,7 @@ export function planMachine(
   };
   const xen = planner.reserve(planDomain(shape).size);
   const mailbox = planner.reserve(options.mailboxBytes ?? 0);
+  const board = planner.reserve(options.boardBytes ?? 0, PAGE_SIZE);
   const sharing = options.sharing === true ? planner.reserve(pageSharingBytes(guest.backingBytes)) : undefined;
   const ram = planner.reserve(guest.backingBytes, 1 << 16);
   if (planner.size > ARENA_LIMIT) {
@@ -117,6 +120,7 @@ export function planMachine(
     ioapic,
     xen,
     mailbox,
+    board,
     ram,
     shape,
     ...(sharing !== undefined && { sharing }),

@@ -19,6 +19,7 @@ import { XenVcpu } from '../xen/vcpu.ts';
 import { FrameChanges } from './frame-changes.ts';
 import { GuestClock, type TimeOrigin } from './guest-clock.ts';
 import type { BoardConfig } from './hvm/board-config.ts';
+import type { DriveRequest } from './hvm/drive-region.ts';
 import { HvmSide } from './hvm/hvm-side.ts';
 import { flushTlbs, kickVcpu } from './kick.ts';
 import { CONTROL, type MachinePlan, type VcpuRegions } from './machine-plan.ts';
@@ -58,6 +59,8 @@ export type VcpuMessage =
   | { readonly type: 'doorbell' }
   /** What COM1 of an HVM domain sends. */
   | { readonly type: 'serial'; readonly bytes: Uint8Array }
+  /** A drive of an HVM domain wants sectors. */
+  | DriveRequest
   /** Bytes for the host's log: the debug port and CONSOLEIO_write. */
   | { readonly type: 'log'; readonly bytes: Uint8Array }
   | { readonly type: 'trace'; readonly lines: readonly TraceLine[] }

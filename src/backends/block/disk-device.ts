@@ -24,6 +24,7 @@ export class DiskDevice implements PvDevice {
   readonly name: string;
   #options: DiskDeviceOptions;
   #backend: BlockBackend | undefined;
+  readonly #mediumListeners = new Set<() => void>();
 
   /** @throws RangeError when `vdev` names no disk */
   constructor(options: DiskDeviceOptions) {
@@ -34,6 +35,22 @@ export class DiskDevice implements PvDevice {
 
   get cdrom(): boolean {
     return this.#options.cdrom === true;
+  }
+
+  get readOnly(): boolean {
+    return this.#options.readOnly === true || this.cdrom;
+  }
+
+  /** What it is kept in at this moment; undefined while the drive is empty. */
+  get store(): BlockStore | undefined {
+    return this.#options.store;
+  }
+
+  /** Calls the listener when another medium has come, or none, before the one before is closed. */
+  onMedium(listener: () => void): Disposable {
+    const entry = (): void => listener();
+    this.#mediumListeners.add(entry);
+    return { [Symbol.dispose]: () => void this.#mediumListeners.delete(entry) };
   }
 
   attach(bus: BackendBus): BackendDevice {
@@ -48,6 +65,7 @@ export class DiskDevice implements PvDevice {
     const before = this.#options;
     const { store: _store, params: _params, close: _close, ...drive } = before;
     this.#options = { ...drive, ...medium };
+    for (const listener of this.#mediumListeners) listener();
     await this.#backend?.changeMedium(medium?.store, medium?.params);
     await closeMedium(before);
   }

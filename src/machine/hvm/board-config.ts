@@ -1,5 +1,6 @@
 // What a board is made of: plain data, posted to the thread of vCPU 0.
 import type { Region } from '../../memory/arena.ts';
+import type { DriveConfig } from './drive-region.ts';
 
 export interface BoardConfig {
   readonly ramBytes: number;
@@ -11,6 +12,8 @@ export interface BoardConfig {
   readonly files: ReadonlyMap<string, Uint8Array>;
   /** What the host says to the board; see mailbox.ts. */
   readonly mailbox: Region;
+  /** IDE drives, each in a place of its own. */
+  readonly drives: readonly DriveConfig[];
 }
 
 /** `xl`'s letters: floppy, hard disk, CD-ROM, network. */

@@ -6,6 +6,10 @@ import type { Ioapic } from '../../devices/apic/ioapic.ts';
 import type { LocalApic } from '../../devices/apic/lapic.ts';
 import { type ApicMessage, REG, SVR_ENABLE } from '../../devices/apic/registers.ts';
 import { DEBUG_PORT, DebugPort } from '../../devices/debug-port.ts';
+import { AtaDisk } from '../../devices/ide/ata-disk.ts';
+import { Cdrom } from '../../devices/ide/cdrom.ts';
+import type { DriveMaker } from '../../devices/ide/ide-channel.ts';
+import { IDE_IRQS, IdeController } from '../../devices/ide/ide-controller.ts';
 import { gated } from '../../devices/interrupt-line.ts';
 import type { IoBus } from '../../devices/io-bus.ts';
 import { ACPI_GPE0, ACPI_PM, AcpiPm, SLEEP_TYPE } from '../../devices/pc/acpi-pm.ts';
@@ -30,6 +34,8 @@ import { PLATFORM_PORTS, PlatformDevice, UNPLUG } from '../../xen/platform-devic
 import type { BoardConfig } from './board-config.ts';
 import { cmosContents } from './cmos.ts';
 import { DebugLog } from './debug-log.ts';
+import { DrivePort } from './drive-port.ts';
+import type { DriveRequest } from './drive-region.ts';
 import { GuestWindows } from './guest-windows.ts';
 import { Interrupts } from './interrupts.ts';
 import { setUpPci } from './pci-setup.ts';
@@ -52,6 +58,7 @@ export interface BoardSinks {
   readonly serial: (byte: number) => void;
   /** Bytes of the debug ports and of the platform device, a line at a time. */
   readonly log: (bytes: Uint8Array) => void;
+  readonly drive: (request: DriveRequest) => void;
 }
 
 export interface BoardOptions {
@@ -76,6 +83,8 @@ export class Board {
   readonly power: AcpiPm;
   readonly #domain: XenDomain;
   readonly #lapic: LocalApic;
+  /** By place. */
+  readonly #drivePorts = new Map<number, DrivePort>();
   readonly #waitingSerial: number[] = [];
   readonly #log: DebugLog;
 
@@ -159,6 +168,7 @@ export class Board {
       ...PCI_PLACE.isaBridge,
       isaBridge((link, irq) => this.interrupts.route(link, irq)),
     );
+    this.pci.add(...PCI_PLACE.ide, this.#makeIde(options).pci);
     this.pci.add(...PCI_PLACE.power, powerManagement());
     this.pci.add(...PCI_PLACE.platform, platform.pci);
 
@@ -185,6 +195,27 @@ export class Board {
   typeSerial(bytes: Uint8Array): void {
     this.#waitingSerial.push(...bytes);
     this.#feedSerial();
+  }
+
+  /** The I/O side has answered a drive's request. */
+  driveAnswered(place: number, ok: boolean): void {
+    this.#drivePorts.get(place)?.answered(ok);
+  }
+
+  #makeIde({ config, memory, sinks }: BoardOptions): IdeController {
+    const drives: DriveMaker[] = [];
+    for (const drive of config.drives) {
+      const port = new DrivePort(drive, memory, sinks.drive);
+      this.#drivePorts.set(drive.place, port);
+      const serial = `DOM1-${drive.place + 1}`;
+      drives[drive.place] = (host) => (drive.cdrom ? new Cdrom(host, port, serial) : new AtaDisk(host, port, serial));
+    }
+    const [primary, secondary] = IDE_IRQS;
+    return new IdeController({
+      interrupts: [this.interrupts.isa(primary), this.interrupts.isa(secondary)],
+      drives,
+      unplugBits: UNPLUG,
+    });
   }
 
   #feedSerial(): void {

@@ -2,10 +2,11 @@
 import type { InterruptLine } from '../../devices/interrupt-line.ts';
 import { setLine } from '../../devices/interrupt-line.ts';
 import { Board, type BoardOptions } from './board.ts';
+import type { DriveRequest } from './drive-region.ts';
 import { MAIL, Mailbox } from './mailbox.ts';
 
 export interface HvmSideOptions extends Omit<BoardOptions, 'sinks'> {
-  readonly post: (message: { readonly type: 'serial' | 'log'; readonly bytes: Uint8Array }) => void;
+  readonly post: (message: { readonly type: 'serial' | 'log'; readonly bytes: Uint8Array } | DriveRequest) => void;
 }
 
 export class HvmSide {
@@ -21,7 +22,7 @@ export class HvmSide {
     this.#mailbox = new Mailbox(memory, config.mailbox);
     this.board = new Board({
       ...options,
-      sinks: { serial: (byte) => this.#sent.push(byte), log: (bytes) => post({ type: 'log', bytes }) },
+      sinks: { serial: (byte) => this.#sent.push(byte), log: (bytes) => post({ type: 'log', bytes }), drive: post },
     });
   }
 
@@ -86,6 +87,9 @@ export class HvmSide {
         mouse.move(dx, dy, buttons, wheel);
         break;
       }
+      case MAIL.drive:
+        this.board.driveAnswered(bytes[0] ?? 0, bytes[1] === 1);
+        break;
       case MAIL.power:
         power.pressPower();
         break;

@@ -16,6 +16,8 @@ export const MAIL = {
   /** The power button, and the sleep button. */
   power: 4,
   sleep: 5,
+  /** A drive's request is done: its place, and whether it went well. */
+  drive: 6,
 } as const;
 
 /** Offsets: bytes written and read so far, modulo 2^32; the ring follows. */

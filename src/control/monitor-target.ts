@@ -56,6 +56,8 @@ export interface MonitorTarget {
   consoles?(): ReadonlyMap<number, FurtherConsole>;
   /** The guest's frame buffer and its keyboard and mouse: the first of each, if there is one. */
   readonly display?: DisplayPort | undefined;
+  /** What is on its screen, whatever draws it: `display` when nothing is said. */
+  readonly screen?: DisplayPort | undefined;
   readonly input?: InputPort | undefined;
   /** Resolves when the domain has ended. Rejects on a failure of the monitor itself. */
   readonly ended: Promise<DomainEnd>;

@@ -97,7 +97,7 @@ export class ReplaceableTarget implements MonitorTarget {
     return this.#domain.consoles?.() ?? new Map();
   }
   get display(): DisplayPort | undefined {
-    return this.#domain.display;
+    return this.#domain.screen ?? this.#domain.display;
   }
   get input(): InputPort | undefined {
     return this.#domain.input;

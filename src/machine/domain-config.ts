@@ -26,6 +26,8 @@ export interface DomainConfig {
   readonly kernel?: Uint8Array;
   /** SeaBIOS, for an HVM domain. */
   readonly bios?: Uint8Array;
+  /** The BIOS of an HVM domain's standard VGA, such as SeaVGABIOS for stdvga. Default: there is no VGA. */
+  readonly vgaBios?: Uint8Array;
   /** What an HVM domain boots from, in this order. Default: hard disk, then CD-ROM. */
   readonly boot?: readonly BootDevice[];
   /** What `Domain.console` is: the PV console, or the first serial port of an HVM domain. Default 'pv'. */

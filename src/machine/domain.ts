@@ -4,6 +4,7 @@ import type { PvDevice } from '../backends/pv-device.ts';
 import { asFrameBuffer, type FrameBufferDevice } from '../backends/vfb/frame-buffer-device.ts';
 import { asKeyboard, type KeyboardDevice } from '../backends/vkbd/keyboard-device.ts';
 import { STATE } from '../cpu/state.ts';
+import type { Picture } from '../image/picture.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { InspectTree } from '../util/inspect/inspect-node.ts';
 import { type OnceOptions, TypedEvents } from '../util/typed-events.ts';
@@ -28,6 +29,7 @@ import { GuestConsole, type LoginOptions } from './guest-console.ts';
 import { furtherConsoles, type GuestConsoleDevice } from './guest-console-device.ts';
 import { DriveServer } from './hvm/drive-server.ts';
 import { MAIL, Mailbox } from './hvm/mailbox.ts';
+import { vgaSnapshot } from './hvm/vga-screen.ts';
 import { inspectDomain } from './inspect-domain.ts';
 import { kickVcpu } from './kick.ts';
 import { buildImage, type MachineImage } from './machine-image.ts';
@@ -127,6 +129,14 @@ export class Domain implements AsyncDisposable {
   /** The first of its frame buffers. */
   get display(): FrameBufferDevice | undefined {
     return this.#firstOf('vfb', asFrameBuffer);
+  }
+
+  /** What its screen shows: the first frame buffer's picture when the guest uses it, or that of an HVM domain's VGA. */
+  get screen(): { snapshot(): Picture | undefined } | undefined {
+    const { display } = this;
+    const vga = this.#image.hvm ? this.#image.boardMemory.vga : undefined;
+    if (vga === undefined) return display;
+    return { snapshot: () => display?.snapshot() ?? vgaSnapshot(this.#image.memory, vga) };
   }
 
   /** The first of its PV keyboards with their mice. */

@@ -7,7 +7,7 @@ import { XenDomain } from '../xen/domain.ts';
 import type { BuildOptions, BuildProgress, DomainConfig } from './domain-config.ts';
 import type { GuestImage } from './guest-image.ts';
 import type { BoardConfig } from './hvm/board-config.ts';
-import { BOARD_MEMORY_BYTES, divideBoardMemory } from './hvm/board-memory.ts';
+import { type BoardMemory, divideBoardMemory } from './hvm/board-memory.ts';
 import { drivePlaces } from './hvm/drive-places.ts';
 import type { ServedDrive } from './hvm/drive-server.ts';
 import { HvmImage } from './hvm/hvm-image.ts';
@@ -39,7 +39,7 @@ export class MachineImage {
     this.vcpus = config.vcpus ?? 1;
     this.uuid = uuid;
     this.#guest = guest;
-    const boardBytes = this.hvm ? BOARD_MEMORY_BYTES : 0;
+    const boardBytes = this.hvm ? divideBoardMemory(0, config.vgaBios?.length).bytes : 0;
     this.plan = planMachine(guest, this.vcpus, {
       mailboxBytes: this.hvm ? MAILBOX_BYTES : 0,
       boardBytes,
@@ -85,13 +85,19 @@ export class MachineImage {
       files: this.#guest.files,
       mailbox: this.plan.mailbox,
       drives: this.drives.map(({ config }) => config),
+      vga: this.boardMemory.vga,
     };
+  }
+
+  /** Of an HVM domain. */
+  get boardMemory(): BoardMemory {
+    return divideBoardMemory(this.plan.board.at, this.config.vgaBios?.length);
   }
 
   /** The disks of an HVM domain that have an IDE drive, each with its place. */
   get drives(): readonly ServedDrive[] {
     if (!this.hvm) return [];
-    const { drives } = divideBoardMemory(this.plan.board);
+    const { drives } = this.boardMemory;
     return [...drivePlaces(this.config.devices ?? [])].map(([place, device]) => ({
       device,
       config: { place, cdrom: device.cdrom, region: drives[place] as Region },
@@ -105,6 +111,8 @@ export class MachineImage {
     memory.onChange(() => {});
     this.#guest.map(memory, plan.ram);
     const entry = this.#guest.load(memory);
+    const rom = this.hvm ? this.boardMemory.vga?.rom : undefined;
+    if (rom !== undefined) memory.u8.set(config.vgaBios as Uint8Array, rom.at);
     const unixMs = Date.now();
     this.#startSeconds = Math.floor(unixMs / 1000);
     const pages = this.#guest.ramBytes / 4096;

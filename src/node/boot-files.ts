@@ -2,7 +2,7 @@
 import { SHIM_COMMAND_LINE } from '../control/xl-config/key-table.ts';
 import type { BootProtocol } from '../image/kernel.ts';
 import { RAM_LIMIT } from '../machine/pvh/memory-map.ts';
-import { fetchGrub, fetchSeabios, fetchShim } from './boot-images.ts';
+import { fetchGrub, fetchSeabios, fetchShim, fetchVgaBios } from './boot-images.ts';
 import type { CreateDomainConfig } from './create-domain.ts';
 import type { GuestPartsOptions } from './guest-parts.ts';
 
@@ -30,6 +30,8 @@ export interface BootFiles {
   readonly type: 'pvh' | 'hvm';
   readonly kernel?: GuestFile;
   readonly bios?: GuestFile;
+  /** Of an HVM domain with a VGA. */
+  readonly vgaBios?: GuestFile;
   readonly initrd?: GuestFile;
   readonly bootModules: readonly BootModuleFile[];
   readonly commandLine?: string;
@@ -38,7 +40,7 @@ export interface BootFiles {
 
 type BootConfig = Pick<
   CreateDomainConfig,
-  'type' | 'kernel' | 'initrd' | 'bios' | 'bootModules' | 'commandLine' | 'bootProtocol' | 'shim'
+  'type' | 'kernel' | 'initrd' | 'bios' | 'vga' | 'bootModules' | 'commandLine' | 'bootProtocol' | 'shim'
 >;
 
 /** Fetches what is not given. @throws GuestPartsError, ImageError */
@@ -48,7 +50,16 @@ export async function bootFiles(config: BootConfig, options: GuestPartsOptions =
   const disk = initrd !== undefined && { initrd };
   if (type === 'hvm') {
     const bios = config.bios ?? (await fetchSeabios(options));
-    return { type, bios, bootModules: [], ...(config.kernel !== undefined && { kernel: config.kernel }), ...disk, ...line };
+    const vga = config.vga !== 'none' && { vgaBios: await fetchVgaBios(options) };
+    return {
+      type,
+      bios,
+      ...vga,
+      bootModules: [],
+      ...(config.kernel !== undefined && { kernel: config.kernel }),
+      ...disk,
+      ...line,
+    };
   }
   const kernel = config.kernel ?? (await fetchGrub(type === 'pv' ? 'x86_64-xen' : 'i386-xen_pvh', options));
   const entry = bootProtocol !== undefined && { bootProtocol };

@@ -33,3 +33,9 @@ export async function fetchGrub(platform: GrubPlatform, options: GuestPartsOptio
 export async function fetchSeabios(options: GuestPartsOptions = {}): Promise<string> {
   return join(await fetchFiles(BIOS_PACKAGE, { 'bios.bin': /^usr\/share\/seabios\/bios-256k\.bin$/ }, options), 'bios.bin');
 }
+
+/** Fetches the BIOS of a standard VGA, and gives its path. @throws GuestPartsError, ImageError */
+export async function fetchVgaBios(options: GuestPartsOptions = {}): Promise<string> {
+  const files = { 'vgabios.bin': /^usr\/share\/seabios\/vgabios-stdvga\.bin$/ };
+  return join(await fetchFiles(BIOS_PACKAGE, files, options, '+vgabios'), 'vgabios.bin');
+}

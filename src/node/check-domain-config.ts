@@ -8,6 +8,7 @@ const KEYS: Readonly<Record<keyof CreateDomainConfig, true>> = {
   type: true,
   bios: true,
   boot: true,
+  vga: true,
   consoleType: true,
   kernel: true,
   initrd: true,
@@ -80,6 +81,8 @@ export function checkDomainConfig(config: CreateDomainConfig): void {
   if (bios !== undefined && !isFile(bios)) fail('bios', `${shown(bios)} is no BIOS`, 'give its path or its bytes');
   if (boot !== undefined && !(Array.isArray(boot) && boot.every((device) => ['a', 'c', 'd', 'n'].includes(device))))
     fail('boot', `${shown(boot)} is no order of devices`, "give letters such as ['d', 'c']");
+  if (config.vga !== undefined && config.vga !== 'stdvga' && config.vga !== 'none')
+    fail('vga', `${shown(config.vga)} is no video card`, "use 'stdvga' or 'none'");
   if (consoleType !== undefined && consoleType !== 'pv' && consoleType !== 'serial')
     fail('consoleType', `${shown(consoleType)} is no kind of console`, "use 'pv' or 'serial'");
   if (memory !== undefined && typeof memory !== 'string' && !Number.isSafeInteger(memory))
@@ -114,7 +117,7 @@ function checkTypeOnly(config: CreateDomainConfig, type: 'pvh' | 'pv' | 'hvm', f
       if (config[key] !== undefined) fail(key, problem, `leave it out, or use type '${key === 'shim' ? 'pv' : 'pvh'}'`);
     return;
   }
-  for (const key of ['bios', 'boot'] as const)
+  for (const key of ['bios', 'boot', 'vga'] as const)
     if (config[key] !== undefined) fail(key, `a ${called} domain has none`, "leave it out, or use type 'hvm'");
   if (config.consoleType === 'serial') fail('consoleType', `a ${called} domain has no serial port`, "use 'pv', or type 'hvm'");
   if (type === 'pvh' && config.shim !== undefined) fail('shim', 'a PVH domain has none', "leave it out, or use type 'pv'");

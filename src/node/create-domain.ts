@@ -10,7 +10,7 @@ import { closeDevices, type DeviceConfigs, openDevices } from './open-devices.ts
 
 /** What a domain is made of: everything has a default, but there must be a kernel or a disk. */
 export interface CreateDomainConfig
-  extends Omit<DomainConfig, 'type' | 'kernel' | 'initrd' | 'bios' | 'bootModules' | 'memoryBytes'>,
+  extends Omit<DomainConfig, 'type' | 'kernel' | 'initrd' | 'bios' | 'vgaBios' | 'bootModules' | 'memoryBytes'>,
     DeviceConfigs {
   /** What kind of guest it is: 'pvh', the default; 'pv', which runs within Xen's PV shim; or 'hvm', a PC with a BIOS. */
   readonly type?: 'pvh' | 'pv' | 'hvm';
@@ -22,6 +22,8 @@ export interface CreateDomainConfig
   readonly kernel?: GuestFile;
   /** The BIOS of an HVM domain: its path, or its bytes. Default: Debian's SeaBIOS, fetched with apt. */
   readonly bios?: GuestFile;
+  /** The video card of an HVM domain. Default 'stdvga': a standard VGA with SeaBIOS's VGA BIOS of Debian, fetched with apt. */
+  readonly vga?: 'stdvga' | 'none';
   /** The initial RAM disk: its path, or its bytes. Default: none. */
   readonly initrd?: GuestFile;
   /** Files that are loaded beside the kernel, with their command lines, after the initrd: what a hypervisor is to run. Default: none. */
@@ -47,6 +49,7 @@ export async function createDomain(config: CreateDomainConfig, options: BuildOpt
     kernel: _kernel,
     initrd: _initrd,
     bios: _bios,
+    vga: _vga,
     bootModules: _modules,
     commandLine: _line,
     bootProtocol: _protocol,
@@ -66,12 +69,13 @@ export async function createDomain(config: CreateDomainConfig, options: BuildOpt
   const read = async (file: GuestFile, role: string): Promise<Uint8Array> =>
     typeof file === 'string' ? readGuestFile(file, role, signal) : file;
   options.onProgress?.({ stage: 'read', done: 0, total: 1 });
-  const { kernel, initrd, bios, bootModules, ...told } = boot;
+  const { kernel, initrd, bios, vgaBios, bootModules, ...told } = boot;
   const parts = {
     ...told,
     ...(kernel !== undefined && { kernel: await read(kernel, 'kernel') }),
     ...(initrd !== undefined && { initrd: await read(initrd, 'initrd') }),
     ...(bios !== undefined && { bios: await read(bios, 'BIOS') }),
+    ...(vgaBios !== undefined && { vgaBios: await read(vgaBios, 'VGA BIOS') }),
     bootModules: await Promise.all(
       bootModules.map(async ({ file, commandLine }) => ({
         data: await read(file, 'module'),

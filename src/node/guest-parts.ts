@@ -136,14 +136,16 @@ function dependenciesOf(module: Uint8Array, what: string): string[] {
 /**
  * Files of a package, fetched as {@link fetchGuestParts} does: the directory that has them under the names given.
  * @param files where each lies in the package
+ * @param label tells apart in the cache what is taken of one package at different times
  */
 export async function fetchFiles(
   pattern: string,
   files: Readonly<Record<string, RegExp>>,
   options: GuestPartsOptions = {},
+  label = '',
 ): Promise<string> {
   const { deb, name, version } = await fetchPackage(pattern, options);
-  return unpackFiles(cacheOf(options), deb, { name, version }, files, options);
+  return unpackFiles(cacheOf(options), deb, { name: `${name}${label}`, version }, files, options);
 }
 
 export interface FetchedPackage {

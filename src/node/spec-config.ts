@@ -56,12 +56,19 @@ export function specConfig(spec: DomainSpec, directory?: string): CreateDomainCo
 }
 
 /** What only an HVM guest has. */
-const hvmConfig = ({ boot, biosPath, serial }: DomainSpec): Partial<CreateDomainConfig> => ({
+const hvmConfig = ({ boot, biosPath, name, serial, vga }: DomainSpec): Partial<CreateDomainConfig> => ({
   type: 'hvm',
   consoleType: serial ? 'serial' : 'pv',
+  vga: videoCard(name, vga),
   ...(boot !== undefined && { boot: [...boot] as BootDevice[] }),
   ...(biosPath !== undefined && { bios: biosPath }),
 });
+
+/** @throws UnsupportedDomainError */
+function videoCard(name: string, vga = 'stdvga'): 'stdvga' | 'none' {
+  if (vga === 'stdvga' || vga === 'none') return vga;
+  throw new UnsupportedDomainError(`${name}: there is no video card ${vga} here`, 'use vga = "stdvga" or "none"');
+}
 
 /** @throws UnsupportedDomainError */
 export function diskConfig({ vdev, target, format, readonly, cdrom, discard, position }: DiskSpec): DiskConfig {

@@ -47,8 +47,8 @@ describe.skipIf(kernel === undefined)('emulated IDE drives', { timeout: BOOT_TIM
   }
 
   it.each([
-    ['MWDMA2', 'dma=1'],
-    ['PIO4', 'dma=0'],
+    ['XFER_MW_DMA_2', 'dma=1'],
+    ['XFER_PIO_4', 'dma=0'],
   ])('hold data by %s', async (mode, libata) => {
     const contents = randomBytes(4 * MIB);
     const disc = randomBytes(2 * MIB);

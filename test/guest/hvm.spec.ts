@@ -48,7 +48,7 @@ describe.skipIf(bios === undefined || kernel === undefined)('an HVM domain', { t
     for (const line of [
       'Found Xen hypervisor signature at 40000000',
       'Detected Xen v4.20',
-      'Found 4 PCI devices',
+      'Found 6 PCI devices',
       'Copying ACPI RSDP',
       'Copying SMBIOS',
       'PS2 keyboard initialized',

@@ -50,6 +50,8 @@ export interface DomainSpec {
   /** Groups of viridian enlightenments that are on. */
   readonly viridian: readonly string[];
   readonly hvmPirq: boolean;
+  /** The video card of an HVM guest, as it is written. */
+  readonly vga?: string;
   /** Letters, in the order of booting. */
   readonly boot?: string;
   /** The BIOS's file. */

@@ -68,6 +68,7 @@ function specOf(reader: SettingReader): DomainSpec {
     );
   const uuid = reader.attempt(() => uuidOf(reader));
   const boot = reader.attempt(() => bootOf(reader));
+  const vga = reader.string('vga');
   const biosPath = reader.string('bios_path_override');
   const [kernel, ramdisk] = [reader.string('kernel'), reader.string('ramdisk')];
   const type = typeOf(reader);
@@ -101,6 +102,7 @@ function specOf(reader: SettingReader): DomainSpec {
     viridian: reader.attempt(() => viridianOf(reader)) ?? [],
     hvmPirq: reader.boolean('hvm_pirq') ?? false,
     ...(boot !== undefined && { boot }),
+    ...(vga !== undefined && { vga }),
     ...(biosPath !== undefined && biosPath !== '' && { biosPath }),
     serial: serialOf(reader),
   };

@@ -1,5 +1,6 @@
 // What a board is made of: plain data, posted to the thread of vCPU 0.
 import type { Region } from '../../memory/arena.ts';
+import type { VgaRegions } from './board-memory.ts';
 import type { DriveConfig } from './drive-region.ts';
 
 export interface BoardConfig {
@@ -14,6 +15,8 @@ export interface BoardConfig {
   readonly mailbox: Region;
   /** IDE drives, each in a place of its own. */
   readonly drives: readonly DriveConfig[];
+  /** A standard VGA; undefined without. */
+  readonly vga: VgaRegions | undefined;
 }
 
 /** `xl`'s letters: floppy, hard disk, CD-ROM, network. */

@@ -1,26 +1,43 @@
 // How the memory is divided that the chips of an HVM domain share with the I/O side, or show to the guest.
 import { type HostAddress, PAGE_SIZE } from '../../abi/types.ts';
+import { VGA_STATE_BYTES, VRAM_BYTES } from '../../devices/vga/vga-state.ts';
 import type { Region } from '../../memory/arena.ts';
 import { DRIVE_BYTES, MOST_DRIVES } from './drive-region.ts';
 
-export interface BoardMemory {
-  /** By place. */
-  readonly drives: readonly Region[];
+/** Where a VGA has its memory. */
+export interface VgaRegions {
+  readonly state: Region;
+  readonly vram: Region;
+  /** Its BIOS, padded to a size that a PCI ROM can have. */
+  readonly rom: Region;
 }
 
-const pages = (bytes: number): number => Math.ceil(bytes / PAGE_SIZE) * PAGE_SIZE;
+export interface BoardMemory {
+  readonly bytes: number;
+  /** By place. */
+  readonly drives: readonly Region[];
+  readonly vga: VgaRegions | undefined;
+}
 
-const DRIVE_PAGES = pages(DRIVE_BYTES);
-
-export const BOARD_MEMORY_BYTES: number = MOST_DRIVES * DRIVE_PAGES;
-
-/** @param region of BOARD_MEMORY_BYTES, at a page's start */
-export function divideBoardMemory(region: Region): BoardMemory {
-  let next: number = region.at;
+/**
+ * @param at a page's start
+ * @param vgaBios of how many bytes; undefined without a VGA
+ */
+export function divideBoardMemory(at: number, vgaBios: number | undefined): BoardMemory {
+  let next = at;
   const take = (size: number): Region => {
-    const at = next as HostAddress;
-    next += pages(size);
-    return { at, size };
+    const region = { at: next as HostAddress, size };
+    next += Math.ceil(size / PAGE_SIZE) * PAGE_SIZE;
+    return region;
   };
-  return { drives: Array.from({ length: MOST_DRIVES }, () => take(DRIVE_BYTES)) };
+  const drives = Array.from({ length: MOST_DRIVES }, () => take(DRIVE_BYTES));
+  const vga =
+    vgaBios === undefined
+      ? undefined
+      : {
+          state: take(VGA_STATE_BYTES),
+          vram: take(VRAM_BYTES),
+          rom: take(Math.max(PAGE_SIZE, 2 ** Math.ceil(Math.log2(vgaBios)))),
+        };
+  return { bytes: next - at, drives, vga };
 }

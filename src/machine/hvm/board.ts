@@ -27,11 +27,14 @@ import { PciBus } from '../../devices/pci/pci-bus.ts';
 import { I8042, I8042_COMMAND, I8042_DATA } from '../../devices/ps2/i8042.ts';
 import { Ps2Keyboard } from '../../devices/ps2/keyboard.ts';
 import { Ps2Mouse } from '../../devices/ps2/mouse.ts';
+import { Vga } from '../../devices/vga/vga.ts';
+import type { Region } from '../../memory/arena.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { Clock } from '../../time/clock.ts';
 import type { XenDomain } from '../../xen/domain.ts';
 import { PLATFORM_PORTS, PlatformDevice, UNPLUG } from '../../xen/platform-device.ts';
 import type { BoardConfig } from './board-config.ts';
+import type { VgaRegions } from './board-memory.ts';
 import { cmosContents } from './cmos.ts';
 import { DebugLog } from './debug-log.ts';
 import { DrivePort } from './drive-port.ts';
@@ -71,6 +74,17 @@ export interface BoardOptions {
   readonly lapic: LocalApic;
   readonly apicBus: ApicBus;
   readonly sinks: BoardSinks;
+}
+
+/** A VGA over its part of the shared memory. */
+function makeVga({ rom, state, vram }: VgaRegions, { u8 }: GuestMemory, clock: Clock): Vga {
+  const bytes = ({ at, size }: Region): Uint8Array => u8.subarray(at, at + size);
+  return new Vga({
+    state: bytes(state),
+    vram: { bytes: bytes(vram), writable: true },
+    rom: { bytes: bytes(rom), writable: false },
+    nowNs: () => clock.nowNs(),
+  });
 }
 
 export class Board {
@@ -171,6 +185,8 @@ export class Board {
     this.pci.add(...PCI_PLACE.ide, this.#makeIde(options).pci);
     this.pci.add(...PCI_PLACE.power, powerManagement());
     this.pci.add(...PCI_PLACE.platform, platform.pci);
+
+    if (config.vga !== undefined) this.pci.add(...PCI_PLACE.vga, makeVga(config.vga, memory, clock).pci);
 
     setUpPci(this.pci, PCI_PLACE.isaBridge[0] * 8, this.pic);
     lapic.write(REG.svr, VIRTUAL_WIRE.svr);

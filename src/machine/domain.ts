@@ -29,6 +29,7 @@ import { GuestConsole, type LoginOptions } from './guest-console.ts';
 import { furtherConsoles, type GuestConsoleDevice } from './guest-console-device.ts';
 import { DriveServer } from './hvm/drive-server.ts';
 import { MAIL, Mailbox } from './hvm/mailbox.ts';
+import { NicServer } from './hvm/nic-server.ts';
 import { vgaSnapshot } from './hvm/vga-screen.ts';
 import { inspectDomain } from './inspect-domain.ts';
 import { kickVcpu } from './kick.ts';
@@ -84,6 +85,7 @@ export class Domain implements AsyncDisposable {
   #platform: PlatformSide;
   /** Emulated drives, of the board that runs. */
   #drives: DriveServer | undefined;
+  #nics: readonly NicServer[] = [];
   #state: DomainState = 'built';
   /** Whether `pause` holds the vCPUs. */
   #paused = false;
@@ -283,7 +285,7 @@ export class Domain implements AsyncDisposable {
     await this.#renewal?.catch(() => {});
     this.devices.withdraw();
     await this.#threads.end();
-    await this.#drives?.close();
+    await this.#closeBoard();
     await this.#platform.close();
     // It may have failed meanwhile.
     this.#expectAlive('reset');
@@ -418,7 +420,21 @@ export class Domain implements AsyncDisposable {
       drives: this.#image.drives,
       mail: (place, ok) => this.#tellBoard(MAIL.drive, Uint8Array.of(place, ok ? 1 : 0)),
     });
+    this.#nics = this.#image.nics.map(
+      (nic) =>
+        new NicServer({
+          ...nic,
+          memory: this.#image.memory,
+          mail: (bytes) => this.#tellBoard(MAIL.frame, bytes),
+        }),
+    );
     return platform;
+  }
+
+  /** What is under way for emulated devices is over afterwards. */
+  async #closeBoard(): Promise<void> {
+    for (const nic of this.#nics) nic.close();
+    await this.#drives?.close();
   }
 
   /** Types into the ring; some of what the guest has not read yet is kept. Returns how many bytes were taken. */
@@ -459,6 +475,9 @@ export class Domain implements AsyncDisposable {
         break;
       case 'drive':
         this.#drives?.request(message);
+        break;
+      case 'frame':
+        this.#nics[message.index]?.send(message.bytes);
         break;
       case 'log':
         this.#events.emit('log', message.bytes);
@@ -564,7 +583,7 @@ export class Domain implements AsyncDisposable {
     this.devices.withdraw();
     try {
       await this.#threads.end();
-      await this.#drives?.close();
+      await this.#closeBoard();
       await this.#platform.backends.close();
     } finally {
       await this.devices.close((error) => this.#problem(error));

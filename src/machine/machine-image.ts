@@ -1,8 +1,11 @@
 // A domain's memory as it is before the first instruction: planned and allocated once, filled at each start.
+
+import { VifDevice } from '../backends/net/vif-device.ts';
 import { loadKernel } from '../image/kernel.ts';
 import { allocateArena, type Region } from '../memory/arena.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { PageSharing } from '../memory/page-sharing.ts';
+import { parseMac } from '../net/mac-address.ts';
 import { XenDomain } from '../xen/domain.ts';
 import type { BuildOptions, BuildProgress, DomainConfig } from './domain-config.ts';
 import type { GuestImage } from './guest-image.ts';
@@ -12,6 +15,7 @@ import { drivePlaces } from './hvm/drive-places.ts';
 import type { ServedDrive } from './hvm/drive-server.ts';
 import { HvmImage } from './hvm/hvm-image.ts';
 import { MAILBOX_BYTES } from './hvm/mailbox.ts';
+import { MOST_NICS, type NicConfig } from './hvm/nic-region.ts';
 import { type MachinePlan, planMachine } from './machine-plan.ts';
 import type { PvhEntry } from './pvh/load.ts';
 import { MachineError } from './pvh/machine-error.ts';
@@ -85,6 +89,7 @@ export class MachineImage {
       files: this.#guest.files,
       mailbox: this.plan.mailbox,
       drives: this.drives.map(({ config }) => config),
+      nics: this.nics.map(({ config }) => config),
       vga: this.boardMemory.vga,
     };
   }
@@ -101,6 +106,17 @@ export class MachineImage {
     return [...drivePlaces(this.config.devices ?? [])].map(([place, device]) => ({
       device,
       config: { place, cdrom: device.cdrom, region: drives[place] as Region },
+    }));
+  }
+
+  /** The vifs of an HVM domain that have an emulated card, too. */
+  get nics(): readonly { readonly config: NicConfig; readonly device: VifDevice }[] {
+    if (!this.hvm) return [];
+    const { nics } = this.boardMemory;
+    const vifs = (this.config.devices ?? []).filter((device) => device instanceof VifDevice).slice(0, MOST_NICS);
+    return vifs.map((device, index) => ({
+      device,
+      config: { index, mac: parseMac(device.mac ?? '') as Uint8Array, region: nics[index] as Region },
     }));
   }
 

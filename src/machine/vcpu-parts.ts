@@ -21,6 +21,7 @@ import { GuestClock, type TimeOrigin } from './guest-clock.ts';
 import type { BoardConfig } from './hvm/board-config.ts';
 import type { DriveRequest } from './hvm/drive-region.ts';
 import { HvmSide } from './hvm/hvm-side.ts';
+import type { NicFrame } from './hvm/nic-region.ts';
 import { flushTlbs, kickVcpu } from './kick.ts';
 import { CONTROL, type MachinePlan, type VcpuRegions } from './machine-plan.ts';
 import { guestPlace } from './profile/guest-place.ts';
@@ -61,6 +62,8 @@ export type VcpuMessage =
   | { readonly type: 'serial'; readonly bytes: Uint8Array }
   /** A drive of an HVM domain wants sectors. */
   | DriveRequest
+  /** A network card of an HVM domain sends. */
+  | NicFrame
   /** Bytes for the host's log: the debug port and CONSOLEIO_write. */
   | { readonly type: 'log'; readonly bytes: Uint8Array }
   | { readonly type: 'trace'; readonly lines: readonly TraceLine[] }

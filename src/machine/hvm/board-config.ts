@@ -2,6 +2,7 @@
 import type { Region } from '../../memory/arena.ts';
 import type { VgaRegions } from './board-memory.ts';
 import type { DriveConfig } from './drive-region.ts';
+import type { NicConfig } from './nic-region.ts';
 
 export interface BoardConfig {
   readonly ramBytes: number;
@@ -15,6 +16,8 @@ export interface BoardConfig {
   readonly mailbox: Region;
   /** IDE drives, each in a place of its own. */
   readonly drives: readonly DriveConfig[];
+  /** Network cards. */
+  readonly nics: readonly NicConfig[];
   /** A standard VGA; undefined without. */
   readonly vga: VgaRegions | undefined;
 }

@@ -3,6 +3,7 @@ import { type HostAddress, PAGE_SIZE } from '../../abi/types.ts';
 import { VGA_STATE_BYTES, VRAM_BYTES } from '../../devices/vga/vga-state.ts';
 import type { Region } from '../../memory/arena.ts';
 import { DRIVE_BYTES, MOST_DRIVES } from './drive-region.ts';
+import { MOST_NICS, NIC } from './nic-region.ts';
 
 /** Where a VGA has its memory. */
 export interface VgaRegions {
@@ -16,6 +17,7 @@ export interface BoardMemory {
   readonly bytes: number;
   /** By place. */
   readonly drives: readonly Region[];
+  readonly nics: readonly Region[];
   readonly vga: VgaRegions | undefined;
 }
 
@@ -31,6 +33,7 @@ export function divideBoardMemory(at: number, vgaBios: number | undefined): Boar
     return region;
   };
   const drives = Array.from({ length: MOST_DRIVES }, () => take(DRIVE_BYTES));
+  const nics = Array.from({ length: MOST_NICS }, () => take(NIC.sizeof));
   const vga =
     vgaBios === undefined
       ? undefined
@@ -39,5 +42,5 @@ export function divideBoardMemory(at: number, vgaBios: number | undefined): Boar
           vram: take(VRAM_BYTES),
           rom: take(Math.max(PAGE_SIZE, 2 ** Math.ceil(Math.log2(vgaBios)))),
         };
-  return { bytes: next - at, drives, vga };
+  return { bytes: next - at, drives, nics, vga };
 }

@@ -27,6 +27,7 @@ import { PciBus } from '../../devices/pci/pci-bus.ts';
 import { I8042, I8042_COMMAND, I8042_DATA } from '../../devices/ps2/i8042.ts';
 import { Ps2Keyboard } from '../../devices/ps2/keyboard.ts';
 import { Ps2Mouse } from '../../devices/ps2/mouse.ts';
+import { Rtl8139 } from '../../devices/rtl8139/rtl8139.ts';
 import { Vga } from '../../devices/vga/vga.ts';
 import type { Region } from '../../memory/arena.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
@@ -41,6 +42,8 @@ import { DrivePort } from './drive-port.ts';
 import type { DriveRequest } from './drive-region.ts';
 import { GuestWindows } from './guest-windows.ts';
 import { Interrupts } from './interrupts.ts';
+import { NicLink } from './nic-link.ts';
+import type { NicConfig, NicFrame } from './nic-region.ts';
 import { setUpPci } from './pci-setup.ts';
 
 /** Where the chips are on PCI bus 0, as QEMU has them under Xen. */
@@ -62,6 +65,7 @@ export interface BoardSinks {
   /** Bytes of the debug ports and of the platform device, a line at a time. */
   readonly log: (bytes: Uint8Array) => void;
   readonly drive: (request: DriveRequest) => void;
+  readonly frame: (frame: NicFrame) => void;
 }
 
 export interface BoardOptions {
@@ -99,6 +103,7 @@ export class Board {
   readonly #lapic: LocalApic;
   /** By place. */
   readonly #drivePorts = new Map<number, DrivePort>();
+  readonly #nics = new Map<number, NicLink>();
   readonly #waitingSerial: number[] = [];
   readonly #log: DebugLog;
 
@@ -188,6 +193,8 @@ export class Board {
 
     if (config.vga !== undefined) this.pci.add(...PCI_PLACE.vga, makeVga(config.vga, memory, clock).pci);
 
+    for (const nic of config.nics) this.#addNic(nic, options);
+
     setUpPci(this.pci, PCI_PLACE.isaBridge[0] * 8, this.pic);
     lapic.write(REG.svr, VIRTUAL_WIRE.svr);
     lapic.write(REG.lvtLint0, VIRTUAL_WIRE.lint0);
@@ -216,6 +223,20 @@ export class Board {
   /** The I/O side has answered a drive's request. */
   driveAnswered(place: number, ok: boolean): void {
     this.#drivePorts.get(place)?.answered(ok);
+  }
+
+  /** A frame for a network card. */
+  frameArrived(index: number, frame: Uint8Array): void {
+    this.#nics.get(index)?.arrived(frame);
+  }
+
+  #addNic(config: NicConfig, { clock, memory, sinks }: BoardOptions): void {
+    const link = new NicLink(config, memory, sinks.frame);
+    const card = new Rtl8139({ mac: config.mac, port: link, clock, linkUp: () => link.linkUp });
+    link.plug(card);
+    this.#nics.set(config.index, link);
+    const [device, number] = PCI_PLACE.nic;
+    this.pci.add(device + config.index, number, card.pci);
   }
 
   #makeIde({ config, memory, sinks }: BoardOptions): IdeController {

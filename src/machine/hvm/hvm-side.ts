@@ -4,9 +4,10 @@ import { setLine } from '../../devices/interrupt-line.ts';
 import { Board, type BoardOptions } from './board.ts';
 import type { DriveRequest } from './drive-region.ts';
 import { MAIL, Mailbox } from './mailbox.ts';
+import type { NicFrame } from './nic-region.ts';
 
 export interface HvmSideOptions extends Omit<BoardOptions, 'sinks'> {
-  readonly post: (message: { readonly type: 'serial' | 'log'; readonly bytes: Uint8Array } | DriveRequest) => void;
+  readonly post: (message: { readonly type: 'serial' | 'log'; readonly bytes: Uint8Array } | DriveRequest | NicFrame) => void;
 }
 
 export class HvmSide {
@@ -22,7 +23,7 @@ export class HvmSide {
     this.#mailbox = new Mailbox(memory, config.mailbox);
     this.board = new Board({
       ...options,
-      sinks: { serial: (byte) => this.#sent.push(byte), log: (bytes) => post({ type: 'log', bytes }), drive: post },
+      sinks: { serial: (byte) => this.#sent.push(byte), log: (bytes) => post({ type: 'log', bytes }), drive: post, frame: post },
     });
   }
 
@@ -89,6 +90,9 @@ export class HvmSide {
       }
       case MAIL.drive:
         this.board.driveAnswered(bytes[0] ?? 0, bytes[1] === 1);
+        break;
+      case MAIL.frame:
+        this.board.frameArrived(bytes[0] ?? 0, bytes.subarray(1));
         break;
       case MAIL.power:
         power.pressPower();

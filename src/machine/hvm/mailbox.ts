@@ -18,6 +18,8 @@ export const MAIL = {
   sleep: 5,
   /** A drive's request is done: its place, and whether it went well. */
   drive: 6,
+  /** A frame for a network card, behind the card's index. */
+  frame: 7,
 } as const;
 
 /** Offsets: bytes written and read so far, modulo 2^32; the ring follows. */

@@ -60,6 +60,20 @@ export class GuestMemory {
     this.#p2m[gfn] = host === 0 ? 0 : host | P2M.present | (writable ? P2M.writable : 0); // stored as u32
   }
 
+  /**
+   * Puts `pages` pages of the buffer, one after another, at `gfn` and the frames behind it; `host` 0 leaves a hole. The engine is told once
+   * for all of them, and of each that holds decoded code: for large ranges, as it forgets all translations each time it is told.
+   */
+  mapRun(gfn: Gfn, host: HostAddress, pages: number, writable = true): void {
+    if (gfn < 0 || gfn + pages > P2M_FRAMES)
+      throw new RangeError(`gfn ${gfn} to ${gfn + pages} are beyond the 4 GiB the p2m covers`);
+    for (let i = 0; i < pages; i++) {
+      if ((this.#p2m[gfn + i] as number) & P2M.code) this.#onChange((gfn + i) as Gfn);
+      this.#p2m[gfn + i] = host === 0 ? 0 : (host + i * PAGE_SIZE) | P2M.present | (writable ? P2M.writable : 0);
+    }
+    if (pages > 0) this.#onChange(gfn);
+  }
+
   /** Sets and clears flags of a mapped frame (P2M.code is the engine's). */
   flag(gfn: Gfn, set: number, clear: number): void {
     const entry = this.entry(gfn);

@@ -2,7 +2,7 @@
 // a BAR that a guest puts over them shows nothing.
 import { type Gfn, type HostAddress, PAGE_SIZE } from '../../abi/types.ts';
 import type { MemoryWindow, WindowMapper } from '../../devices/memory-window.ts';
-import { type GuestMemory, P2M_FRAMES } from '../../memory/guest-memory.ts';
+import { type GuestMemory, P2M_FRAMES, pageOf } from '../../memory/guest-memory.ts';
 
 export class GuestWindows implements WindowMapper {
   readonly #memory: GuestMemory;
@@ -20,13 +20,13 @@ export class GuestWindows implements WindowMapper {
     if (!Number.isInteger(first) || first + pages > P2M_FRAMES) return undefined;
     for (let i = 0; i < pages; i++) if (memory.isRam((first + i) as Gfn)) return undefined;
     const host = bytes.byteOffset + offset;
-    for (let i = 0; i < pages; i++) memory.map((first + i) as Gfn, (host + i * PAGE_SIZE) as HostAddress, writable);
+    memory.mapRun(first as Gfn, host as HostAddress, pages, writable);
     return () => {
-      for (let i = 0; i < pages; i++) {
-        const gfn = (first + i) as Gfn;
-        const own = (memory.entry(gfn) & ~(PAGE_SIZE - 1)) >>> 0 === host + i * PAGE_SIZE;
-        // What the guest has mapped there since stays.
-        if (own) memory.map(gfn, 0 as HostAddress);
+      const own = (i: number): boolean => pageOf(memory.entry((first + i) as Gfn)) === host + i * PAGE_SIZE;
+      // What the guest has mapped there since stays.
+      for (let i = 0, end = 0; i < pages; i = end + 1) {
+        for (end = i; end < pages && own(end); ) end++;
+        memory.mapRun((first + i) as Gfn, 0 as HostAddress, end - i);
       }
     };
   }

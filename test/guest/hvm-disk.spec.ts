@@ -52,7 +52,7 @@ describe.skipIf(kernel === undefined)('emulated IDE drives', { timeout: BOOT_TIM
   ])('hold data by %s', async (mode, libata) => {
     const contents = randomBytes(4 * MIB);
     const disc = randomBytes(2 * MIB);
-    const first = new RamStore(32 * MIB);
+    const first = new RamStore(8 * MIB);
     const sh = await boot(
       [
         { vdev: 'xvda', store: first },
@@ -65,18 +65,18 @@ describe.skipIf(kernel === undefined)('emulated IDE drives', { timeout: BOOT_TIM
     await sh('while ! [ -b /dev/sda ] || ! [ -b /dev/sdb ] || ! [ -b /dev/sr0 ]; do sleep 0.1; done');
     const log = await sh('dmesg');
     expect(log).toMatch(/ata1\.00: ATA-6: DOM1 HARDDISK, 1\.0, max MWDMA2/);
-    expect(log).toMatch(/65536 sectors, multi 16: LBA48/);
+    expect(log).toMatch(/16384 sectors, multi 16: LBA48/);
     expect(log).toMatch(/ata2\.00: ATAPI: DOM1 DVD-ROM/);
     expect(await sh('cat /sys/class/ata_device/dev1.0/xfer_mode')).toBe(mode);
     expect(complaints(log).filter((line) => /ata|sd |sr |scsi/.test(line))).toEqual([]);
-    expect(await sh('cat /sys/block/sda/size /sys/block/sdb/size /sys/block/sr0/size')).toBe('65536\n8192\n4096');
+    expect(await sh('cat /sys/block/sda/size /sys/block/sdb/size /sys/block/sr0/size')).toBe('16384\n8192\n4096');
     expect(await sh("md5sum < /dev/sdb | cut -d ' ' -f 1")).toBe(md5(contents));
     expect(await sh("md5sum < /dev/sr0 | cut -d ' ' -f 1")).toBe(md5(disc));
     // 3 MiB at an odd place, and what is around it stays.
     await sh('dd if=/dev/sdb of=/dev/sda bs=512 seek=77 count=6144 conv=fsync 2>/dev/null; echo 3 > /proc/sys/vm/drop_caches');
-    const stored = new Uint8Array(32 * MIB);
+    const stored = new Uint8Array(8 * MIB);
     await first.read(0, stored);
-    const wanted = new Uint8Array(32 * MIB);
+    const wanted = new Uint8Array(8 * MIB);
     wanted.set(contents.subarray(0, 6144 * 512), 77 * 512);
     expect(md5(stored)).toBe(md5(wanted));
     expect(await sh("md5sum < /dev/sda | cut -d ' ' -f 1")).toBe(md5(wanted));

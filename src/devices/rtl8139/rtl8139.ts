@@ -29,6 +29,8 @@ const MOST_RECEIVED = 1792;
 const LEAST_FRAME = 60;
 /** The timer counts ticks of the PCI clock. */
 const TICK_NS = 30;
+/** How long a frame waits for room until the driver is reminded of what it has not read. */
+const INSIST_NS = 1_000_000;
 /** Register 0x50: how the EEPROM and the configuration are accessed. */
 const EEPROM_MODE = 0xc0;
 const MODE_PROGRAM = 0x80;
@@ -53,6 +55,8 @@ export class Rtl8139 implements FrameCard {
   /** Most registers, as they are read. */
   readonly #bytes = new Uint8Array(REGISTER_BYTES);
   readonly #view = new DataView(this.#bytes.buffer);
+  /** On a wire the next frame would tell a driver that has stopped reading too early; here the network waits, so the card tells again. */
+  readonly #insist: Timer;
   #timerStartNs = 0;
   /** A frame was refused. */
   #refused = false;
@@ -62,6 +66,11 @@ export class Rtl8139 implements FrameCard {
     this.#options = options;
     this.#eeprom = new Eeprom(cardWords(mac));
     this.#timer = clock.timer('rtl8139', () => this.#interrupt(INTERRUPT.timeout));
+    this.#insist = clock.timer('rtl8139 full', () => {
+      if (!this.#refused) return;
+      this.#interrupt(INTERRUPT.received);
+      this.#insist.arm(clock.nowNs() + INSIST_NS);
+    });
     const handler: IoHandler = {
       read: (offset, size) => this.#read(offset, size),
       write: (offset, size, value) => this.#write(offset, size, value),
@@ -115,6 +124,7 @@ export class Rtl8139 implements FrameCard {
     // Filled to the last byte it would look empty.
     if (room >= free) {
       this.#refused = true;
+      this.#insist.arm(this.#options.clock.nowNs() + INSIST_NS);
       return false;
     }
     const packet = new Uint8Array(room);
@@ -161,6 +171,7 @@ export class Rtl8139 implements FrameCard {
     view.setUint32(REG.txConfig, TX_CONFIG.version, true);
     view.setUint32(REG.timerInterrupt, 0, true);
     this.#timer.cancel();
+    this.#insist.cancel();
     this.#timerStartNs = this.#options.clock.nowNs();
     this.#drive();
     this.#writable();

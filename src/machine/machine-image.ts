@@ -2,6 +2,7 @@
 
 import { VifDevice } from '../backends/net/vif-device.ts';
 import { loadKernel } from '../image/kernel.ts';
+import type { FrameSink } from '../io/frame-sink.ts';
 import { allocateArena, type Region } from '../memory/arena.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { PageSharing } from '../memory/page-sharing.ts';
@@ -110,13 +111,15 @@ export class MachineImage {
   }
 
   /** The vifs of an HVM domain that have an emulated card, too. */
-  get nics(): readonly { readonly config: NicConfig; readonly device: VifDevice }[] {
+  get nics(): readonly { readonly config: NicConfig; readonly sink: FrameSink }[] {
     if (!this.hvm) return [];
     const { nics } = this.boardMemory;
-    const vifs = (this.config.devices ?? []).filter((device) => device instanceof VifDevice).slice(0, MOST_NICS);
-    return vifs.map((device, index) => ({
-      device,
-      config: { index, mac: parseMac(device.mac ?? '') as Uint8Array, region: nics[index] as Region },
+    const cards = (this.config.devices ?? []).flatMap((device) =>
+      device instanceof VifDevice && device.emulated !== undefined ? [{ mac: device.mac ?? '', sink: device.emulated }] : [],
+    );
+    return cards.slice(0, MOST_NICS).map(({ mac, sink }, index) => ({
+      sink,
+      config: { index, mac: parseMac(mac) as Uint8Array, region: nics[index] as Region },
     }));
   }
 

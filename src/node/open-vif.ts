@@ -21,6 +21,8 @@ export interface VifConfig extends Omit<UserNetworkOptions, 'mac' | 'mtu'> {
   /** Of the guest's card. Default: a random one of Xen's. */
   readonly mac?: string;
   readonly mtu?: number;
+  /** Whether an HVM domain has an emulated card in the same place. Default true. */
+  readonly emulated?: boolean;
   /** What it is plugged into: a port of a `Switch`, something of one's own. */
   readonly sink?: FrameSink;
   /** Where it leads to when there is no sink. Default: a network in user mode, which the other options describe. */
@@ -35,12 +37,13 @@ export interface VifConfig extends Omit<UserNetworkOptions, 'mac' | 'mtu'> {
 
 /** @throws VifError when the host does not give what the card leads to; NetworkOptionError for options that make no sense */
 export async function openVifDevice(config: VifConfig): Promise<VifDevice> {
-  const { id, mac, mtu, sink, link = { kind: 'user' }, bridge, pcap, place, ...options } = config;
+  const { id, mac, mtu, emulated = true, sink, link = { kind: 'user' }, bridge, pcap, place, ...options } = config;
   const card = {
     ...(id !== undefined && { id }),
     ...(mac !== undefined && { mac }),
     ...(mtu !== undefined && { mtu }),
     ...(bridge !== undefined && { bridge }),
+    emulated,
   };
   const opened =
     sink === undefined

@@ -32,6 +32,7 @@ export function specConfig(spec: DomainSpec, directory?: string): CreateDomainCo
       `${name}: there is no kernel to boot, and no disk`,
       'add kernel = "…" or disk = [ "…" ] to the configuration',
     );
+  if (type === 'hvm') checkCards(spec);
   return {
     name,
     ...(type === 'hvm' && hvmConfig(spec)),
@@ -71,6 +72,17 @@ function videoCard(name: string, vga = 'stdvga'): 'stdvga' | 'none' {
 }
 
 /** @throws UnsupportedDomainError */
+function checkCards({ vifs }: DomainSpec): void {
+  for (const { emulated, model = 'rtl8139', position } of vifs) {
+    if (emulated && model !== 'rtl8139')
+      throw new UnsupportedDomainError(
+        `${positionText(position)}: there is no network card ${model} here`,
+        'use model=rtl8139, or type=vif for the PV card alone',
+      );
+  }
+}
+
+/** @throws UnsupportedDomainError */
 export function diskConfig({ vdev, target, format, readonly, cdrom, discard, position }: DiskSpec): DiskConfig {
   if (format !== 'raw' && format !== 'qcow2' && format !== 'empty')
     throw new UnsupportedDomainError(
@@ -88,10 +100,14 @@ export function diskConfig({ vdev, target, format, readonly, cdrom, discard, pos
 }
 
 /** @param directory where the members of a switch find each other. Default: the user's */
-export function vifConfig({ devid, mac, mtu, bridge, link, hostfwd, pcap, position }: VifSpec, directory?: string): VifConfig {
+export function vifConfig(
+  { devid, emulated, mac, mtu, bridge, link, hostfwd, pcap, position }: VifSpec,
+  directory?: string,
+): VifConfig {
   const named = link?.kind === 'switch' && directory !== undefined ? { ...link, directory } : link;
   return {
     id: devid,
+    emulated,
     forwards: hostfwd,
     place: positionText(position),
     ...(named !== undefined && { link: named }),

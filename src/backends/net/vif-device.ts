@@ -9,7 +9,11 @@ import type { NetBackend } from './net-backend.ts';
 import { SharedSink } from './shared-sink.ts';
 
 /** A network card, and how its network is closed. Default: its sink is. */
-export type VifDeviceOptions = VifOptions & { readonly close?: () => Promise<void> };
+export type VifDeviceOptions = VifOptions & {
+  readonly close?: () => Promise<void>;
+  /** Whether an HVM guest has an emulated card in its place. Default true. */
+  readonly emulated?: boolean;
+};
 
 export class VifDevice implements PvDevice {
   readonly type = 'vif';
@@ -36,9 +40,9 @@ export class VifDevice implements PvDevice {
     return this.#mac;
   }
 
-  /** The network for an emulated card in this one's place: it has the cable while no PV driver is connected. */
-  get emulated(): FrameSink {
-    return this.#sinks.emulated;
+  /** The network for an emulated card in this one's place: it has the cable while no PV driver is connected. Undefined without. */
+  get emulated(): FrameSink | undefined {
+    return this.#options.emulated === false ? undefined : this.#sinks.emulated;
   }
 
   /** What the guest that has the card sees: counters, connection. */
@@ -49,7 +53,7 @@ export class VifDevice implements PvDevice {
   /** @throws RangeError when its address is none of a card; Error when there is one with its number */
   attach(bus: BackendBus): BackendDevice {
     if (this.#backend !== undefined) this.#options.sink.forgetGuest?.();
-    const { id: _, mac: _mac, close: _close, random = platformRandom, ...options } = this.#options;
+    const { id: _, mac: _mac, close: _close, emulated: _emulated, random = platformRandom, ...options } = this.#options;
     const mac = this.#mac ?? formatMac(randomMac(random));
     const attached = attachVif(bus, { ...options, sink: this.#sinks.pv, ...(this.#id !== undefined && { id: this.#id }), mac });
     this.#id = attached.device.id;

@@ -11,6 +11,8 @@ export interface VifSpec {
   readonly mac?: string;
   readonly bridge?: string;
   readonly type: 'vif' | 'ioemu';
+  /** Whether an HVM guest is given an emulated card in the same place: unless the type is said to be vif. */
+  readonly emulated: boolean;
   readonly model?: string;
   readonly vifname?: string;
   readonly script?: string;
@@ -96,6 +98,7 @@ export function parseVifSpec(spec: PlacedString, index: number): VifSpec {
     ...optional,
     devid: values.integers.get('devid') ?? index,
     type,
+    emulated: text('type') !== 'vif',
     ...(mac !== undefined && { mac }),
     ...(gatewaydev !== undefined && { gatewaydev }),
     ...(mtu !== undefined && { mtu }),

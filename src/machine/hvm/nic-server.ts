@@ -1,12 +1,12 @@
 // The I/O side of an emulated network card: what its cable is plugged into is what the vif's is.
-import type { VifDevice } from '../../backends/net/vif-device.ts';
-import { type Frame, type FrameReceiver, NO_OFFLOADS, plainFrame } from '../../io/frame-sink.ts';
+import { type Frame, type FrameReceiver, type FrameSink, NO_OFFLOADS, plainFrame } from '../../io/frame-sink.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import { FRAMES_IN, NIC, type NicConfig } from './nic-region.ts';
 
 export interface NicServerOptions {
   readonly config: NicConfig;
-  readonly device: VifDevice;
+  /** What it is plugged into; stays open. */
+  readonly sink: FrameSink;
   readonly memory: GuestMemory;
   /** Mails a frame to the board, its card's index in front; false when there is no room just now. */
   readonly mail: (bytes: Uint8Array) => boolean;
@@ -27,9 +27,8 @@ export class NicServer implements FrameReceiver {
 
   constructor(options: NicServerOptions) {
     this.#options = options;
-    const { emulated } = options.device;
-    this.linkChanged(emulated.linkUp);
-    emulated.attach(this);
+    this.linkChanged(options.sink.linkUp);
+    options.sink.attach(this);
   }
 
   /** A frame for the card, from the network. */
@@ -48,7 +47,7 @@ export class NicServer implements FrameReceiver {
     }
     this.#retry ??= setTimeout(() => {
       this.#retry = undefined;
-      this.#options.device.emulated.resume();
+      this.#options.sink.resume();
     }, RETRY_MS);
     return false;
   }
@@ -56,7 +55,7 @@ export class NicServer implements FrameReceiver {
   /** The network has room again. */
   writable(): void {
     for (let frame = this.#waiting[0]; frame !== undefined; frame = this.#waiting[0]) {
-      if (!this.#options.device.emulated.send(plainFrame(frame))) return;
+      if (!this.#options.sink.send(plainFrame(frame))) return;
       this.#waiting.shift();
     }
   }
@@ -69,7 +68,7 @@ export class NicServer implements FrameReceiver {
   send(bytes: Uint8Array): void {
     if (this.#closed) return;
     Atomics.add(this.#options.memory.i32, this.#word(NIC.handled), 1);
-    if (this.#waiting.length > 0 || !this.#options.device.emulated.send(plainFrame(bytes))) {
+    if (this.#waiting.length > 0 || !this.#options.sink.send(plainFrame(bytes))) {
       if (this.#waiting.length < MOST_WAITING) this.#waiting.push(bytes);
     }
   }
@@ -77,7 +76,7 @@ export class NicServer implements FrameReceiver {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#retry);
-    this.#options.device.emulated.attach(undefined);
+    this.#options.sink.attach(undefined);
   }
 
   #word(offset: number): number {

@@ -10,7 +10,7 @@ export const DISPLAY_ROWS: readonly CommandRow[] = [
     arguments: ['domain', 'file'],
     summary: "write what a guest's screen shows as a PNG",
     notes: [
-      'The guest needs a PV frame buffer, as vfb = [ "vnc=0" ] in its configuration gives it, and a driver for it. A file named - is stdout.',
+      'An HVM guest shows its VGA; others need a PV frame buffer, as vfb = [ "vnc=0" ] in their configuration gives it, and a driver for it. A file named - is stdout.',
     ],
   },
   {

@@ -24,13 +24,13 @@ const kernel = await guest('linux-image-amd64');
 const modules = kernel === undefined ? [] : await moduleFiles(kernel, ['8139too', 'xen-netfront'], 'hvm-net', 'net');
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
-describe.skipIf(kernel === undefined)('an emulated network card', { timeout: BOOT_TIME }, () => {
+describe.skipIf(kernel === undefined)('an emulated network card', { timeout: 2 * BOOT_TIME }, () => {
   const contents = randomBytes(MIB);
   let domain: Domain;
   let web: Server;
   let port = 0;
   const sh = async (command: string): Promise<string> => {
-    const { output, status } = await domain.sh(command, { timeout: 90_000 });
+    const { output, status } = await domain.sh(command, { timeout: BOOT_TIME });
     expect(status, output).toBe(0);
     return output.trim();
   };

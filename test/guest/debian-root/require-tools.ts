@@ -16,6 +16,8 @@ const PACKAGE = {
   'apt-get': 'apt',
   unshare: 'util-linux',
   newuidmap: 'uidmap',
+  'grub-mkimage': 'grub-common',
+  xorriso: 'xorriso',
 } as const;
 
 export type HostTool = keyof typeof PACKAGE;

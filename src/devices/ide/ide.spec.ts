@@ -48,7 +48,7 @@ class Machine {
       drives: [(host) => new AtaDisk(host, this.disk, 'ONE'), undefined, (host) => new Cdrom(host, this.disc, 'TWO')],
       unplugBits: { disks: 1, auxDisks: 4 },
     });
-    this.ide.pci.connect({ interrupt: UNCONNECTED, memory: this.ram, remap: () => {} });
+    this.ide.pci.connect({ interrupt: UNCONNECTED, memory: this.ram, remap: () => {}, message: () => {} });
     this.ide.pci.write(PCI.command, 2, PCI_COMMAND.io | PCI_COMMAND.master);
   }
 

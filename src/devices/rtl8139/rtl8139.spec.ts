@@ -39,6 +39,7 @@ class Machine {
         write: (gpa, from) => inside(gpa, from.length) && (this.ram.set(from, gpa), true),
       },
       remap: () => {},
+      message: () => {},
     });
     this.card.pci.write(PCI.command, 2, PCI_COMMAND.io | PCI_COMMAND.master);
   }

@@ -57,9 +57,10 @@ export class MachineImage {
       );
     this.uuid = uuid;
     this.#guest = guest;
+    const boardBytes = this.hvm ? divideBoardMemory(0, config.vgaBios?.length).bytes : 0;
     this.plan = planMachine(guest, this.vcpus, {
       mailboxBytes: this.hvm ? MAILBOX_BYTES : 0,
-      boardBytes: this.hvm ? divideBoardMemory(0, config.vgaBios?.length).bytes : 0,
+      boardBytes,
       sharing: config.checkJit === true,
     });
     try {

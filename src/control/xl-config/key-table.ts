@@ -78,6 +78,12 @@ const WHAT = rows(
   ],
   ['bios', 'string', 'the firmware of an HVM guest', { values: ['seabios'] }],
   ['bios_path_override', 'string', "the firmware's file", { default: "Debian's SeaBIOS" }],
+  [
+    'vga',
+    'string',
+    'the video card of an HVM guest: stdvga or none',
+    { values: ['none', 'stdvga', 'cirrus', 'qxl'], default: 'stdvga (xl: cirrus)' },
+  ],
   ['serial', 'strings-or-string', 'serial ports of an HVM guest; with the first one the console is that port: "pty"'],
 );
 
@@ -180,7 +186,6 @@ const NOT_YET = rows(
   ['mca_caps', 'strings', 'machine check capabilities'],
   ['videoram', 'integer', 'video RAM, in MiB', { min: 0 }],
   ['stdvga', 'boolean', 'a standard VGA card', { instead: 'vga' }],
-  ['vga', 'string', 'the video card', { values: ['none', 'stdvga', 'cirrus', 'qxl'] }],
   ['nographic', 'boolean', 'no video card'],
   ['vnc', 'boolean', 'a VNC server'],
   ['vnclisten', 'string', "the VNC server's address"],

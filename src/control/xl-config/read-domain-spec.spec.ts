@@ -164,6 +164,10 @@ describe('a configuration', () => {
     expect(of('serial = "pty"\nboot = "dc"')).toMatchObject({ type: 'hvm', serial: true, boot: 'dc', hvmPirq: false });
     expect(of('serial = [ "none" ]\nhvm_pirq = 1')).toMatchObject({ serial: false, hvmPirq: true });
     expect(of('serial = [ "pty" ]\nbios_path_override = "/b"')).toMatchObject({ serial: true, biosPath: '/b' });
+    expect(of('vga = "none"\nvif = [ "type=vif", "model=rtl8139" ]')).toMatchObject({
+      vga: 'none',
+      vifs: [{ emulated: false }, { emulated: true, model: 'rtl8139' }],
+    });
     expect(() => of('boot = "x"')).toThrow("'x' is no order of devices");
   });
 
@@ -178,6 +182,7 @@ describe('a configuration', () => {
     ['type = "hvm"\npvshim = 1', 'pvshim', 'pvshim is of PV guests, and is ignored in an HVM guest'],
     ['type = "hvm"\nxen_platform_pci = 0', 'xen_platform_pci', '(the Xen platform PCI device) cannot be turned off yet'],
     ['type = "pvh"\nboot = "d"', 'boot', 'boot is of HVM guests, and is ignored; write type = "hvm" for one'],
+    ['type = "pvh"\nvga = "stdvga"', 'vga', 'vga is of HVM guests, and is ignored; write type = "hvm" for one'],
     ['type = "pv"\nserial = "pty"', 'serial', 'serial is of HVM guests, and is ignored; write type = "hvm" for one'],
   ])('with %j is told what of it is in vain', (text, key, message) => {
     const { warnings } = readDomainSpec(`name = "a"\n${text}`, 'a.cfg');

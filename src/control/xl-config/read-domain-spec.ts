@@ -140,7 +140,7 @@ function serialOf(reader: SettingReader): boolean {
   return ports.length > 0;
 }
 
-const OF_HVM = ['boot', 'bios', 'bios_path_override', 'serial'] as const;
+const OF_HVM = ['boot', 'bios', 'bios_path_override', 'serial', 'vga'] as const;
 
 /** What a guest of this type does not have, and what nothing answers to yet: xl is silent about the former. */
 function warnOfOtherTypes(reader: SettingReader, type: GuestType): void {

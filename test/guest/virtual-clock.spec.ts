@@ -161,6 +161,56 @@ describe.skipIf(parts === undefined)('a guest in virtual time', () => {
     expect(second.outputs[1]).toBe(first.outputs[1]);
   });
 
+  it('stands still while a disk does not answer, and can be held meanwhile', { timeout: 2 * BOOT_TIME }, async () => {
+    const modules = await moduleFiles(parts!, ['xen-blkfront'], 'blkfront', 'disk');
+    const ram = new RamStore(MIB);
+    let answers = (): void => {};
+    let answer: Promise<void> | undefined;
+    let asked = 0;
+    const store: BlockStore = {
+      sizeBytes: ram.sizeBytes,
+      sectorSize: ram.sectorSize,
+      readOnly: false,
+      read: async (offset, into) => {
+        asked++;
+        await answer;
+        return ram.read(offset, into);
+      },
+      write: (offset, from) => ram.write(offset, from),
+      flush: () => ram.flush(),
+      close: () => ram.close(),
+    };
+    await using domain = await dom1.createDomain({
+      kernel: parts!.kernel,
+      initrd: demoInitramfs(parts!.busybox, [cpioDirectory('disk'), ...modules]),
+      memory: MEMORY,
+      commandLine: 'console=hvc0 quiet cryptomgr.notests',
+      disks: [{ vdev: 'xvda', store }],
+      clock,
+    });
+    domain.run();
+    await domain.sh(COMMANDS[0] as string, { timeout: BOOT_TIME });
+    answer = new Promise((resolve) => {
+      answers = resolve;
+    });
+    asked = 0;
+    const reading = domain.sh('dd if=/dev/xvda of=/dev/null bs=4k count=4 skip=100; cut -d. -f1 /proc/uptime', {
+      timeout: BOOT_TIME,
+    });
+    while (asked === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    const { retired } = domain;
+    await domain.pause();
+    domain.unpause();
+    const { registers } = await domain.registers();
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(domain.retired).toBe(retired);
+    expect((await domain.registers()).registers).toEqual(registers);
+    answers();
+    // It has not been late for the guest.
+    expect(Number((await reading).output.trim().split('\n').at(-1))).toBeLessThan(10);
+    expect(domain.retired).toBeGreaterThan(retired);
+  });
+
   it('begins when it is told to', { timeout: 2 * BOOT_TIME }, async () => {
     const epochMs = Date.UTC(2030, 5, 1, 12, 0, 0);
     await using domain = await dom1.createDomain({

@@ -1,5 +1,5 @@
 // The emulated network card under Linux's own driver (8139too), in a network in user mode: the same as test/guest/network.spec.ts does with a
-// PV card; and that the PV card takes its place.
+// PV card.
 import { createHash, randomBytes } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -33,11 +33,17 @@ export interface ShellOptions {
 
 export class DebianGuest implements AsyncDisposable {
   readonly domain: Domain;
-  readonly kernel: KernelFiles;
+  readonly #kernel: KernelFiles | undefined;
 
-  private constructor(domain: Domain, kernel: KernelFiles) {
+  private constructor(domain: Domain, kernel?: KernelFiles) {
     this.domain = domain;
-    this.kernel = kernel;
+    this.#kernel = kernel;
+  }
+
+  /** What `boot` gave it. */
+  get kernel(): KernelFiles {
+    if (this.#kernel === undefined) throw new Error('this guest has a kernel of its own');
+    return this.#kernel;
   }
 
   /** Boots to `login:`, and logs in as root. */
@@ -52,12 +58,20 @@ export class DebianGuest implements AsyncDisposable {
       disks: [{ ...root, vdev: 'xvda' }, ...disks],
       commandLine: `${COMMAND_LINE} ${commandLine}`.trimEnd(),
     });
-    const guest = new DebianGuest(domain, kernel);
+    return await DebianGuest.#started(new DebianGuest(domain, kernel));
+  }
+
+  /** As `boot`, with nothing but what is said. */
+  static async bootAs(config: CreateDomainConfig): Promise<DebianGuest> {
+    return await DebianGuest.#started(new DebianGuest(await dom1.createDomain(config)));
+  }
+
+  static async #started(guest: DebianGuest): Promise<DebianGuest> {
     try {
-      domain.run();
+      guest.domain.run();
       await guest.#logIn();
     } catch (error) {
-      await domain.destroy();
+      await guest.domain.destroy();
       throw error;
     }
     return guest;

@@ -27,7 +27,7 @@ export interface DebianRoot {
 }
 
 /** What stays the same from build to build. */
-const FILE_SYSTEM_UUID = '3b0e1c52-6a7d-4c1e-9a53-0d1f2e3c4b5a';
+export const FILE_SYSTEM_UUID = '3b0e1c52-6a7d-4c1e-9a53-0d1f2e3c4b5a';
 const EPOCH = '1735689600';
 
 /**

@@ -9,6 +9,7 @@ const PACKAGE = {
   e2fsck: 'e2fsprogs',
   debugfs: 'e2fsprogs',
   'qemu-img': 'qemu-utils',
+  sfdisk: 'fdisk',
   ssh: 'openssh-client',
   'ssh-keygen': 'openssh-client',
   iperf3: 'iperf3',

@@ -181,6 +181,7 @@ export class Cpu {
     const noFpu = (this.cr0 & (CR0.em | CR0.ts)) !== 0;
     this.set32(STATE.sseBlocked, noFpu || (this.cr4 & CR4.osfxsr) === 0 ? 1 : 0);
     this.set32(STATE.mmxBlocked, noFpu ? 1 : 0);
+    this.set32(STATE.vexBlocked, !this.protectedMode || this.virtual8086 ? 1 : 0);
     const user = this.cpl === 3;
     const strict = (this.cr4 & CR4.smap) !== 0 && (this.get32(STATE.eflags) & FLAG.ac) === 0;
     const index = user ? MMU_INDEX.user : strict ? MMU_INDEX.supervisor : MMU_INDEX.supervisorAc;

@@ -139,6 +139,8 @@ export const STATE = {
   regionLeft: 0x698,
   /** u32: whether a read of the time stamp counter has every instruction before it counted first: see TIME_GATE. */
   timeGate: 0x69c,
+  /** u32, not 0 when an instruction with a VEX prefix must raise #UD whatever it does: real-address and virtual-8086 mode. */
+  vexBlocked: 0x6a0,
 } as const;
 
 /**

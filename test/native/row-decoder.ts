@@ -34,6 +34,10 @@ export const IMPLEMENTED_FEATURES: ReadonlySet<string> = new Set([
   'CX8',
   'CMPXCHG16B',
   'MOVBE',
+  'LZCNT',
+  'BMI1',
+  'BMI2',
+  'ADX',
   'FXSR',
   'XSAVE',
   'XSAVEOPT',
@@ -117,6 +121,7 @@ const wide = (low: number, high: number): bigint => (BigInt(high) << 32n) | BigI
 /** The register an operand names by ModRM or by the low bits of the opcode. */
 function registerOf(insn: Instruction, spec: OperandSpec, mode: 16 | 32 | 64): string | undefined {
   const gpr = (number: number) => gprName(number, sizeOf(spec, insn.osize), insn.rex !== 0);
+  const vector = (number: number) => `${spec.size === 32 ? 'ymm' : 'xmm'}${number}`;
   switch (spec.source) {
     case 'E':
       return insn.memory ? undefined : gpr(insn.rm);
@@ -133,11 +138,17 @@ function registerOf(insn: Instruction, spec: OperandSpec, mode: 16 | 32 | 64): s
     case 'D':
       return `dr${insn.reg}`;
     case 'V':
-      return `xmm${insn.reg}`;
+      return vector(insn.reg);
     case 'W':
-      return insn.memory ? undefined : `xmm${insn.rm}`;
+      return insn.memory ? undefined : vector(insn.rm);
     case 'U':
-      return `xmm${insn.rm}`;
+      return vector(insn.rm);
+    case 'B':
+      return gpr(insn.vvvv);
+    case 'H':
+      return vector(insn.vvvv);
+    case 'L':
+      return vector(insn.register4);
     case 'P':
       return `mm${insn.reg & 7}`;
     case 'Q':

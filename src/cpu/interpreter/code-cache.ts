@@ -387,6 +387,18 @@ export class CodeCache {
         case 'U':
           if (!insn.memory) slot = STATE.xmm + insn.rm * 16;
           break;
+        case 'B':
+          slot = STATE.gpr + insn.vvvv * 8;
+          break;
+        case 'H':
+          slot = STATE.xmm + insn.vvvv * 16;
+          break;
+        case 'L':
+          slot = STATE.xmm + insn.register4 * 16;
+          break;
+        case 'K':
+          slot = STATE.xmm + insn.vectorIndex * 16;
+          break;
         case 'P':
           slot = STATE.x87 + (insn.reg & 7) * 16;
           break;

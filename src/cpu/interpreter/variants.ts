@@ -36,6 +36,10 @@ const KIND: Readonly<Record<OperandSource, readonly [OperandKind, OperandKind]>>
   P: ['mmx', 'mmx'],
   Q: ['mmx', 'mem'],
   N: ['mmx', 'mmx'],
+  B: ['gpr', 'gpr'],
+  H: ['xmm', 'xmm'],
+  L: ['xmm', 'xmm'],
+  K: ['xmm', 'xmm'],
   fixed: ['gpr', 'gpr'],
   one: ['imm', 'imm'],
 };

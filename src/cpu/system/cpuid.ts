@@ -38,10 +38,10 @@ const HTT = bits(28);
 const LEAF1_ECX = bits(0, 9, 13, 17, 19, 20, 21, 22, 23, 24, 26, 30, 31);
 const OSXSAVE = bits(27);
 /**
- * FSGSBASE, TSC_ADJUST, SMEP, ERMS, SMAP. Neither bit 6 nor bit 13: the x87 data pointer follows every instruction with a
+ * FSGSBASE, TSC_ADJUST, BMI1, SMEP, BMI2, ERMS, ADX, SMAP. Neither bit 6 nor bit 13: the x87 data pointer follows every instruction with a
  * memory operand, and FCS and FDS are real.
  */
-const LEAF7_EBX = bits(0, 1, 7, 9, 20);
+const LEAF7_EBX = bits(0, 1, 3, 7, 8, 9, 19, 20);
 /** UMIP. */
 const LEAF7_ECX = bits(2);
 /** IA32_ARCH_CAPABILITIES. */
@@ -49,7 +49,8 @@ const LEAF7_EDX = bits(29);
 /** NX, 1-GiB pages, RDTSCP, long mode; SYSCALL depends. */
 const EXTENDED_EDX = bits(20, 26, 27, 29);
 const SYSCALL = bits(11);
-const LAHF = bits(0);
+/** LAHF in 64-bit mode, LZCNT. */
+const EXTENDED_ECX = bits(0, 5);
 
 const CLFLUSH_QUADWORDS = 8;
 const BRAND = 'dom1 x86-64 engine';
@@ -171,7 +172,7 @@ function extended(cpu: Cpu, leaf: number): CpuidWords {
     case 0x8000_0001: {
       // Intel shows SYSCALL in 64-bit mode only, where alone it works.
       const wide = cpu.get32(STATE.codeMode) === CODE_MODE.code64;
-      return [0, 0, LAHF, (EXTENDED_EDX | (wide ? SYSCALL : 0)) >>> 0];
+      return [0, 0, EXTENDED_ECX, (EXTENDED_EDX | (wide ? SYSCALL : 0)) >>> 0];
     }
     case 0x8000_0002:
     case 0x8000_0003:

@@ -289,6 +289,13 @@ export class TranslatorEmitter extends OperandEmitter {
         return insn.reg;
       case 'Z':
         return insn.opcodeRegister;
+      case 'B':
+      case 'H':
+        return insn.vvvv;
+      case 'L':
+        return insn.register4;
+      case 'K':
+        return insn.vectorIndex;
       case 'fixed':
         return spec.register;
       default:

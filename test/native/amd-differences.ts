@@ -166,6 +166,12 @@ export const AMD_DIFFERENCES: readonly VendorDifference[] = [
       differing.native.fault?.vector === VECTOR.ac && stateUntouched(differing.before, differing.native) ? ALL : undefined,
   },
   {
+    rows: /^sha(1|256)/,
+    what: 'the SHA extensions with a misaligned operand: that it is #GP',
+    source: 'SDM vol. 2, table 2-21 (type 4); observed: no fault',
+    excuse: ({ emulated, memory }) => (memory && emulated.fault?.vector === VECTOR.gp ? ALL : undefined),
+  },
+  {
     rows: /./,
     what: 'accesses across the end of a 4-GiB segment: whether the limit is exceeded',
     source: 'SDM vol. 3, 5.3: with a limit of FFFFFFFFH these may or may not cause exceptions, by implementation',

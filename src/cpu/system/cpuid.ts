@@ -34,14 +34,14 @@ export const SIGNATURE = 0x0003_0661;
 const LEAF1_EDX = bits(0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 19, 23, 24, 25, 26);
 const APIC = bits(9);
 const HTT = bits(28);
-/** SSE3 SSSE3 CX16 PCID SSE4.1 SSE4.2 x2APIC MOVBE POPCNT TSC-deadline XSAVE RDRAND hypervisor; OSXSAVE depends. */
-const LEAF1_ECX = bits(0, 9, 13, 17, 19, 20, 21, 22, 23, 24, 26, 30, 31);
+/** SSE3 PCLMULQDQ SSSE3 CX16 PCID SSE4.1 SSE4.2 x2APIC MOVBE POPCNT TSC-deadline AES XSAVE RDRAND hypervisor; OSXSAVE depends. */
+const LEAF1_ECX = bits(0, 1, 9, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 30, 31);
 const OSXSAVE = bits(27);
 /**
- * FSGSBASE, TSC_ADJUST, BMI1, SMEP, BMI2, ERMS, ADX, SMAP. Neither bit 6 nor bit 13: the x87 data pointer follows every instruction with a
+ * FSGSBASE, TSC_ADJUST, BMI1, SMEP, BMI2, ERMS, ADX, SMAP, SHA. Neither bit 6 nor bit 13: the x87 data pointer follows every instruction with a
  * memory operand, and FCS and FDS are real.
  */
-const LEAF7_EBX = bits(0, 1, 3, 7, 8, 9, 19, 20);
+const LEAF7_EBX = bits(0, 1, 3, 7, 8, 9, 19, 20, 29);
 /** UMIP. */
 const LEAF7_ECX = bits(2);
 /** IA32_ARCH_CAPABILITIES. */

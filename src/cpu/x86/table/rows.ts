@@ -1,5 +1,6 @@
 // The whole instruction table.
 import type { Row } from '../row.ts';
+import { CRYPTO_ROWS } from './crypto.ts';
 import { INTEGER_ROWS } from './integer.ts';
 import { MMX_ROWS } from './mmx.ts';
 import { SSE_FLOAT_ROWS } from './sse-float.ts';
@@ -15,4 +16,5 @@ export const ROWS: readonly Row[] = [
   ...SSE_INTEGER_ROWS,
   ...SSE_FLOAT_ROWS,
   ...SSE_STRING_ROWS,
+  ...CRYPTO_ROWS,
 ].map((row, index) => ({ ...row, index }));

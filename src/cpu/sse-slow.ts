@@ -42,7 +42,7 @@ import {
   i64ToF64,
 } from './fp/sse-convert.ts';
 import { dppd, dpps } from './fp/sse-dot.ts';
-import { FORM, FP, FP_SLOT } from './sem/sse-operation.ts';
+import { FORM, FP, FP_SLOT, HALF } from './sem/sse-operation.ts';
 import { exactProduct, exactQuotient, exactRoot, exactSum } from './sse-exact.ts';
 import { CR4, STATE, VECTOR } from './state.ts';
 
@@ -89,13 +89,25 @@ const RESULT64 = FP_SLOT.result >> 3;
  * while CR4.OSXMMEXCPT is 0, in the fault slots because of an unmasked exception; then there is no result.
  */
 export function fpOperation(cpu: Cpu, argument: number): number {
-  const operation = argument >> 2;
+  const operation = (argument & 0xff) >> 2;
   const form = argument & 3;
-  const mxcsr = cpu.get32(STATE.mxcsr);
+  const second = (argument & HALF.second) !== 0;
+  const mxcsr = cpu.get32(second ? FP_SLOT.halfMxcsr : STATE.mxcsr);
+  if (argument & HALF.first) {
+    cpu.set32(FP_SLOT.halfMxcsr, mxcsr);
+    cpu.set32(FP_SLOT.halfFlags, 0);
+  }
   if (operation <= FP.addsub && isExact(cpu, operation, form, mxcsr)) return 0;
   const env = createFpEnv(false);
   beginSse(env, mxcsr);
-  compute(cpu, env, operation, form);
+  if (second) {
+    const flags = cpu.get32(FP_SLOT.halfFlags);
+    env.flags = flags & 0xff;
+    env.settled = flags >> 8;
+  }
+  if (operation === FP.dot && argument & (HALF.first | HALF.second)) dotOfHalf(cpu, env, second);
+  else compute(cpu, env, operation, form);
+  if (argument & HALF.first) cpu.set32(FP_SLOT.halfFlags, env.flags | (env.settled << 8));
   cpu.set32(STATE.mxcsr, endSse(env, mxcsr));
   if (!sseFaulted(env)) return 0;
   cpu.set32(STATE.faultVector, cpu.cr4 & CR4.osxmmexcpt ? VECTOR.xm : VECTOR.ud);
@@ -131,6 +143,24 @@ function compute(cpu: Cpu, env: FpEnv, operation: number, form: number): void {
         cpu.u64.subarray(RESULT64, RESULT64 + 2),
       );
   } else lanes(cpu, env, operation, form);
+}
+
+/** VDPPS of 256 bits: the second half comes with the first once more, so that exceptions are those of all lanes in each step. */
+function dotOfHalf(cpu: Cpu, env: FpEnv, second: boolean): void {
+  const { u32 } = cpu;
+  const immediate = cpu.get32(FP_SLOT.immediate);
+  if (!second) {
+    u32.copyWithin(FP_SLOT.halfOperands >> 2, A32, A32 + 8);
+    compute(cpu, env, FP.dot, FORM.ps);
+    return;
+  }
+  env.flags = env.settled = 0;
+  const first = FP_SLOT.halfOperands >> 2;
+  const both = (half: number, other: number) =>
+    Uint32Array.from([...u32.subarray(half, half + 4), ...u32.subarray(other, other + 4)]);
+  const results = new Uint32Array(8);
+  dpps(env, both(first, A32), both(first + 4, B32), immediate, results);
+  u32.set(results.subarray(4), RESULT32);
 }
 
 function lanes(cpu: Cpu, env: FpEnv, operation: number, form: number): void {

@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { CR4, EFER, VECTOR } from '../../src/cpu/state.ts';
 import { GPR } from '../../src/vcpu/contract.ts';
-import { AT, BenchMachine, type BenchMode } from './bench-machine.ts';
+import { AT, BenchMachine, type BenchMode, le } from './bench-machine.ts';
 
 let m: BenchMachine;
 beforeAll(() => {
@@ -26,7 +26,8 @@ const EXTENDED = 0x8000_0001;
 /** Runs an instruction with everything switched on that it could need. */
 function runs(code: string): number {
   m.start('long', { cr4: CR4.osfxsr | CR4.osxmmexcpt | CR4.osxsave | CR4.fsgsbase | CR4.pge | CR4.smap, efer: EFER.nxe });
-  m.code(`${code} f4`).set(
+  // XSETBV of x87, SSE and AVX first.
+  m.code(`b8${le(7)} 0f01d1 b8${le(3)} ${code} f4`).set(
     [rsi, BigInt(AT.data)],
     [rdi, BigInt(AT.data + 0x400)],
     [rax, 3n],
@@ -75,6 +76,9 @@ describe('advertised, and works', () => {
     ['PCLMULQDQ', 1, 'ecx', 1, '660f3a44c100'],
     ['AES', 1, 'ecx', 25, '660f38dcc1'],
     ['SHA', 7, 'ebx', 29, '0f38c8c1'],
+    ['AVX', 1, 'ecx', 28, 'c5f877'],
+    ['AVX: VADDPS', 1, 'ecx', 28, 'c5f058c1'],
+    ['AVX2', 7, 'ebx', 5, 'c5f5fcc1'],
     ['ERMS', 7, 'ebx', 9, 'f3aa'],
     ['SMAP: STAC', 7, 'ebx', 20, '0f01cb'],
     ['ARCH_CAPABILITIES', 7, 'edx', 29, 'b90a010000 0f32'],
@@ -131,12 +135,9 @@ describe('not advertised, and #UD', () => {
     ['VMX: VMREAD', 1, 'ecx', 5, '0f78c0'],
     ['SMX', 1, 'ecx', 6, '0f37'],
     ['FMA', 1, 'ecx', 12, 'c4e2f198c1'],
-    ['AVX', 1, 'ecx', 28, 'c5f877'],
-    ['AVX: VADDPS', 1, 'ecx', 28, 'c5f058c1'],
     ['F16C', 1, 'ecx', 29, 'c4e27d13c1'],
     ['RTM', 7, 'ebx', 11, 'c7f800000000'],
     ['RTM: XTEST', 7, 'ebx', 11, '0f01d6'],
-    ['AVX2', 7, 'ebx', 5, 'c5f5fcc1'],
     ['INVPCID', 7, 'ebx', 10, '660f38820e'],
     ['AVX-512', 7, 'ebx', 16, '62f17c4858c1'],
     ['RDSEED', 7, 'ebx', 18, '0fc7f8'],
@@ -178,7 +179,8 @@ describe('leaves', () => {
     expect(cpuid(0x8000_0008).eax & 0xffff).toBe(0x3028);
   });
   it('the XSAVE area has the size that XSAVE writes', () => {
-    expect(cpuid(0xd)).toMatchObject({ eax: 3, ebx: 576, ecx: 576, edx: 0 });
+    expect(cpuid(0xd)).toMatchObject({ eax: 7, ebx: 576, ecx: 832, edx: 0 });
+    expect(cpuid(0xd, 2)).toMatchObject({ eax: 256, ebx: 576, ecx: 0, edx: 0 });
   });
   it('clears the upper halves of the registers', () => {
     m.start('long')

@@ -12,7 +12,7 @@ import {
   SELECTOR,
   STACK16_ESP_HIGH,
 } from './address-map.ts';
-import { type CpuImage, type CpuMode, IMAGE } from './cpu-image.ts';
+import { type CpuImage, type CpuMode, FXSAVE, IMAGE } from './cpu-image.ts';
 import type { CaseRecipe } from './fuzz-cpu.ts';
 import type { Random } from './random.ts';
 import { undefinedAfter } from './undefined-state.ts';
@@ -102,6 +102,8 @@ class CaseBuilder {
   #branchSize = 0;
   memory = false;
   rm = 0;
+  /** The register of a vector of addresses; −1: none. */
+  vectorIndex = -1;
 
   readonly strict: boolean;
 
@@ -148,6 +150,9 @@ class CaseBuilder {
     };
   }
 
+  get #isGather(): boolean {
+    return this.row.operands.some(({ source }) => source === 'K');
+  }
   /** Width of the first operand in bits. */
   get #width(): number {
     const [first] = this.row.operands;
@@ -210,7 +215,9 @@ class CaseBuilder {
 
   #vexPrefix(form: VexForm): void {
     const { row, random, bytes, mode } = this;
-    const p67 = random.oneIn(8);
+    // A vector of addresses needs more than 16 bits.
+    const p67 =
+      mode === 16 && this.#isGather ? !random.oneIn(16) : mode === 32 && this.#isGather ? random.oneIn(16) : random.oneIn(8);
     if (p67) bytes.push(0x67);
     if (random.oneIn(12)) bytes.push(random.pick(SEGMENT_PREFIXES));
     if (random.oneIn(200)) bytes.unshift(random.pick([0x66, 0xf2, 0xf3, 0xf0]));
@@ -236,7 +243,7 @@ class CaseBuilder {
       return;
     }
     const reg = row.extension ?? random.below(8);
-    const rm = random.below(8);
+    const rm = this.#isGather ? 4 : random.below(8);
     this.rm = rm | (rex & 1 ? 8 : 0);
     if (!this.memory) {
       bytes.push(
@@ -259,7 +266,8 @@ class CaseBuilder {
       const base = random.below(8);
       bytes.push((random.below(4) << 6) | (index << 3) | base);
       const indexed = index | (rex & 2 ? 8 : 0);
-      if (indexed !== RSP) this.roles.set(indexed, 'index');
+      if (this.#isGather) this.vectorIndex = indexed;
+      else if (indexed !== RSP) this.roles.set(indexed, 'index');
       if (base === 5 && mod === 0) return this.#put(this.#windowAddress(), 4);
       this.roles.set(base | (rex & 1 ? 8 : 0), 'pointer');
     } else if (rm === 5 && mod === 0) {
@@ -355,6 +363,15 @@ function prepareState(what: CaseBuilder, code: Uint8Array, state: CpuImage): voi
       setLow(state, register, window(register === 4 || register === 5 ? 2 : 3) + within(256));
     // A 32-bit address takes no notice of the upper half.
     if (what.asize === 4 && mode === 64 && random.oneIn(2)) state.gpr32[register * 2 + 1] = upper;
+  }
+  if (what.vectorIndex >= 0 && !random.oneIn(8)) {
+    const small = () => (random.below(65) - 32) * (random.oneIn(8) ? 100 : 1);
+    const wide = row.opcode & 1;
+    for (let n = 0; n < 8; n++) {
+      const at = (n < 4 ? IMAGE.fxsave + FXSAVE.xmm : IMAGE.ymmHigh) + what.vectorIndex * 16 + (n & 3) * 4;
+      if (wide && n & 1) state.view.setInt32(at, state.view.getInt32(at - 4, true) >> 31, true);
+      else state.view.setInt32(at, small(), true);
+    }
   }
   if (isString(row)) {
     if (!random.oneIn(8)) setLow(state, 6, window(3) + within(512));

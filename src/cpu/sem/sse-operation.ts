@@ -35,6 +35,8 @@ export const FP = {
   truncateInt32: 20,
   truncateInt64: 21,
 } as const;
+/** Bits beside the operation: it is done on the first, or then on the second half of one instruction's lanes. */
+export const HALF = { first: 0x100, second: 0x200 } as const;
 export type FpName = keyof typeof FP;
 
 /** Where operands and answers are: two vectors in, one out; an immediate in, an integer or flags out. */
@@ -46,6 +48,11 @@ export const FP_SLOT = {
   immediate: STATE.scratch,
   /** u64. */
   answer: STATE.scratch + 8,
+  /** u32: MXCSR before the first half, and the flags that this raised: `FpEnv.flags`, and `settled` from bit 8. */
+  halfMxcsr: STATE.scratch + 16,
+  halfFlags: STATE.scratch + 20,
+  /** DPPS goes step by step over all lanes: the operands of the first half, 32 bytes. */
+  halfOperands: STATE.scratch + 24,
 } as const;
 
 export const operationNumber = (name: FpName, form: FormName): number => (FP[name] << 2) | FORM[form];

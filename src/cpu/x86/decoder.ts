@@ -247,6 +247,11 @@ export class Decoder {
         return DECODE.invalid;
       }
     }
+    if (vex >= 0 && row.operands.some((o) => o.source === 'K')) {
+      // Three different registers, and a SIB byte. SDM vol. 2, 2.3.12.
+      const { reg, vvvv, vectorIndex } = out;
+      if (out.asize === 2 || reg === vvvv || reg === vectorIndex || vvvv === vectorIndex) return DECODE.invalid;
+    }
     // Last, as an instruction that is too long raises its own exception.
     if (out.lock && !(row.lock && out.memory)) return DECODE.invalid;
     out.length = p - at;

@@ -101,6 +101,7 @@ const SIZES: Readonly<Record<string, number | 'v' | 'z' | 'y'>> = {
   y: 'y',
   x: 16,
   h: 32,
+  o: 16,
   t: 10,
   p: 6,
   s: 10,

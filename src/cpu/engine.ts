@@ -567,7 +567,7 @@ export class WasmEngine implements VcpuEngine {
       this.#leaveFault(fault);
       // Misalignment of an operand that must be aligned, bit 9, comes first, and is #GP(0) in SS too.
       const linear = cpu.get32(STATE.seg + segment * SEG.sizeof + SEG.base) + offset;
-      if (sizeAndWrite & 0x200 && linear & 15) cpu.set32(STATE.faultVector, VECTOR.gp);
+      if (sizeAndWrite & 0x200 && linear & ((sizeAndWrite & 0xff) - 1)) cpu.set32(STATE.faultVector, VECTOR.gp);
       return 1;
     }
   }

@@ -43,6 +43,8 @@ export const IMPLEMENTED_FEATURES: ReadonlySet<string> = new Set([
   'SHA',
   'AVX',
   'AVX2',
+  'FMA',
+  'F16C',
   'FXSR',
   'XSAVE',
   'XSAVEOPT',

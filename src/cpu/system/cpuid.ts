@@ -36,8 +36,8 @@ export const SIGNATURE = 0x0003_0661;
 const LEAF1_EDX = bits(0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 19, 23, 24, 25, 26);
 const APIC = bits(9);
 const HTT = bits(28);
-/** SSE3 PCLMULQDQ SSSE3 CX16 PCID SSE4.1 SSE4.2 x2APIC MOVBE POPCNT TSC-deadline AES XSAVE AVX RDRAND hypervisor; OSXSAVE depends. */
-const LEAF1_ECX = bits(0, 1, 9, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 28, 30, 31);
+/** SSE3 PCLMULQDQ SSSE3 FMA CX16 PCID SSE4.1 SSE4.2 x2APIC MOVBE POPCNT TSC-deadline AES XSAVE AVX F16C RDRAND hypervisor; OSXSAVE depends. */
+const LEAF1_ECX = bits(0, 1, 9, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 28, 29, 30, 31);
 const OSXSAVE = bits(27);
 /**
  * FSGSBASE, TSC_ADJUST, BMI1, AVX2, SMEP, BMI2, ERMS, ADX, SMAP, SHA. Neither bit 6 nor bit 13: the x87 data pointer follows every instruction with a

@@ -2,6 +2,7 @@
 import { type Expr, i32 } from '../../../wasm/expr.ts';
 import { type Semantics, semantics } from '../../emit/semantics.ts';
 import { ZERO } from '../simd-ops.ts';
+import { HALF } from '../sse-operation.ts';
 import { LaneEmitter, type LaneSharing, lowHalves } from './lane-emitter.ts';
 
 export interface AvxOptions {
@@ -54,7 +55,7 @@ export function avxOf(sse: Semantics, options: AvxOptions = {}): Semantics {
         sse.emit(second);
         high = second.result ?? ZERO;
         if (sharing.used) {
-          e.f.if(failed, () => e.fault());
+          e.f.if(failed, () => e.compute('fp', HALF.end));
           e.f.insert(start, () => {
             e.f.set(failed, i32(0));
             e.f.set(computed, i32(0));

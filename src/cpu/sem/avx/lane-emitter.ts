@@ -216,7 +216,7 @@ export class LaneEmitter implements Emitter {
     if (this.#lane === 0) {
       this.f.set(computed, i32(1));
       this.#e.compute(name, number.or(HALF.first), fail);
-    } else this.#e.compute(name, number.or(i32(HALF.second).select(computed, 0)), fail);
+    } else this.#e.compute(name, number.or(i32(HALF.second).select(computed, HALF.first)), fail);
   }
   routine(routine: Routine, ...args: Expr[]): Local {
     return this.#e.routine(routine, ...args);

@@ -3,6 +3,7 @@ import type { Row } from '../row.ts';
 import { AVX_FORM_ROWS, AVX2_FORM_ROWS } from './avx.ts';
 import { AVX_OWN_ROWS, AVX2_OWN_ROWS } from './avx-own.ts';
 import { CRYPTO_ROWS } from './crypto.ts';
+import { F16C_ROWS, FMA_ROWS } from './fma.ts';
 import { INTEGER_ROWS } from './integer.ts';
 import { MMX_ROWS } from './mmx.ts';
 import { SSE_FLOAT_ROWS } from './sse-float.ts';
@@ -23,4 +24,6 @@ export const ROWS: readonly Row[] = [
   ...AVX_OWN_ROWS,
   ...AVX2_FORM_ROWS,
   ...AVX2_OWN_ROWS,
+  ...FMA_ROWS,
+  ...F16C_ROWS,
 ].map((row, index) => ({ ...row, index }));

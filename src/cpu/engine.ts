@@ -18,6 +18,7 @@ import {
   type InterpreterModule,
 } from './interpreter/generate.ts';
 import { STATUS } from './interpreter/interpreter-emitter.ts';
+import { makeLateHandler } from './interpreter/late-handlers.ts';
 import { REC, RECORD_SIZE, SPECIAL, SPECIAL_COUNT } from './interpreter/record.ts';
 import { RUN } from './interpreter/run-function.ts';
 import { type Handler, Variants } from './interpreter/variants.ts';
@@ -180,6 +181,10 @@ export class WasmEngine implements VcpuEngine {
       this.#computes = this.lockstep.answers.amend(this.#names.computes, this.#computes);
     }
     const { lockstep } = this;
+    code.onLate = (number) => {
+      const handler = variants.handlers[number - SPECIAL_COUNT] as Handler;
+      makeLateHandler(handler, vcpuRegion.at, pages, this.#names, imports, interpreter);
+    };
     if (options.translate !== false)
       this.regions = new Regions({
         cpu,

@@ -20,6 +20,7 @@ export interface AvxOptions {
   readonly narrow?: boolean;
   /** Bits that each lane leaves for a general register. */
   readonly bits?: number;
+  /** Default: false, whatever SSE's is: the interpreter's loop has room for few. */
   readonly hot?: boolean;
 }
 
@@ -67,6 +68,6 @@ export function avxOf(sse: Semantics, options: AvxOptions = {}): Semantics {
       else if (options.narrow === true) e.setWide(0, count === 2 ? lowHalves(low.result, high) : low.result, ZERO);
       else e.setWide(0, low.result, high, options.aligned === true ? { aligned: true } : {});
     },
-    { hot: options.hot ?? sse.hot, by: by.join(' ') },
+    { hot: options.hot ?? false, by: by.join(' ') },
   );
 }

@@ -10,20 +10,15 @@ const swizzle = (v: Expr, control: Expr): Expr => vector('i8x16.swizzle', v, con
 // Broadcasts. One byte more in the control of a swizzle for each byte of the element.
 
 const ELEMENTS = { 1: 'b', 2: 'w', 4: 'd', 8: 'q' } as const;
-function broadcast(size: keyof typeof ELEMENTS, hot = false): Semantics {
+function broadcast(size: keyof typeof ELEMENTS): Semantics {
   const first = Array.from({ length: 16 }, (_, i) => i & (size - 1));
-  return avx(
-    `vbroadcast${ELEMENTS[size]}`,
-    'w,r',
-    (e) => {
-      const v = e.getVector(1, { low: true });
-      const all = e.f.let(v.shuffle(v, first));
-      e.setWide(0, all, isWide(e) ? all : ZERO);
-    },
-    { hot },
-  );
+  return avx(`vbroadcast${ELEMENTS[size]}`, 'w,r', (e) => {
+    const v = e.getVector(1, { low: true });
+    const all = e.f.let(v.shuffle(v, first));
+    e.setWide(0, all, isWide(e) ? all : ZERO);
+  });
 }
-export const vbroadcastb = broadcast(1, true);
+export const vbroadcastb = broadcast(1);
 export const vbroadcastw = broadcast(2);
 export const vbroadcastd = broadcast(4);
 export const vbroadcastq = broadcast(8);

@@ -33,8 +33,13 @@ const NARROW = words(`
 
 /** What differs from "each half by itself, with its own operands". */
 const OPTIONS: Readonly<Record<string, AvxOptions>> = {
+  // What libraries' string functions use.
+  ...Object.fromEntries(['movups', 'movdqu', 'pcmpeqb', 'pminub', 'por', 'pxor'].map((name) => [name, { hot: true }])),
   ...Object.fromEntries(
-    ['movaps', 'movapd', 'movdqa', 'movntps', 'movntpd', 'movntdq', 'movntdqa'].map((name) => [name, { aligned: true }]),
+    ['movaps', 'movapd', 'movdqa', 'movntps', 'movntpd', 'movntdq', 'movntdqa'].map((name) => [
+      name,
+      { aligned: true, hot: true },
+    ]),
   ),
   shufpd: { immediateShift: 2 },
   blendps: { immediateShift: 4 },
@@ -42,7 +47,7 @@ const OPTIONS: Readonly<Record<string, AvxOptions>> = {
   mpsadbw: { immediateShift: 3 },
   movmskps: { bits: 4 },
   movmskpd: { bits: 2 },
-  pmovmskb: { bits: 16 },
+  pmovmskb: { bits: 16, hot: true },
   cvtps2pd: { part: 8 },
   cvtdq2pd: { part: 8 },
   cvtpd2ps: { narrow: true },

@@ -2,7 +2,21 @@
 // leaves to a helper (far transfers, exceptions, MSRs, …) works on this view.
 import type { HostAddress } from '../abi/types.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import { ATTR, CODE_MODE, CR0, CR4, EFER, FLAG, MMU_INDEX, SEG, SEGMENT, STATE, SYSTEM_FLAGS, TLB } from './state.ts';
+import {
+  ATTR,
+  CODE_MODE,
+  CR0,
+  CR4,
+  EFER,
+  FLAG,
+  MMU_INDEX,
+  SEG,
+  SEGMENT,
+  STATE,
+  STATE_COMPONENTS,
+  SYSTEM_FLAGS,
+  TLB,
+} from './state.ts';
 
 /** An exception of the guest, thrown by helpers and caught where generated code calls them. Not an Error: no stack is taken. */
 export class GuestFault {
@@ -29,6 +43,9 @@ export interface LinearMemory {
   enterAddressSpace(pcid: number, keep: boolean): void;
   invalidatePage(linear: bigint): void;
 }
+
+/** XCR0 with SSE and AVX state: what AVX instructions need. SDM vol. 1, 13.3. */
+const XCR0_AVX = STATE_COMPONENTS.sse | STATE_COMPONENTS.avx;
 
 export class Cpu {
   readonly base: HostAddress;
@@ -167,7 +184,7 @@ export class Cpu {
     return (this.get32(STATE.eflags) & FLAG.vm) !== 0;
   }
 
-  /** Recomputes what depends on CPL, CS, SS, CR0, CR4, EFER, EFLAGS.AC and EFLAGS.VM. Call after changing any of them. */
+  /** Recomputes what depends on CPL, CS, SS, CR0, CR4, XCR0, EFER, EFLAGS.AC and EFLAGS.VM. Call after changing any of them. */
   updateMode(): void {
     const cs = this.attributes(SEGMENT.cs);
     const long64 = this.longMode && (cs & ATTR.long) !== 0;
@@ -181,6 +198,10 @@ export class Cpu {
     const noFpu = (this.cr0 & (CR0.em | CR0.ts)) !== 0;
     this.set32(STATE.sseBlocked, noFpu || (this.cr4 & CR4.osfxsr) === 0 ? 1 : 0);
     this.set32(STATE.mmxBlocked, noFpu ? 1 : 0);
+    const noVex = !this.protectedMode || this.virtual8086;
+    this.set32(STATE.vexBlocked, noVex ? 1 : 0);
+    const enabled = (this.cr4 & CR4.osxsave) !== 0 && (this.get32(STATE.xcr0) & XCR0_AVX) === XCR0_AVX;
+    this.set32(STATE.avxBlocked, noVex || !enabled || (this.cr0 & CR0.ts) !== 0 ? 1 : 0);
     const user = this.cpl === 3;
     const strict = (this.cr4 & CR4.smap) !== 0 && (this.get32(STATE.eflags) & FLAG.ac) === 0;
     const index = user ? MMU_INDEX.user : strict ? MMU_INDEX.supervisor : MMU_INDEX.supervisorAc;

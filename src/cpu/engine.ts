@@ -18,6 +18,7 @@ import {
   type InterpreterModule,
 } from './interpreter/generate.ts';
 import { STATUS } from './interpreter/interpreter-emitter.ts';
+import { makeLateHandler } from './interpreter/late-handlers.ts';
 import { REC, RECORD_SIZE, SPECIAL, SPECIAL_COUNT } from './interpreter/record.ts';
 import { RUN } from './interpreter/run-function.ts';
 import { type Handler, Variants } from './interpreter/variants.ts';
@@ -180,6 +181,10 @@ export class WasmEngine implements VcpuEngine {
       this.#computes = this.lockstep.answers.amend(this.#names.computes, this.#computes);
     }
     const { lockstep } = this;
+    code.onLate = (number) => {
+      const handler = variants.handlers[number - SPECIAL_COUNT] as Handler;
+      makeLateHandler(handler, vcpuRegion.at, pages, this.#names, imports, interpreter);
+    };
     if (options.translate !== false)
       this.regions = new Regions({
         cpu,
@@ -567,7 +572,7 @@ export class WasmEngine implements VcpuEngine {
       this.#leaveFault(fault);
       // Misalignment of an operand that must be aligned, bit 9, comes first, and is #GP(0) in SS too.
       const linear = cpu.get32(STATE.seg + segment * SEG.sizeof + SEG.base) + offset;
-      if (sizeAndWrite & 0x200 && linear & 15) cpu.set32(STATE.faultVector, VECTOR.gp);
+      if (sizeAndWrite & 0x200 && linear & ((sizeAndWrite & 0xff) - 1)) cpu.set32(STATE.faultVector, VECTOR.gp);
       return 1;
     }
   }

@@ -2,6 +2,8 @@
 // lane, from FP_SLOT.a and FP_SLOT.b to FP_SLOT.result or FP_SLOT.answer. SDM vol. 1, 11.5.
 import type { Cpu } from './cpu.ts';
 import { createFpEnv, type FpEnv } from './fp/env.ts';
+import { type FmaSigns, fma32, fma64 } from './fp/fma.ts';
+import { f16ToF32, f32ToF16 } from './fp/half.ts';
 import {
   add32,
   add64,
@@ -42,7 +44,7 @@ import {
   i64ToF64,
 } from './fp/sse-convert.ts';
 import { dppd, dpps } from './fp/sse-dot.ts';
-import { FORM, FP, FP_SLOT } from './sem/sse-operation.ts';
+import { FMA_SIGN, FORM, FP, FP_SLOT, HALF } from './sem/sse-operation.ts';
 import { exactProduct, exactQuotient, exactRoot, exactSum } from './sse-exact.ts';
 import { CR4, STATE, VECTOR } from './state.ts';
 
@@ -79,6 +81,8 @@ const DOUBLE: Readonly<Record<number, Double>> = {
 
 const A32 = FP_SLOT.a >> 2;
 const B32 = FP_SLOT.b >> 2;
+const C32 = FP_SLOT.c >> 2;
+const C64 = FP_SLOT.c >> 3;
 const RESULT32 = FP_SLOT.result >> 2;
 const A64 = FP_SLOT.a >> 3;
 const B64 = FP_SLOT.b >> 3;
@@ -89,22 +93,59 @@ const RESULT64 = FP_SLOT.result >> 3;
  * while CR4.OSXMMEXCPT is 0, in the fault slots because of an unmasked exception; then there is no result.
  */
 export function fpOperation(cpu: Cpu, argument: number): number {
-  const operation = argument >> 2;
+  if ((argument & HALF.end) === HALF.end) return endHalves(cpu);
+  const operation = (argument & 0xff) >> 2;
   const form = argument & 3;
-  const mxcsr = cpu.get32(STATE.mxcsr);
+  const second = (argument & HALF.second) !== 0;
+  const mxcsr = cpu.get32(second ? FP_SLOT.halfMxcsr : STATE.mxcsr);
+  if (argument & HALF.first) {
+    cpu.set32(FP_SLOT.halfMxcsr, mxcsr);
+    cpu.set32(FP_SLOT.halfFlags, 0);
+  }
   if (operation <= FP.addsub && isExact(cpu, operation, form, mxcsr)) return 0;
   const env = createFpEnv(false);
   beginSse(env, mxcsr);
-  compute(cpu, env, operation, form);
+  if (second) {
+    const flags = cpu.get32(FP_SLOT.halfFlags);
+    env.flags = flags & 0xff;
+    env.settled = flags >> 8;
+  }
+  if (operation === FP.dot && argument & (HALF.first | HALF.second)) dotOfHalf(cpu, env, second);
+  else compute(cpu, env, operation, form);
+  if (argument & HALF.first) cpu.set32(FP_SLOT.halfFlags, env.flags | (env.settled << 8));
+  const after = endSse(env, mxcsr);
+  if (argument & (HALF.first | HALF.second) && sseFaulted(env)) {
+    // Until both halves are done, MXCSR is as it was: a tier may begin again.
+    if (second) cpu.set32(FP_SLOT.halfFlags, env.settled << 8);
+    cpu.set32(STATE.mxcsr, mxcsr);
+    return 1;
+  }
+  cpu.set32(STATE.mxcsr, after);
+  return sseFaulted(env) ? leaveException(cpu) : 0;
+}
+
+/** After both halves, of which at least one had an unmasked exception. */
+function endHalves(cpu: Cpu): number {
+  const mxcsr = cpu.get32(FP_SLOT.halfMxcsr);
+  const env = createFpEnv(false);
+  beginSse(env, mxcsr);
+  const flags = cpu.get32(FP_SLOT.halfFlags);
+  env.flags = flags & 0xff;
+  env.settled = flags >> 8;
   cpu.set32(STATE.mxcsr, endSse(env, mxcsr));
-  if (!sseFaulted(env)) return 0;
+  return leaveException(cpu);
+}
+
+function leaveException(cpu: Cpu): number {
   cpu.set32(STATE.faultVector, cpu.cr4 & CR4.osxmmexcpt ? VECTOR.xm : VECTOR.ud);
   cpu.set32(STATE.faultError, 0xffff_ffff);
   return 1;
 }
 
 function compute(cpu: Cpu, env: FpEnv, operation: number, form: number): void {
-  if (operation >= FP.convert) convert(cpu, env, operation, form);
+  if (operation === FP.fma) fused(cpu, env, form);
+  else if (operation === FP.fromHalf || operation === FP.toHalf) halfPrecision(cpu, env, operation);
+  else if (operation >= FP.convert) convert(cpu, env, operation, form);
   else if (operation === FP.ucomi || operation === FP.comi) {
     const quiet = operation === FP.ucomi;
     const flags =
@@ -131,6 +172,51 @@ function compute(cpu: Cpu, env: FpEnv, operation: number, form: number): void {
         cpu.u64.subarray(RESULT64, RESULT64 + 2),
       );
   } else lanes(cpu, env, operation, form);
+}
+
+function fused({ u32, u64 }: Cpu, env: FpEnv, form: number): void {
+  const how = u32[FP_SLOT.immediate >> 2] as number;
+  const odd: FmaSigns = { product: how & FMA_SIGN.product ? 1 : 0, addend: how & FMA_SIGN.addend ? 1 : 0 };
+  const even: FmaSigns = how & FMA_SIGN.even ? { ...odd, addend: odd.addend ? 0 : 1 } : odd;
+  const single = form === FORM.ps || form === FORM.ss;
+  const count = form === FORM.ps ? 4 : form === FORM.pd ? 2 : 1;
+  for (let i = 0; i < count; i++) {
+    const signs = i & 1 ? odd : even;
+    if (single) {
+      const [a, b, c] = [A32, B32, C32].map((at) => u32[at + i]) as [number, number, number];
+      u32[RESULT32 + i] = fma32(env, a, b, c, signs);
+    } else {
+      const [a, b, c] = [A64, B64, C64].map((at) => u64[at + i]) as [bigint, bigint, bigint];
+      u64[RESULT64 + i] = fma64(env, a, b, c, signs);
+    }
+  }
+}
+
+function halfPrecision({ u16, u32, u64 }: Cpu, env: FpEnv, operation: number): void {
+  const immediate = u32[FP_SLOT.immediate >> 2] as number;
+  u64[RESULT64 + 1] = 0n;
+  for (let i = 0; i < 4; i++) {
+    if (operation === FP.fromHalf) u32[RESULT32 + i] = f16ToF32(env, u16[(FP_SLOT.b >> 1) + i] as number);
+    else u16[(FP_SLOT.result >> 1) + i] = f32ToF16(env, u32[B32 + i] as number, immediate);
+  }
+}
+
+/** VDPPS of 256 bits: the second half comes with the first once more, so that exceptions are those of all lanes in each step. */
+function dotOfHalf(cpu: Cpu, env: FpEnv, second: boolean): void {
+  const { u32 } = cpu;
+  const immediate = cpu.get32(FP_SLOT.immediate);
+  if (!second) {
+    u32.copyWithin(FP_SLOT.halfOperands >> 2, A32, A32 + 8);
+    compute(cpu, env, FP.dot, FORM.ps);
+    return;
+  }
+  env.flags = env.settled = 0;
+  const first = FP_SLOT.halfOperands >> 2;
+  const both = (half: number, other: number) =>
+    Uint32Array.from([...u32.subarray(half, half + 4), ...u32.subarray(other, other + 4)]);
+  const results = new Uint32Array(8);
+  dpps(env, both(first, A32), both(first + 4, B32), immediate, results);
+  u32.set(results.subarray(4), RESULT32);
 }
 
 function lanes(cpu: Cpu, env: FpEnv, operation: number, form: number): void {

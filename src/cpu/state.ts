@@ -139,6 +139,12 @@ export const STATE = {
   regionLeft: 0x698,
   /** u32: whether a read of the time stamp counter has every instruction before it counted first: see TIME_GATE. */
   timeGate: 0x69c,
+  /** u32, not 0 when an instruction with a VEX prefix must raise #UD whatever it does: real-address and virtual-8086 mode. */
+  vexBlocked: 0x6a0,
+  /** u32, not 0 when AVX instructions must raise #UD or #NM: see Cpu.updateMode. */
+  avxBlocked: 0x6a4,
+  /** 16 × 16 bytes: bits 255:128 of the YMM registers. */
+  ymmHigh: 0xc00,
 } as const;
 
 /**
@@ -274,6 +280,9 @@ export const CR4 = {
   smap: 1 << 21,
 } as const;
 export const EFER = { sce: 1, lme: 1 << 8, lma: 1 << 10, nxe: 1 << 11 } as const;
+
+/** Bits of XCR0. SDM vol. 1, 13.1. */
+export const STATE_COMPONENTS = { x87: 1, sse: 2, avx: 4 } as const;
 
 /** Exception vectors. SDM vol. 3, table 6-1. */
 export const VECTOR = {

@@ -21,6 +21,7 @@ export class ModuleBuilder {
   readonly #exports: { name: string; index: number }[] = [];
   #memory: { minimum: number; maximum: number } | undefined;
   #table: readonly FunctionRef[] | undefined;
+  #tableName: string | undefined;
   #emptyTable: { readonly name: string; readonly minimum: number } | undefined;
 
   /** The module imports the shared memory as `env.memory`; sizes in 64 KiB pages. */
@@ -61,9 +62,10 @@ export class ModuleBuilder {
     this.#exports.push({ name, index: ref.index });
   }
 
-  /** The functions `call_indirect` can reach, by position. */
-  table(functions: readonly FunctionRef[]): void {
+  /** The functions `call_indirect` can reach, by position; with a name the table is exported. */
+  table(functions: readonly FunctionRef[], name?: string): void {
     this.#table = functions;
+    this.#tableName = name;
   }
 
   /** A second table, exported, without functions to begin with: for those of other modules. `callIndirect` reaches it as table 1. */
@@ -128,11 +130,16 @@ export class ModuleBuilder {
         s.uleb(empty.minimum);
       });
     section(out, 7, (s) => {
-      s.uleb(this.#exports.length + (empty === undefined ? 0 : 1));
-      if (empty !== undefined) {
-        s.name(empty.name);
+      const tables = [
+        { name: this.#tableName, index: 0 },
+        { name: empty?.name, index: 1 },
+      ];
+      s.uleb(this.#exports.length + tables.filter(({ name }) => name !== undefined).length);
+      for (const { name, index } of tables) {
+        if (name === undefined) continue;
+        s.name(name);
         s.u8(1);
-        s.uleb(1);
+        s.uleb(index);
       }
       for (const { name, index } of this.#exports) {
         s.name(name);

@@ -270,7 +270,9 @@ export class TierMachine {
   #registers(): string {
     const { engine } = this;
     const general = Array.from({ length: 16 }, (_, i) => engine.gpr(i).toString(16)).join(' ');
-    return `${general} ${hash(engine.cpu.u8.subarray(STATE.mxcsr, STATE.vectorScratch))}`;
+    const { u8 } = engine.cpu;
+    const high = u8.subarray(STATE.ymmHigh, STATE.ymmHigh + 256);
+    return `${general} ${hash(u8.subarray(STATE.mxcsr, STATE.vectorScratch))} ${hash(high)}`;
   }
 
   #state(retired: number): Record<string, string> {
@@ -284,6 +286,10 @@ export class TierMachine {
     for (let i = 0; i < 16; i++) state[`r${i}`] = engine.gpr(i).toString(16);
     for (const name of ['cr0', 'cr2', 'cr3', 'cr4', 'efer'] as const) state[name] = engine.control(name).toString(16);
     for (let i = 0; i < 16; i++) state[`xmm${i}`] = hex(cpu.u8.subarray(STATE.xmm + i * 16, STATE.xmm + i * 16 + 16));
+    for (let i = 0; i < 16; i++) {
+      const at = STATE.ymmHigh + i * 16;
+      state[`ymm${i}[255:128]`] = hex(cpu.u8.subarray(at, at + 16));
+    }
     for (let i = 0; i < 8; i++) state[`x87 ${i}`] = hex(cpu.u8.subarray(STATE.x87 + i * 16, STATE.x87 + i * 16 + 10));
     state['x87'] = hex(cpu.u8.subarray(STATE.fcw, STATE.x87));
     state['mxcsr'] = cpu.get32(STATE.mxcsr).toString(16);
@@ -339,7 +345,7 @@ export class TierMachine {
     cpu.set64(STATE.cr4, BigInt(CR4.pae | CR4.pge | CR4.osfxsr | CR4.osxmmexcpt | CR4.fsgsbase | CR4.smap | CR4.osxsave));
     cpu.set64(STATE.efer, BigInt(EFER.sce | EFER.lme | EFER.lma | EFER.nxe));
     cpu.set64(STATE.cr0, BigInt((CR0.pe | CR0.mp | CR0.et | CR0.ne | CR0.wp | CR0.am | CR0.pg) >>> 0));
-    cpu.set64(STATE.xcr0, 3n);
+    cpu.set64(STATE.xcr0, 7n);
     cpu.set64(STATE.gdtr, KERNEL + BigInt(GFN.gdt * PAGE));
     cpu.view.setUint16(STATE.gdtr + 8, 0x8f, true);
     cpu.set64(STATE.idtr, KERNEL + BigInt(GFN.idt * PAGE));
@@ -360,7 +366,10 @@ export class TierMachine {
     cpu.setGpr(4, BigInt(STACK.at + 0x2000));
     cpu.setGpr(15, 9n);
     cpu.rflags = FLAG.if | 2 | (random.u32() & 0x8d5) | (random.oneIn(8) ? FLAG.ac : 0);
-    for (let i = 0; i < 256; i++) u8[STATE.xmm + i] = random.u32();
+    for (let i = 0; i < 256; i++) {
+      u8[STATE.xmm + i] = random.u32();
+      u8[STATE.ymmHigh + i] = random.u32();
+    }
     cpu.view.setUint16(STATE.fcw, 0x37f, true);
     cpu.set32(STATE.mxcsr, random.oneIn(4) ? 0x1f80 & ~(1 << (7 + random.below(6))) : 0x1f80);
     cpu.rip = BigInt(entry);

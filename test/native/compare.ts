@@ -76,7 +76,10 @@ export function agree(native: CpuResult, emulated: CpuResult, undefinedState: Un
     for (let i = 0; i < 16; i++) if (!sameXmm(a, b, i, undefinedState)) return false;
   }
   if (undefinedState.comparePointers === true && !sameBytes(a.fxsave, b.fxsave, FXSAVE.fop, FXSAVE.mxcsr)) return false;
-  if (undefinedState.compareYmm === true && !sameBytes(a.bytes, b.bytes, IMAGE.ymmHigh, IMAGE.data)) return false;
+  if (undefinedState.compareYmm === true && !sameBytes(a.bytes, b.bytes, IMAGE.ymmHigh, IMAGE.data)) {
+    if (undefinedState.xmm === undefined) return false;
+    for (let i = 0; i < 16; i++) if (!sameLanes(a, b, IMAGE.ymmHigh + 16 * i, undefinedState)) return false;
+  }
   if (Buffer.compare(a.data, b.data) === 0) return true;
   return (
     undefinedState.memory !== undefined && differingBytes(native, emulated).every((at) => undefinedState.memory?.includes(at))
@@ -146,7 +149,9 @@ export function differences(
   }
   for (let i = 0; i < 8; i++) if (!sameX87(a, b, i, undefinedState)) part(`st${i}`, IMAGE.fxsave + FXSAVE.st + 16 * i, 10);
   for (let i = 0; i < 16; i++) if (!sameXmm(a, b, i, undefinedState)) part(`xmm${i}`, IMAGE.fxsave + FXSAVE.xmm + 16 * i, 16);
-  if (undefinedState.compareYmm === true) for (let i = 0; i < 16; i++) part(`ymm${i}[255:128]`, IMAGE.ymmHigh + 16 * i, 16);
+  if (undefinedState.compareYmm === true)
+    for (let i = 0; i < 16; i++)
+      if (!sameLanes(a, b, IMAGE.ymmHigh + 16 * i, undefinedState)) part(`ymm${i}[255:128]`, IMAGE.ymmHigh + 16 * i, 16);
   for (const i of differingBytes(native, emulated))
     if (undefinedState.memory?.includes(i) !== true) part(`[${hex(DATA_BASE + i, 8)}]`, IMAGE.data + i, 1);
   return found;
@@ -217,16 +222,20 @@ const comparedFsw = ({ fsw, x87 }: Undefined): number => 0xffff & ~(fsw ?? 0) & 
 /** SDM vol. 2, RCPPS: each of the two may be off by so much of the value. */
 const APPROXIMATION_ERROR = 1.5 * 2 ** -12;
 
-function sameXmm(a: CpuImage, b: CpuImage, i: number, { xmm }: Undefined): boolean {
-  const at = FXSAVE.xmm + 16 * i;
-  if (sameBytes(a.fxsave, b.fxsave, at, at + 16)) return true;
+const sameXmm = (a: CpuImage, b: CpuImage, i: number, undefinedState: Undefined): boolean =>
+  sameLanes(a, b, IMAGE.fxsave + FXSAVE.xmm + 16 * i, undefinedState);
+
+/** The 16 bytes at an offset of the image. */
+function sameLanes(a: CpuImage, b: CpuImage, at: number, { xmm }: Undefined): boolean {
+  if (sameBytes(a.bytes, b.bytes, at, at + 16)) return true;
   if (xmm === undefined) return false;
   const size = xmm === 'doubleNaN' ? 8 : 4;
   for (let lane = at; lane < at + 16; lane += size) {
-    if (sameBytes(a.fxsave, b.fxsave, lane, lane + size)) continue;
-    const [one, other] = [a, b].map(({ view }) =>
-      size === 8 ? view.getFloat64(IMAGE.fxsave + lane, true) : view.getFloat32(IMAGE.fxsave + lane, true),
-    ) as [number, number];
+    if (sameBytes(a.bytes, b.bytes, lane, lane + size)) continue;
+    const [one, other] = [a, b].map(({ view }) => (size === 8 ? view.getFloat64(lane, true) : view.getFloat32(lane, true))) as [
+      number,
+      number,
+    ];
     const alike =
       xmm === 'approximate'
         ? Math.abs(one - other) <= 2 * APPROXIMATION_ERROR * Math.min(Math.abs(one), Math.abs(other))

@@ -7,7 +7,7 @@ import { CR0, CR4, EFER, SEG, SEGMENT, STATE, VECTOR } from '../../src/cpu/state
 import { EXIT } from '../../src/vcpu/contract.ts';
 import { CODE_BASE, DATA_BASE, DATA_SIZE, GDT, LDT, type NativeDescriptor, PAGE } from './address-map.ts';
 import { bareEngine } from './bare-engine.ts';
-import { CpuImage, type CpuResult, type Emulator, FLAG, FXSAVE } from './cpu-image.ts';
+import { CpuImage, type CpuResult, type Emulator, FLAG, FXSAVE, IMAGE } from './cpu-image.ts';
 
 /** Guest-physical pages. */
 const AT = {
@@ -205,6 +205,7 @@ export class EngineEmulator implements Emulator {
       u8.set(state.fxsave.subarray(from, from + 16), STATE.x87 + ((i + top) & 7) * 16);
     }
     u8.set(state.fxsave.subarray(FXSAVE.xmm, FXSAVE.end), STATE.xmm);
+    u8.set(state.bytes.subarray(IMAGE.ymmHigh, IMAGE.data), STATE.ymmHigh);
     cpu.updateMode();
   }
 
@@ -232,6 +233,7 @@ export class EngineEmulator implements Emulator {
       image.fxsave.set(u8.subarray(at, at + 10), FXSAVE.st + 16 * i);
     }
     image.fxsave.set(u8.subarray(STATE.xmm, STATE.xmm + 256), FXSAVE.xmm);
+    image.bytes.set(u8.subarray(STATE.ymmHigh, STATE.ymmHigh + 256), IMAGE.ymmHigh);
     image.data.set(this.#ram.subarray(AT.data, AT.data + DATA_SIZE));
   }
 
@@ -241,7 +243,7 @@ export class EngineEmulator implements Emulator {
     cpu.set64(STATE.cr3, BigInt(AT.pml4));
     cpu.set64(STATE.cr4, BigInt(CR4_VALUE));
     cpu.set64(STATE.efer, BigInt(EFER.sce | EFER.lme | EFER.lma | EFER.nxe));
-    cpu.set64(STATE.xcr0, 3n);
+    cpu.set64(STATE.xcr0, 7n);
     cpu.set64(STATE.gdtr, KERNEL + BigInt(AT.system + SYSTEM.gdt));
     cpu.view.setUint16(STATE.gdtr + 8, GDT_LIMIT, true);
     cpu.set64(STATE.idtr, KERNEL + BigInt(AT.idt));

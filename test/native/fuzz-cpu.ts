@@ -80,7 +80,7 @@ export function compareCpus(options: CpuFuzzOptions): CpuFuzzReport {
       const { name, undefinedState, undefinedFor, subject } = recipes[i]!;
       tally(outcomes, result.fault === undefined ? result.outcome : `#${result.fault.vector}`);
       if (result.outcome === 'syscall' || result.outcome === 'timeout') return;
-      let unknown = undefinedFor?.(state, result) ?? undefinedState ?? {};
+      let unknown: Undefined = { compareYmm: native.avx, ...(undefinedFor?.(state, result) ?? undefinedState) };
       let emulated = emulator.run(code, state);
       if (agree(result, emulated, unknown)) return;
       if (subject !== undefined) {

@@ -21,7 +21,7 @@ export function fillInstruction(random: Random, into: Uint8Array, offset: number
   for (let i = 0; i < prefixes; i++) into[at++] = random.pick(PREFIXES);
   if (mode === 64 && at < offset + 14 && random.oneIn(3)) into[at++] = 0x40 | random.below(16);
   if (at >= offset + 12) return;
-  switch (random.below(10)) {
+  switch (random.below(12)) {
     case 0:
     case 1:
     case 2:
@@ -31,6 +31,11 @@ export function fillInstruction(random: Random, into: Uint8Array, offset: number
     case 4:
       into[at++] = 0x0f;
       into[at++] = random.oneIn(2) ? 0x38 : 0x3a;
+      break;
+    case 10: // VEX
+    case 11:
+      into[at++] = 0xc4;
+      if (at < offset + 14 && random.oneIn(2)) into[at] = ((into[at] as number) & 0xe0) | (1 + random.below(3));
       break;
     case 5: // x87
       into[at++] = 0xd8 | random.below(8);

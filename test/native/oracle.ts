@@ -80,6 +80,8 @@ export class NativeCpu {
   readonly #fsgsbase: boolean;
   /** Whose CPU it is. */
   readonly vendor: HostVendor;
+  /** Upper halves of the YMM registers are loaded, and told. */
+  readonly avx: boolean;
   /** The modes code can run in: 64, and as a rule 32 and 16, but kernels can be built or started without these. */
   readonly modes: ReadonlySet<CpuMode> = new Set([64]);
 
@@ -104,7 +106,8 @@ export class NativeCpu {
     const cpuinfo = readCpuinfo();
     this.vendor = vendorOf(cpuinfo);
     const flags = /^flags\s*:(.*)$/m.exec(cpuinfo)?.[1]?.split(' ') ?? [];
-    const program = assembleServer({ avx: flags.includes('avx') && flags.includes('xsave'), fsgsbase: host.fsgsbase });
+    this.avx = flags.includes('avx') && flags.includes('xsave');
+    const program = assembleServer({ avx: this.avx, fsgsbase: host.fsgsbase });
     this.#exit = program.exit;
     this.#fsgsbase = host.fsgsbase;
     this.#memory = host.share(SHARED_SIZE);

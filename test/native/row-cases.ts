@@ -1,7 +1,7 @@
 // Random cases for the rows of the instruction table: every encoding a row allows in every mode it exists in, with a state
 // in which the instruction is likely to do something.
 import { sizeOf } from '../../src/cpu/x86/decoder.ts';
-import type { OperandSpec, Row } from '../../src/cpu/x86/row.ts';
+import type { OperandSpec, Row, VexForm } from '../../src/cpu/x86/row.ts';
 import {
   CODE_BASE,
   CODE_ENTRY,
@@ -12,7 +12,7 @@ import {
   SELECTOR,
   STACK16_ESP_HIGH,
 } from './address-map.ts';
-import { type CpuImage, type CpuMode, IMAGE } from './cpu-image.ts';
+import { type CpuImage, type CpuMode, FXSAVE, IMAGE } from './cpu-image.ts';
 import type { CaseRecipe } from './fuzz-cpu.ts';
 import type { Random } from './random.ts';
 import { undefinedAfter } from './undefined-state.ts';
@@ -32,8 +32,9 @@ const SEGMENT_PREFIXES = [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65];
 /** Base and index registers of 16-bit addressing by ModRM.rm. */
 const BASE16: readonly (readonly number[])[] = [[3, 6], [3, 7], [5, 6], [5, 7], [6], [7], [5], [3]];
 const STRING = /^(movs|cmps|stos|lods|scas|ins|outs)b?$/;
-/** With F3 these are instructions that later CPUs have and the engine has not: TZCNT, LZCNT, RDPID, WBNOINVD, CLDEMOTE, RDSSP, UIRET…. */
+/** With F3 these are instructions that later CPUs have and the engine has not, or has in another row: TZCNT, LZCNT, RDPID, WBNOINVD, CLDEMOTE, RDSSP, UIRET…. */
 const OTHER_WITH_REP = new Set([0x01, 0x09, 0x1c, 0x1e, 0xae, 0xb8, 0xbc, 0xbd, 0xc7]);
+const VEX_PREFIXES: readonly string[] = ['none', '66', 'f3', 'f2'];
 const RSP = 4;
 
 /** Selectors for instructions that load or inspect one: all that exist, null ones, and some that do not. */
@@ -65,11 +66,12 @@ const hex2 = (value: number): string => value.toString(16).padStart(2, '0');
 
 /** `add 01`, `group 80 /4`: as the opcode maps have it. */
 export function rowName(row: Row): string {
+  const vex = row.vex === undefined ? '' : `vex.${row.vex.l === undefined ? 'lig' : row.vex.l ? '256' : '128'}.`;
   const prefix = row.prefix === 'any' || row.prefix === 'none' ? '' : `${row.prefix} `;
   const escapeBytes = MAP_BYTES[row.map]?.map((byte) => `${hex2(byte)} `).join('') ?? '';
   const extension = row.extension === undefined ? '' : ` /${row.extension}`;
   const modrm = row.modrm === undefined ? '' : ` ${hex2(row.modrm)}`;
-  return `${row.mnemonic} (${prefix}${escapeBytes}${hex2(row.opcode)}${extension}${modrm})`;
+  return `${row.mnemonic} (${vex}${prefix}${escapeBytes}${hex2(row.opcode)}${extension}${modrm})`;
 }
 
 export const existsIn = (row: Row, mode: CpuMode): boolean => row.modes !== (mode === 64 ? 'i64' : 'o64');
@@ -100,6 +102,8 @@ class CaseBuilder {
   #branchSize = 0;
   memory = false;
   rm = 0;
+  /** The register of a vector of addresses; −1: none. */
+  vectorIndex = -1;
 
   readonly strict: boolean;
 
@@ -113,8 +117,10 @@ class CaseBuilder {
   build(): CaseRecipe {
     const { row, bytes, mode } = this;
     this.#chooseForm();
-    this.#prefixes();
-    bytes.push(...(MAP_BYTES[row.map] ?? []), row.opcode);
+    if (row.vex === undefined) {
+      this.#prefixes();
+      bytes.push(...(MAP_BYTES[row.map] ?? []), row.opcode);
+    } else this.#vexPrefix(row.vex);
     if (row.hasModrm) this.#modrm();
     for (const spec of row.operands) this.#immediate(spec);
     // A #DB behind the end of the code would be taken for the end.
@@ -144,6 +150,9 @@ class CaseBuilder {
     };
   }
 
+  get #isGather(): boolean {
+    return this.row.operands.some(({ source }) => source === 'K');
+  }
   /** Width of the first operand in bits. */
   get #width(): number {
     const [first] = this.row.operands;
@@ -204,6 +213,29 @@ class CaseBuilder {
     else this.osize = shrinks ? 2 : 4;
   }
 
+  #vexPrefix(form: VexForm): void {
+    const { row, random, bytes, mode } = this;
+    // A vector of addresses needs more than 16 bits.
+    const p67 =
+      mode === 16 && this.#isGather ? !random.oneIn(16) : mode === 32 && this.#isGather ? random.oneIn(16) : random.oneIn(8);
+    if (p67) bytes.push(0x67);
+    if (random.oneIn(12)) bytes.push(random.pick(SEGMENT_PREFIXES));
+    if (random.oneIn(200)) bytes.unshift(random.pick([0x66, 0xf2, 0xf3, 0xf0]));
+    this.asize = mode === 64 ? (p67 ? 4 : 8) : (mode === 32) !== p67 ? 4 : 2;
+    const w = form.w ?? (random.oneIn(2) ? 1 : 0);
+    const l = form.l ?? (random.oneIn(2) ? 1 : 0);
+    const extensions = mode === 64 ? random.below(8) : 0;
+    this.rex = mode === 64 ? 0x40 | extensions | (w << 3) : 0;
+    this.osize = mode === 64 && w === 1 ? 8 : 4;
+    const named = row.operands.some(({ source }) => source === 'B' || source === 'H');
+    const vvvv = named ? random.below(mode === 64 ? 16 : 8) : 0;
+    const last = ((~vvvv & 15) << 3) | (l << 2) | VEX_PREFIXES.indexOf(row.prefix);
+    if (row.map === 1 && w === 0 && (extensions & 3) === 0 && random.oneIn(2))
+      bytes.push(0xc5, (extensions & 4 ? 0 : 0x80) | last);
+    else bytes.push(0xc4, ((~extensions & 7) << 5) | row.map, (w << 7) | last);
+    bytes.push(row.opcode);
+  }
+
   #modrm(): void {
     const { row, random, bytes, rex, asize } = this;
     if (row.modrm !== undefined) {
@@ -211,7 +243,7 @@ class CaseBuilder {
       return;
     }
     const reg = row.extension ?? random.below(8);
-    const rm = random.below(8);
+    const rm = this.#isGather ? 4 : random.below(8);
     this.rm = rm | (rex & 1 ? 8 : 0);
     if (!this.memory) {
       bytes.push(
@@ -234,7 +266,8 @@ class CaseBuilder {
       const base = random.below(8);
       bytes.push((random.below(4) << 6) | (index << 3) | base);
       const indexed = index | (rex & 2 ? 8 : 0);
-      if (indexed !== RSP) this.roles.set(indexed, 'index');
+      if (this.#isGather) this.vectorIndex = indexed;
+      else if (indexed !== RSP) this.roles.set(indexed, 'index');
       if (base === 5 && mod === 0) return this.#put(this.#windowAddress(), 4);
       this.roles.set(base | (rex & 1 ? 8 : 0), 'pointer');
     } else if (rm === 5 && mod === 0) {
@@ -255,8 +288,8 @@ class CaseBuilder {
       for (let i = 0; i < this.asize; i++) bytes.push(i < 4 ? (at >>> (i * 8)) & 0xff : wild ? random.below(256) : 0);
       return;
     }
-    if (source !== 'I' && source !== 'J') return;
-    const size = sizeOf(spec, this.osize);
+    if (source !== 'I' && source !== 'J' && source !== 'L') return;
+    const size = source === 'L' ? 1 : sizeOf(spec, this.osize);
     if (source === 'J') {
       this.#branchAt = bytes.length;
       this.#branchSize = size;
@@ -330,6 +363,15 @@ function prepareState(what: CaseBuilder, code: Uint8Array, state: CpuImage): voi
       setLow(state, register, window(register === 4 || register === 5 ? 2 : 3) + within(256));
     // A 32-bit address takes no notice of the upper half.
     if (what.asize === 4 && mode === 64 && random.oneIn(2)) state.gpr32[register * 2 + 1] = upper;
+  }
+  if (what.vectorIndex >= 0 && !random.oneIn(8)) {
+    const small = () => (random.below(65) - 32) * (random.oneIn(8) ? 100 : 1);
+    const wide = row.opcode & 1;
+    for (let n = 0; n < 8; n++) {
+      const at = (n < 4 ? IMAGE.fxsave + FXSAVE.xmm : IMAGE.ymmHigh) + what.vectorIndex * 16 + (n & 3) * 4;
+      if (wide && n & 1) state.view.setInt32(at, state.view.getInt32(at - 4, true) >> 31, true);
+      else state.view.setInt32(at, small(), true);
+    }
   }
   if (isString(row)) {
     if (!random.oneIn(8)) setLow(state, 6, window(3) + within(512));

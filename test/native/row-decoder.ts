@@ -34,6 +34,17 @@ export const IMPLEMENTED_FEATURES: ReadonlySet<string> = new Set([
   'CX8',
   'CMPXCHG16B',
   'MOVBE',
+  'LZCNT',
+  'BMI1',
+  'BMI2',
+  'ADX',
+  'AES',
+  'PCLMULQDQ',
+  'SHA',
+  'AVX',
+  'AVX2',
+  'FMA',
+  'F16C',
   'FXSR',
   'XSAVE',
   'XSAVEOPT',
@@ -60,7 +71,11 @@ export function describedDifferently(form: string, kind: Mismatch['kind']): bool
   // A register of which only the low 16 bits are read goes by its 16-bit name here.
   if (kind === 'registers' && /_r(32|64)m16|^(Arpl|Lar|Lsl)_/.test(form)) return true;
   // These zero-extend to 64 bits, or read the low bits only, whichever size is named.
-  if (kind === 'registers' && /^((Movmskp[sd]|Pmovmskb|Pextr[bw]|Extractps)_r64|Pinsr[bw]_xmm_r64)/.test(form)) return true;
+  if (
+    kind === 'registers' &&
+    /^((VEX_V)?(movmskp[sd]|pmovmskb|pextr[bw]|extractps)_r64|(VEX_V)?pinsr[bw]_xmm_(xmm_)?r64)/i.test(form)
+  )
+    return true;
   // That there is no CR1 or CR5, or no such x87 instruction, is found when it is executed: the comparison with the CPU sees it.
   if (kind === 'accepts' && /^INVALID (mov|x87 .*)$/.test(form)) return true;
   // The memory operand of XLAT is implied here.
@@ -117,6 +132,7 @@ const wide = (low: number, high: number): bigint => (BigInt(high) << 32n) | BigI
 /** The register an operand names by ModRM or by the low bits of the opcode. */
 function registerOf(insn: Instruction, spec: OperandSpec, mode: 16 | 32 | 64): string | undefined {
   const gpr = (number: number) => gprName(number, sizeOf(spec, insn.osize), insn.rex !== 0);
+  const vector = (number: number) => `${spec.size === 32 ? 'ymm' : 'xmm'}${number}`;
   switch (spec.source) {
     case 'E':
       return insn.memory ? undefined : gpr(insn.rm);
@@ -133,11 +149,17 @@ function registerOf(insn: Instruction, spec: OperandSpec, mode: 16 | 32 | 64): s
     case 'D':
       return `dr${insn.reg}`;
     case 'V':
-      return `xmm${insn.reg}`;
+      return vector(insn.reg);
     case 'W':
-      return insn.memory ? undefined : `xmm${insn.rm}`;
+      return insn.memory ? undefined : vector(insn.rm);
     case 'U':
-      return `xmm${insn.rm}`;
+      return vector(insn.rm);
+    case 'B':
+      return gpr(insn.vvvv);
+    case 'H':
+      return vector(insn.vvvv);
+    case 'L':
+      return vector(insn.register4);
     case 'P':
       return `mm${insn.reg & 7}`;
     case 'Q':
@@ -153,9 +175,10 @@ function memoryOf(insn: Instruction): DecodedMemory | null {
   if (!insn.memory) return null;
   const name = (number: number) =>
     number === NO_REGISTER ? undefined : number === BASE_RIP ? 'rip' : gprName(number, insn.asize, true);
+  const vectors = insn.row?.operands.find(({ source }) => source === 'K');
   return {
     base: name(insn.base),
-    index: name(insn.index),
+    index: vectors === undefined ? name(insn.index) : `${vectors.size === 32 ? 'ymm' : 'xmm'}${insn.vectorIndex}`,
     scale: 1 << insn.scale,
     displacement: wide(insn.displacement, insn.displacementHigh),
     segment: SEGMENTS[insn.segment] ?? '?',

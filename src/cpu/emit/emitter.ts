@@ -44,11 +44,14 @@ export interface Emitter {
   set(n: number, value: Expr): void;
   /**
    * Operand `n` as a vector: XMM or MMX register, or memory of 16, 8 or 4 bytes zero-extended. `low`: only the bytes of the
-   * operand are looked at, so that what is above them may be anything.
+   * operand are looked at, so that what is above them may be anything. Of 32 bytes it is the low half, or with `high`, after
+   * that, the high one.
    */
-  getVector(n: number, options?: { aligned?: boolean; low?: boolean }): Expr;
-  /** Writes a vector register whole, or `size(n)` bytes of memory. */
+  getVector(n: number, options?: { aligned?: boolean; low?: boolean; high?: boolean }): Expr;
+  /** Writes an XMM or MMX register whole, or `size(n)` bytes of memory. What is above an XMM register stays. */
   setVector(n: number, value: Expr, options?: { aligned?: boolean }): void;
+  /** Writes a YMM register whole, or `size(n)` bytes of memory. */
+  setWide(n: number, low: Expr, high: Expr, options?: { aligned?: boolean }): void;
   /** Linear address of memory operand `n`, segment base included, unchecked. */
   linear(n: number): Expr;
   /** Offset part of memory operand `n` (LEA), truncated to the address size, as i64. */
@@ -60,6 +63,8 @@ export interface Emitter {
   /** XMM register by number, whole. */
   xmm(register: number): Expr;
   setXmm(register: number, value: Expr): void;
+  /** Bits 255:128 of a YMM register by number. */
+  setYmmHigh(register: number, value: Expr): void;
   /** Slots of the vCPU state by STATE offset. */
   slot32(at: number): Expr;
   setSlot32(at: number, value: Expr): void;
@@ -125,9 +130,10 @@ export interface Emitter {
   helper(name: string): void;
   /**
    * Calls a TypeScript function over the state's slots (operands in `STATE.scratch` and `STATE.vectorScratch`), with one
-   * number as argument; a non-zero answer means that it left a fault. Execution goes on.
+   * number as argument; a non-zero answer means that it left a fault: then `failed`, or `fault`. Execution goes on. A tier that
+   * would do the instruction again may leave before `failed`.
    */
-  compute(name: string, argument?: number): void;
+  compute(name: string, argument?: number | Expr, failed?: () => void): void;
   /** Calls a function in WebAssembly and keeps its result. */
   routine(routine: Routine, ...args: Expr[]): Local;
   /** A fresh variable. */

@@ -64,10 +64,11 @@ export abstract class OperandEmitter implements Emitter {
   abstract checkRelative(): void;
   abstract fault(): void;
   abstract helper(name: string): void;
-  abstract compute(name: string, argument?: number): void;
+  abstract compute(name: string, argument?: number | Expr, failed?: () => void): void;
   abstract routine(routine: Routine, ...args: Expr[]): Local;
   abstract xmm(register: number): Expr;
   abstract setXmm(register: number, value: Expr): void;
+  abstract setYmmHigh(register: number, value: Expr): void;
   abstract stackPointer(): Expr;
   abstract setStackPointer(value: Expr): void;
   /** Leaves the instruction, which has done nothing yet that may not be done twice, to code that has slow paths. */
@@ -82,6 +83,9 @@ export abstract class OperandEmitter implements Emitter {
   /** XMM register operand `n`; zero above its size unless only the `low` bytes are looked at. */
   protected abstract readVector(n: number, low: boolean): Expr;
   protected abstract writeVector(n: number, value: Expr): void;
+  /** Bits 255:128 of YMM register operand `n`. */
+  protected abstract readHigh(n: number): Expr;
+  protected abstract writeHigh(n: number, value: Expr): void;
   /** Where MMX register operand `n` lies: an i32 and an offset from it. */
   protected abstract mmxRegister(n: number): { readonly at: Expr; readonly offset: number };
   /** Address of the TLB in force, as i32. */
@@ -148,18 +152,19 @@ export abstract class OperandEmitter implements Emitter {
     this.commit(host);
   }
 
-  getVector(n: number, options: { aligned?: boolean; low?: boolean } = {}): Expr {
+  getVector(n: number, options: { aligned?: boolean; low?: boolean; high?: boolean } = {}): Expr {
     const { kind, size } = this.operand(n);
+    if (options.high === true) return kind === 'xmm' ? this.readHigh(n) : this.f.let((this.#hosts.get(n) as Expr).loadV(16));
     if (kind === 'xmm') return this.readVector(n, options.low === true);
     if (kind === 'mmx') {
       const { at, offset } = this.mmxRegister(n);
       return this.f.let(at.loadZero(8, offset));
     }
     const linear = this.linear(n, options.aligned === true);
-    if (options.aligned === true) this.#requireAligned(linear);
+    if (options.aligned === true) this.#requireAligned(linear, size);
     const host = this.hostAddress(linear, size, this.semantics.access[n] === 'rw' ? 'w' : 'r');
     this.#hosts.set(n, host);
-    if (size === 16) return this.f.let(host.loadV(0));
+    if (size >= 16) return this.f.let(host.loadV(0));
     if (size === 8 || size === 4) return this.f.let(host.loadZero(size, 0));
     const zero = new VectorConst(new Array<number>(16).fill(0));
     return this.f.let(zero.simd(0x1c, 'v128', [host.load('i32', size as 1 | 2, 0)], 0));
@@ -179,11 +184,33 @@ export abstract class OperandEmitter implements Emitter {
     }
     const v = this.f.let(value);
     const linear = this.linear(n, options.aligned === true);
-    if (options.aligned === true) this.#requireAligned(linear);
+    if (options.aligned === true) this.#requireAligned(linear, size);
     this.#storeTo(linear, size, (at) => {
       if (size === 16) this.f.storeV(at, v, 0);
       else if (size === 8) this.f.store(at, 8, v.simd(0x1d, 'i64', [], 0), 0);
       else this.f.store(at, size as 1 | 2 | 4, v.simd(0x1b, 'i32', [], 0), 0);
+    });
+  }
+
+  setWide(n: number, low: Expr, high: Expr, options: { aligned?: boolean } = {}): void {
+    const { kind, size } = this.operand(n);
+    if (kind === 'xmm') {
+      const [a, b] = [this.f.let(low), this.f.let(high)];
+      this.writeVector(n, a);
+      this.writeHigh(n, b);
+      return;
+    }
+    if (size !== 32) {
+      this.setVector(n, low, options);
+      return;
+    }
+    const [a, b] = [this.f.let(low), this.f.let(high)];
+    const linear = this.linear(n, options.aligned === true);
+    if (options.aligned === true) this.#requireAligned(linear, size);
+    this.#storeTo(linear, size, (at) => {
+      const to = this.f.let(at);
+      this.f.storeV(to, a, 0);
+      this.f.storeV(to, b, 16);
     });
   }
 
@@ -329,8 +356,8 @@ export abstract class OperandEmitter implements Emitter {
       },
     );
   }
-  #requireAligned(linear: Expr): void {
-    this.f.if(linear.wrap().and(15), () => this.raise(VECTOR.gp, 0));
+  #requireAligned(linear: Expr, size: number): void {
+    this.f.if(linear.wrap().and(size - 1), () => this.raise(VECTOR.gp, 0));
   }
 }
 

@@ -3,16 +3,18 @@
 import type { FpEnv } from './env.ts';
 import { add32, add64, mul32, mul64, settle } from './sse.ts';
 
-/** @param imm bits 7:4 select the factors, bits 3:0 the lanes of `into` that get the sum; the others get zero */
+/**
+ * Of four lanes, or of twice four.
+ * @param imm bits 7:4 select the factors, bits 3:0 the lanes of `into` that get the sum; the others get zero
+ */
 export function dpps(env: FpEnv, a: Uint32Array, b: Uint32Array, imm: number, into: Uint32Array): void {
-  const product = (i: number): number => (imm & (16 << i) ? mul32(env, a[i]!, b[i]!) : 0);
-  const p = [product(0), product(1), product(2), product(3)];
+  const p = Array.from(a, (x, i) => (imm & (16 << (i & 3)) ? mul32(env, x, b[i]!) : 0));
   if (settle(env)) return;
   const pairs = p.map((x, i) => add32(env, p[i ^ 1]!, x));
   if (settle(env)) return;
-  for (let i = 0; i < 4; i++) {
+  for (let i = 0; i < a.length; i++) {
     const sum = add32(env, pairs[i]!, pairs[i ^ 2]!);
-    into[i] = imm & (1 << i) ? sum : 0;
+    into[i] = imm & (1 << (i & 3)) ? sum : 0;
   }
 }
 

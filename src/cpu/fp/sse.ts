@@ -95,7 +95,10 @@ export const max64 = lane64((env, _, a, b) => max(env, a, b));
 export const sqrt32 = (env: FpEnv, a: number): number => packF32(sqrt(env, F32, load32(env, a)));
 export const sqrt64 = (env: FpEnv, a: bigint): bigint => packF64(sqrt(env, F64, load64(env, a)));
 
-/** The predicates of CMPPS imm8[2:0]: which orders hold, and whether a quiet NaN is invalid. */
+/**
+ * The predicates of CMPPS imm8[2:0]: which orders hold, and whether a quiet NaN is invalid. VCMPPS has two bits more: 3 turns
+ * the answer for unordered operands round, 4 the quietness. SDM vol. 2, CMPPD, table 3-1.
+ */
 const PREDICATES = [
   { holds: [ORDER.equal], quiet: true },
   { holds: [ORDER.less], quiet: false },
@@ -109,7 +112,9 @@ const PREDICATES = [
 
 function holds(env: FpEnv, a: Num, b: Num, predicate: number): boolean {
   const rule = PREDICATES[(predicate & 7) as 0];
-  return (rule.holds as readonly number[]).includes(compare(env, a, b, rule.quiet));
+  const order = compare(env, a, b, rule.quiet !== ((predicate & 16) !== 0));
+  const held = (rule.holds as readonly number[]).includes(order);
+  return order === ORDER.unordered && predicate & 8 ? !held : held;
 }
 
 /** CMPSS and kin: all ones or zero. */

@@ -1,7 +1,8 @@
 // The helpers that generated code calls by name: what each instruction that is rare or long does, on top of system/.
 import type { RandomSource } from '../computes.ts';
+import { gather } from '../gather.ts';
 import type { Helper } from '../helper-context.ts';
-import { simdBlocked } from '../simd-blocked.ts';
+import { avxBlocked, simdBlocked } from '../simd-blocked.ts';
 import type { CpuidPolicy } from '../system/cpuid.ts';
 import type { TickSource } from '../system/msr.ts';
 import { FLAG_HELPERS } from './flag-helpers.ts';
@@ -27,4 +28,6 @@ export const makeHelpers = (services: EngineServices): Readonly<Record<string, H
   ...STRING_IO_HELPERS,
   ...TRANSFER_HELPERS,
   simdBlocked,
+  avxBlocked,
+  gather,
 });

@@ -7,7 +7,7 @@ import { REC } from '../interpreter/record.ts';
 import { CODE_MODE, CR0, FLAG, SEGMENT, STATE, VECTOR } from '../state.ts';
 import { deviceNotAvailable, invalidOpcode } from '../system/faults.ts';
 import { isCanonical } from '../system/system-state.ts';
-import { fxrstor, fxsave, xrstor, xsave } from '../system/xsave.ts';
+import { fxrstor, fxsave, xrstor, xsave, xsaveAreaBytes } from '../system/xsave.ts';
 
 const FSW_ES = 0x80;
 const FCW_BYTES = 108;
@@ -143,9 +143,11 @@ export function fpuHelpers(): Readonly<Record<string, Helper>> {
       throw beyond;
     }
   };
+  const areaBytes = (x: HelperContext): number => xsaveAreaBytes(Number(mask(x) & x.cpu.get64(STATE.xcr0)));
   const image =
-    (size: number, write: boolean, act: (x: HelperContext, at: bigint) => void): Helper =>
+    (bytes: number | ((x: HelperContext) => number), write: boolean, act: (x: HelperContext, at: bigint) => void): Helper =>
     (x) => {
+      const size = typeof bytes === 'number' ? bytes : bytes(x);
       const at = address(x, size, write);
       if (size === FXSAVE_BYTES) {
         x.mem.checkAlignment(at, 4);
@@ -161,8 +163,8 @@ export function fpuHelpers(): Readonly<Record<string, Helper>> {
 
     fxsave: image(FXSAVE_BYTES, true, (x, at) => fxsave(x.cpu, x.mem, at, wide(x))),
     fxrstor: image(FXSAVE_BYTES, false, (x, at) => fxrstor(x.cpu, x.mem, at, wide(x))),
-    xsave: image(576, true, (x, at) => xsave(x.cpu, x.mem, at, mask(x), wide(x), false)),
-    xsaveopt: image(576, true, (x, at) => xsave(x.cpu, x.mem, at, mask(x), wide(x), true)),
-    xrstor: image(576, false, (x, at) => xrstor(x.cpu, x.mem, at, mask(x), wide(x))),
+    xsave: image(areaBytes, true, (x, at) => xsave(x.cpu, x.mem, at, mask(x), wide(x), false)),
+    xsaveopt: image(areaBytes, true, (x, at) => xsave(x.cpu, x.mem, at, mask(x), wide(x), true)),
+    xrstor: image(areaBytes, false, (x, at) => xrstor(x.cpu, x.mem, at, mask(x), wide(x))),
   };
 }

@@ -43,6 +43,8 @@ export class CodeCache {
   readonly #region: Region;
   readonly #decoder: Decoder;
   readonly #variants: Variants;
+  /** Numbers of handlers that are not there yet. */
+  readonly #late: Set<number>;
   readonly #insn = new Instruction();
   /** By gfn * 4 + mode. */
   readonly #pages = new Map<number, CodePage>();
@@ -52,6 +54,8 @@ export class CodeCache {
   readonly #never: number;
   /** Called when everything was dropped: execute TLBs hold addresses of entry tables. */
   onFlush: () => void = () => {};
+  /** The handler of this number is needed, for the first time; see Handler.late. */
+  onLate: (handler: number) => void = () => {};
   /** Called when a page first gets decoded code: write TLBs must not reach it any more. */
   onCodePage: (gfn: Gfn) => void = () => {};
   /** Called when a page's decoded code was dropped, by the address of its entry table. */
@@ -71,6 +75,7 @@ export class CodeCache {
     this.#region = region;
     this.#decoder = decoder;
     this.#variants = variants;
+    this.#late = new Set(variants.handlers.filter(({ late }) => late).map(({ index }) => index));
     this.#never = region.at;
     this.#next = this.#first;
   }
@@ -359,6 +364,7 @@ export class CodeCache {
     const long = mode === CODE_MODE.code64;
     const op = this.#variants.find(row, insn, long);
     if (op < 0) throw new Error(`no handler for ${row.mnemonic}`);
+    if (this.#late.delete(op)) this.onLate(op);
     view.setUint16(record + REC.op, op, true);
     view.setUint8(record + REC.length, insn.length);
     view.setUint8(record + REC.segment, insn.segment);
@@ -386,6 +392,18 @@ export class CodeCache {
         case 'W':
         case 'U':
           if (!insn.memory) slot = STATE.xmm + insn.rm * 16;
+          break;
+        case 'B':
+          slot = STATE.gpr + insn.vvvv * 8;
+          break;
+        case 'H':
+          slot = STATE.xmm + insn.vvvv * 16;
+          break;
+        case 'L':
+          slot = STATE.xmm + insn.register4 * 16;
+          break;
+        case 'K':
+          slot = STATE.xmm + insn.vectorIndex * 16;
           break;
         case 'P':
           slot = STATE.x87 + (insn.reg & 7) * 16;

@@ -55,6 +55,13 @@ export interface InterpreterExports {
   readonly handler: (handler: number, record: number) => number;
   /** Delivers a fault or an interrupt, if it is an ordinary one: see deliver-function.ts. */
   readonly deliver: (vector: number, errorCode: number, pushedFlags: number) => number;
+  /** What handlers outside of the module call: see Runtime. */
+  readonly readSlow: (linear: bigint, size: number) => number;
+  readonly writeSlow: (linear: bigint, size: number) => number;
+  readonly addressSlow: (record: number, access: number) => bigint;
+  readonly segmentSlow: (segment: number, offset: bigint, access: number) => bigint;
+  /** Handlers by number; those that are late are put there: see makeLateHandler. */
+  readonly handlers: WebAssembly.Table;
   /** Functions of translated regions, by number. */
   readonly regions: WebAssembly.Table;
 }
@@ -122,6 +129,7 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
   // Every handler has a function of its own: hot ones leave to it what is not simple. Pairs leave it to the first's.
   const functions = new Map<number, FunctionRef>();
   for (const handler of variants.handlers) {
+    if (handler.late) continue;
     if (handler.pair !== undefined) {
       functions.set(handler.index, functions.get(handler.pair.first) as FunctionRef);
       continue;
@@ -136,7 +144,10 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
     functions.set(handler.index, own);
   }
   const unused = functions.get(SPECIAL_COUNT) as FunctionRef;
-  m.table(Array.from({ length: SPECIAL_COUNT + variants.handlers.length }, (_, i) => functions.get(i) ?? unused));
+  m.table(
+    Array.from({ length: SPECIAL_COUNT + variants.handlers.length }, (_, i) => functions.get(i) ?? unused),
+    'handlers',
+  );
 
   m.emptyTable('regions', FIRST_REGIONS);
   const handlerType = m.type(['i32'], ['i32']);
@@ -145,6 +156,8 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
   const calls: RunCalls = { fetchMiss: fetchSlow, decodeMiss, crossPage, handlerType, chain };
   const run = m.add(['i32', 'i32'], ['i32'], (f) => emitRun(f, base, variants.handlers.filter(isHot), runtime, calls));
   m.export('run', run);
+  for (const [name, ref] of Object.entries({ readSlow, writeSlow, addressSlow, segmentSlow })) m.export(name, ref);
+  for (const name of LATE_HELPERS) number(helpers, name);
   m.export('plainRead', slow(plainRead, STATE.tlbRead));
   m.export('plainWrite', slow(plainWrite, STATE.tlbWrite));
   const handler = m.add(['i32', 'i32'], ['i32'], (f) => {
@@ -156,6 +169,9 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
   return { bytes: m.finish(), helpers, computes };
 }
 
+/** Helpers that only late handlers call. */
+const LATE_HELPERS = ['avxBlocked', 'gather'];
+
 /** Size of the table of regions at first. */
 export const FIRST_REGIONS = 256;
 
@@ -165,7 +181,7 @@ const isHot = (handler: Handler): boolean => {
   return pair !== undefined || fusible(handler) || (semantics.hot && !variant.long && variant.osize === 4 && !variant.lock);
 };
 
-function coldEnds(f: FunctionBuilder, state: Expr): Ends {
+export function coldEnds(f: FunctionBuilder, state: Expr): Ends {
   return {
     fault: () => f.return(i32(STATUS.fault)),
     jump: (rip) => {

@@ -53,6 +53,9 @@ export const STATUS = {
   exit: 3,
 } as const;
 
+/** From an XMM register to bits 255:128. */
+const TO_HIGH = STATE.ymmHigh - STATE.xmm;
+
 export class InterpreterEmitter extends OperandEmitter {
   readonly flags: FlagEmitter;
   readonly #rec: Expr;
@@ -225,6 +228,15 @@ export class InterpreterEmitter extends OperandEmitter {
   protected writeVector(n: number, value: Expr): void {
     this.f.storeV(this.#register(n), value, this.#registerBase(n));
   }
+  protected readHigh(n: number): Expr {
+    return this.f.let(this.#register(n).loadV(this.#registerBase(n) + TO_HIGH));
+  }
+  protected writeHigh(n: number, value: Expr): void {
+    this.f.storeV(this.#register(n), value, this.#registerBase(n) + TO_HIGH);
+  }
+  setYmmHigh(register: number, value: Expr): void {
+    this.f.storeV(this.state, value, STATE.ymmHigh + register * 16);
+  }
   xmm(register: number): Expr {
     return this.f.let(this.state.loadV(STATE.xmm + register * 16));
   }
@@ -311,13 +323,14 @@ export class InterpreterEmitter extends OperandEmitter {
     }
     this.#ends.status(this.f.callValue(this.#runtime.helper, this.#rec, i32(this.#runtime.helperNumber(name))));
   }
-  compute(name: string, argument = 0): void {
+  compute(name: string, argument: number | Expr = 0, otherwise?: () => void): void {
     if (this.#ends.cold !== undefined) {
       this.giveUp();
       return;
     }
-    const failed = this.f.callValue(this.#runtime.compute, i32(this.#runtime.computeNumber(name)), i32(argument));
-    this.f.if(failed, () => this.fault());
+    const number = i32(this.#runtime.computeNumber(name));
+    const failed = this.f.callValue(this.#runtime.compute, number, typeof argument === 'number' ? i32(argument) : argument);
+    this.f.if(failed, otherwise ?? (() => this.fault()));
   }
 
   routine(routine: Routine, ...args: Expr[]): Local {

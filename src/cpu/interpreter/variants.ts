@@ -13,6 +13,8 @@ export interface Handler {
   readonly mnemonic: string;
   readonly semantics: Semantics;
   readonly variant: Variant;
+  /** Generated when it is first decoded: there are many of these, and a guest needs few. */
+  readonly late: boolean;
   /** Does this handler's instruction and then the one in the next record: all else here is the first one's. */
   readonly pair?: { readonly first: number; readonly second: Handler };
 }
@@ -36,6 +38,10 @@ const KIND: Readonly<Record<OperandSource, readonly [OperandKind, OperandKind]>>
   P: ['mmx', 'mmx'],
   Q: ['mmx', 'mem'],
   N: ['mmx', 'mmx'],
+  B: ['gpr', 'gpr'],
+  H: ['xmm', 'xmm'],
+  L: ['xmm', 'xmm'],
+  K: ['xmm', 'xmm'],
   fixed: ['gpr', 'gpr'],
   one: ['imm', 'imm'],
 };
@@ -65,7 +71,8 @@ export class Variants {
         if (index === undefined) {
           index = SPECIAL_COUNT + handlers.length;
           byKey.set(key, index);
-          handlers.push({ index, key, mnemonic: row.mnemonic, semantics: row.semantics, variant });
+          const late = row.vex !== undefined && !row.semantics.hot;
+          handlers.push({ index, key, mnemonic: row.mnemonic, semantics: row.semantics, variant, late });
         }
         slots[slot(combination.osize, combination.asize, combination.rep, combination.memory, variant.lock, combination.long)] =
           index;

@@ -9,7 +9,7 @@ const LOW32 = 0xffff_ffffn;
 const [AX, DX] = [0, 2];
 
 /** High half of an unsigned 64 × 64 product, from four 32-bit ones. */
-function highUnsigned(e: Emitter, a: Expr, b: Expr): Expr {
+export function highUnsigned(e: Emitter, a: Expr, b: Expr): Expr {
   const { f } = e;
   const [a0, a1] = [f.let(a.and(LOW32)), f.let(a.shrU(32))];
   const [b0, b1] = [f.let(b.and(LOW32)), f.let(b.shrU(32))];

@@ -130,20 +130,25 @@ function comparison(shape: Shape, imm: number, a: Expr, b: Expr): Expr {
 }
 
 /** CMPPS and kin: imm8[2:0] is EQ, LT, LE, UNORD or the negation. */
-export const cmp = forms('cmp', 'rw,r,r', (e, shape) => {
+export const cmp = forms('cmp', 'rw,r,r', (e, shape) => compareLanes(e, shape, 7));
+/** VCMPPS and kin: by imm8[3] with unordered counting the other way (with UNORD: never), by imm8[4] as quiet as it was not. */
+export const vcmp = forms('vcmp', 'rw,r,r', (e, shape) => compareLanes(e, shape, 31));
+
+function compareLanes(e: Emitter, shape: Shape, mask: 7 | 31): void {
   const b = source(e, 1, shape);
   const a = e.getVector(0);
-  const imm = e.f.let(e.get(2).and(7));
+  const imm = e.f.let(e.get(2).and(mask));
   const predicate = e.f.let(imm.and(3));
   const fast = () => {
-    if (imm instanceof Const) return merged(shape, a, comparison(shape, Number(imm.value), a, b));
+    // Of operands that are ordered only three bits matter.
+    if (imm instanceof Const) return merged(shape, a, comparison(shape, Number(imm.value) & 7, a, b));
     const when = (condition: Expr) => vector('i32x4.splat', i32(0).sub(condition));
     const equal = vector('v128.and', vector(`${shape.floats}.eq`, a, b), when(predicate.and(1).eqz()));
     const less = vector('v128.and', vector(`${shape.floats}.lt`, a, b), when(predicate.sub(1).ltU(2)));
-    return merged(shape, a, vector('v128.xor', vector('v128.or', equal, less), when(imm.shrU(2))));
+    return merged(shape, a, vector('v128.xor', vector('v128.or', equal, less), when(imm.shrU(2).and(1))));
   };
   e.setVector(0, vectorOrSlow(e, ordered(e, shape, a, b), fast, 'cmp', shape.name, a, b, imm));
-});
+}
 
 /** COMISS, UCOMISS, COMISD, UCOMISD: ZF, PF, CF; the rest is cleared. */
 const compareFlags = (name: 'comi' | 'ucomi', form: 'ss' | 'sd'): Semantics =>

@@ -34,18 +34,36 @@ export const FP = {
   toInt64: 19,
   truncateInt32: 20,
   truncateInt64: 21,
+  /** The immediate has FMA's signs: see FMA_SIGN. */
+  fma: 22,
+  /** Four halves and four singles; the immediate is the rounding. */
+  fromHalf: 23,
+  toHalf: 24,
 } as const;
+/**
+ * Bits beside the operation: it is done on the first, or then on the second half of one instruction's lanes. An exception in
+ * either waits for `end`, which raises it with the flags of both.
+ */
+export const HALF = { first: 0x100, second: 0x200, end: 0x300 } as const;
+/** Bits for `fma`: the product, the addend, and the addend of the even lanes are subtracted. */
+export const FMA_SIGN = { product: 1, addend: 2, even: 4 } as const;
 export type FpName = keyof typeof FP;
 
-/** Where operands and answers are: two vectors in, one out; an immediate in, an integer or flags out. */
+/** Where operands and answers are: two or three vectors in, one out; an immediate in, an integer or flags out. */
 export const FP_SLOT = {
   a: STATE.vectorScratch,
   b: STATE.vectorScratch + 16,
   result: STATE.vectorScratch + 32,
+  c: STATE.vectorScratch + 48,
   /** u32. */
   immediate: STATE.scratch,
   /** u64. */
   answer: STATE.scratch + 8,
+  /** u32: MXCSR before the first half, and the flags that this raised: `FpEnv.flags`, and `settled` from bit 8. */
+  halfMxcsr: STATE.scratch + 16,
+  halfFlags: STATE.scratch + 20,
+  /** DPPS goes step by step over all lanes: the operands of the first half, 32 bytes. */
+  halfOperands: STATE.scratch + 24,
 } as const;
 
 export const operationNumber = (name: FpName, form: FormName): number => (FP[name] << 2) | FORM[form];

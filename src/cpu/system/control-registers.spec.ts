@@ -142,14 +142,16 @@ describe('CR3, CR4, CR8', () => {
 });
 
 describe('XCR0 (SDM vol. 1, 13.3)', () => {
-  it('takes x87 with or without SSE', () => {
+  it('takes x87, with or without SSE, and AVX with both', () => {
     const m = new FlatMachine().long();
     expect(m.fault(() => readExtendedControl(m.cpu, 0))).toEqual([VECTOR.ud, undefined]);
     m.cpu.set64(STATE.cr4, BigInt(CR4.pae | CR4.osxsave));
     expect(readExtendedControl(m.cpu, 0)).toBe(1n);
     writeExtendedControl(m.cpu, 0, 3n);
     expect(readExtendedControl(m.cpu, 0)).toBe(3n);
-    for (const value of [0n, 2n, 7n]) expect(m.fault(() => writeExtendedControl(m.cpu, 0, value))).toEqual(GP0);
+    writeExtendedControl(m.cpu, 0, 7n);
+    expect(readExtendedControl(m.cpu, 0)).toBe(7n);
+    for (const value of [0n, 2n, 5n, 15n]) expect(m.fault(() => writeExtendedControl(m.cpu, 0, value))).toEqual(GP0);
     expect(m.fault(() => writeExtendedControl(m.cpu, 1, 1n))).toEqual(GP0);
   });
 });

@@ -1,6 +1,6 @@
 // MOV to and from control registers, LMSW, CLTS, SMSW, XSETBV, XGETBV. SDM vol. 2B, MOV—Control Registers; vol. 3, 2.5.
 import type { Cpu, LinearMemory } from '../cpu.ts';
-import { ATTR, CR0, CR4, EFER, SEGMENT, STATE } from '../state.ts';
+import { ATTR, CR0, CR4, EFER, SEGMENT, STATE, STATE_COMPONENTS } from '../state.ts';
 import { generalProtection, invalidOpcode } from './faults.ts';
 import { loadPdptes } from './pdpte.ts';
 import { requireCpl0, requireUmip } from './privilege.ts';
@@ -155,15 +155,19 @@ export function clearTaskSwitched(cpu: Cpu): void {
   cpu.set64(STATE.cr0, BigInt((cpu.cr0 & ~CR0.ts) >>> 0));
 }
 
-const XCR0_X87 = 1n;
-const XCR0_SSE = 2n;
+const XCR0 = { x87: BigInt(STATE_COMPONENTS.x87), sse: BigInt(STATE_COMPONENTS.sse), avx: BigInt(STATE_COMPONENTS.avx) } as const;
+/** XCR0 bits that may be set: CPUID leaf 0DH, EAX. */
+export const XCR0_VALID: number = STATE_COMPONENTS.x87 | STATE_COMPONENTS.sse | STATE_COMPONENTS.avx;
 
 /** XSETBV. @throws GuestFault #UD without CR4.OSXSAVE, #GP(0). */
 export function writeExtendedControl(cpu: Cpu, register: number, value: bigint): void {
   if ((cpu.cr4 & CR4.osxsave) === 0) throw invalidOpcode();
   requireCpl0(cpu);
-  if (register !== 0 || (value & XCR0_X87) === 0n || (value & ~(XCR0_X87 | XCR0_SSE)) !== 0n) throw generalProtection();
+  if (register !== 0 || (value & XCR0.x87) === 0n || (value & ~BigInt(XCR0_VALID)) !== 0n) throw generalProtection();
+  // AVX state includes that of SSE: SDM vol. 1, 13.3.
+  if ((value & XCR0.avx) !== 0n && (value & XCR0.sse) === 0n) throw generalProtection();
   cpu.set64(STATE.xcr0, value);
+  cpu.updateMode();
 }
 
 /** XGETBV. @throws GuestFault #UD without CR4.OSXSAVE, #GP(0). */

@@ -20,16 +20,18 @@ describe('CPUID (SDM vol. 2A)', () => {
     expect(text([0x8000_0002, 0x8000_0003, 0x8000_0004].flatMap((l) => [...leaf(l)]))).toBe('dom1 x86-64 engine');
   });
 
-  it('advertises x86-64-v2 and nothing of v3', () => {
+  it('advertises x86-64-v3, AES, PCLMULQDQ, SHA, ADX', () => {
     const { leaf } = bench();
     const [, , ecx, edx] = leaf(1);
     for (const bit of [0, 4, 5, 6, 8, 9, 15, 23, 24, 25, 26, 28]) expect(has(edx, bit)).toBe(true);
-    for (const bit of [0, 9, 13, 17, 19, 20, 21, 22, 23, 24, 26, 30, 31]) expect(has(ecx, bit)).toBe(true);
-    // PCLMULQDQ, MONITOR, VMX, FMA, AES, AVX, F16C.
-    for (const bit of [1, 3, 5, 12, 25, 28, 29]) expect(has(ecx, bit)).toBe(false);
+    for (const bit of [0, 1, 9, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 28, 29, 30, 31]) expect(has(ecx, bit)).toBe(true);
+    // MONITOR, VMX.
+    for (const bit of [3, 5]) expect(has(ecx, bit)).toBe(false);
     const [, ebx7] = leaf(7);
-    // BMI1, HLE, AVX2, BMI2, INVPCID, RTM, RDSEED, ADX, SHA.
-    for (const bit of [3, 4, 5, 8, 10, 11, 18, 19, 29]) expect(has(ebx7, bit)).toBe(false);
+    // BMI1, AVX2, BMI2, ADX, SHA.
+    for (const bit of [3, 5, 8, 19, 29]) expect(has(ebx7, bit)).toBe(true);
+    // HLE, INVPCID, RTM, RDSEED.
+    for (const bit of [4, 10, 11, 18]) expect(has(ebx7, bit)).toBe(false);
     expect(leaf(7, 1)).toEqual([0, 0, 0, 0]);
   });
 
@@ -64,14 +66,14 @@ describe('CPUID (SDM vol. 2A)', () => {
 
   it('beyond the highest leaf repeats the highest basic one', () => {
     const { leaf } = bench();
-    const last: CpuidWords = [3, 576, 576, 0];
+    const last: CpuidWords = [7, 576, 832, 0];
     for (const far of [0xe, 0x3fff_ffff, 0x4000_0000, 0x8000_0009, 0xffff_ffff]) expect(leaf(far)).toEqual(last);
   });
 
   it('asks the machine for the hypervisor range', () => {
     const { leaf } = bench({ ...policy, hypervisor: (l, s) => (l === 0x4000_0001 ? [4, 20, s, 0] : undefined) });
     expect(leaf(0x4000_0001, 7)).toEqual([4, 20, 7, 0]);
-    expect(leaf(0x4000_0009)).toEqual([3, 576, 576, 0]);
+    expect(leaf(0x4000_0009)).toEqual([7, 576, 832, 0]);
   });
 
   it('relates TSC and crystal when the machine gives one', () => {

@@ -1,7 +1,9 @@
 // CPUID: what the engine implements, no more and no less. SDM vol. 2A, CPUID.
 import type { Cpu } from '../cpu.ts';
-import { CODE_MODE, CR4, STATE } from '../state.ts';
+import { CODE_MODE, CR4, STATE, STATE_COMPONENTS } from '../state.ts';
+import { XCR0_VALID } from './control-registers.ts';
 import { LINEAR_ADDRESS_BITS, PHYSICAL_ADDRESS_BITS } from './system-state.ts';
+import { AVX_AREA, xsaveAreaBytes } from './xsave.ts';
 
 export type CpuidWords = readonly [eax: number, ebx: number, ecx: number, edx: number];
 
@@ -34,14 +36,14 @@ export const SIGNATURE = 0x0003_0661;
 const LEAF1_EDX = bits(0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 19, 23, 24, 25, 26);
 const APIC = bits(9);
 const HTT = bits(28);
-/** SSE3 SSSE3 CX16 PCID SSE4.1 SSE4.2 x2APIC MOVBE POPCNT TSC-deadline XSAVE RDRAND hypervisor; OSXSAVE depends. */
-const LEAF1_ECX = bits(0, 9, 13, 17, 19, 20, 21, 22, 23, 24, 26, 30, 31);
+/** SSE3 PCLMULQDQ SSSE3 FMA CX16 PCID SSE4.1 SSE4.2 x2APIC MOVBE POPCNT TSC-deadline AES XSAVE AVX F16C RDRAND hypervisor; OSXSAVE depends. */
+const LEAF1_ECX = bits(0, 1, 9, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 28, 29, 30, 31);
 const OSXSAVE = bits(27);
 /**
- * FSGSBASE, TSC_ADJUST, SMEP, ERMS, SMAP. Neither bit 6 nor bit 13: the x87 data pointer follows every instruction with a
+ * FSGSBASE, TSC_ADJUST, BMI1, AVX2, SMEP, BMI2, ERMS, ADX, SMAP, SHA. Neither bit 6 nor bit 13: the x87 data pointer follows every instruction with a
  * memory operand, and FCS and FDS are real.
  */
-const LEAF7_EBX = bits(0, 1, 7, 9, 20);
+const LEAF7_EBX = bits(0, 1, 3, 5, 7, 8, 9, 19, 20, 29);
 /** UMIP. */
 const LEAF7_ECX = bits(2);
 /** IA32_ARCH_CAPABILITIES. */
@@ -49,15 +51,13 @@ const LEAF7_EDX = bits(29);
 /** NX, 1-GiB pages, RDTSCP, long mode; SYSCALL depends. */
 const EXTENDED_EDX = bits(20, 26, 27, 29);
 const SYSCALL = bits(11);
-const LAHF = bits(0);
+/** LAHF in 64-bit mode, LZCNT. */
+const EXTENDED_ECX = bits(0, 5);
 
 const CLFLUSH_QUADWORDS = 8;
 const BRAND = 'dom1 x86-64 engine';
 const NOTHING: CpuidWords = [0, 0, 0, 0];
 const MAX_EXTENDED = 0x8000_0008;
-
-/** XCR0 = x87 and SSE: legacy region and header. SDM vol. 1, 13.4. */
-export const XSAVE_AREA_BYTES = 576;
 
 const maxBasic = (policy: CpuidPolicy): number => (policy.crystalHz === undefined ? 0xd : 0x16);
 
@@ -93,7 +93,7 @@ function basic(cpu: Cpu, leaf: number, subleaf: number, policy: CpuidPolicy): Cp
     case 0xb:
       return topology(subleaf, policy);
     case 0xd:
-      return extendedState(subleaf);
+      return extendedState(cpu, subleaf);
     case 0x15:
       return tscRatio(policy);
     case 0x16:
@@ -149,10 +149,12 @@ function topology(subleaf: number, policy: CpuidPolicy): CpuidWords {
 /** Bits of the APIC ID that tell the vCPUs apart. */
 const idBits = (count: number): number => (count <= 1 ? 0 : 32 - Math.clz32(count - 1));
 
-function extendedState(subleaf: number): CpuidWords {
-  if (subleaf === 0) return [3, XSAVE_AREA_BYTES, XSAVE_AREA_BYTES, 0];
+/** EBX of sub-leaf 0 is the size for what XCR0 has, ECX that for everything. */
+function extendedState(cpu: Cpu, subleaf: number): CpuidWords {
+  if (subleaf === 0) return [XCR0_VALID, xsaveAreaBytes(cpu.get32(STATE.xcr0)), xsaveAreaBytes(XCR0_VALID), 0];
   const XSAVEOPT = 1;
-  return subleaf === 1 ? [XSAVEOPT, 0, 0, 0] : NOTHING;
+  if (subleaf === 1) return [XSAVEOPT, 0, 0, 0];
+  return 1 << subleaf === STATE_COMPONENTS.avx && subleaf < 32 ? [AVX_AREA.bytes, AVX_AREA.at, 0, 0] : NOTHING;
 }
 
 function tscRatio(policy: CpuidPolicy): CpuidWords {
@@ -171,7 +173,7 @@ function extended(cpu: Cpu, leaf: number): CpuidWords {
     case 0x8000_0001: {
       // Intel shows SYSCALL in 64-bit mode only, where alone it works.
       const wide = cpu.get32(STATE.codeMode) === CODE_MODE.code64;
-      return [0, 0, LAHF, (EXTENDED_EDX | (wide ? SYSCALL : 0)) >>> 0];
+      return [0, 0, EXTENDED_ECX, (EXTENDED_EDX | (wide ? SYSCALL : 0)) >>> 0];
     }
     case 0x8000_0002:
     case 0x8000_0003:

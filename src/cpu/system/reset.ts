@@ -69,6 +69,9 @@ export function resetRegisters(cpu: Cpu): void {
   cpu.u16[STATE.ftw >> 1] = 0xff;
   for (const slot of [STATE.fop, STATE.fcs, STATE.fds]) cpu.u16[slot >> 1] = 0;
   for (let i = 0; i < 16; i++) cpu.set64(STATE.x87 + i * 8, 0n);
-  for (let i = 0; i < 32; i++) cpu.set64(STATE.xmm + i * 8, 0n);
+  for (let i = 0; i < 32; i++) {
+    cpu.set64(STATE.xmm + i * 8, 0n);
+    cpu.set64(STATE.ymmHigh + i * 8, 0n);
+  }
   cpu.updateMode();
 }

@@ -165,3 +165,47 @@ describe('XSAVE, XSAVEOPT, XRSTOR (SDM vol. 1, 13.7 to 13.9)', () => {
     expect(m.fault(() => xsave(m.cpu, m.mem, at, 3n, true, false))).toEqual([VECTOR.ud, undefined]);
   });
 });
+
+describe('AVX state (SDM vol. 1, 13.5.2)', () => {
+  const wide = () => {
+    const m = bench();
+    m.cpu.set64(STATE.xcr0, 7n);
+    for (let i = 0; i < 32; i++) m.cpu.set64(STATE.ymmHigh + i * 8, BigInt(i + 1) * 0x1111n);
+    return m;
+  };
+  const HIGH = AREA + 576;
+  const BV = AREA + 512;
+
+  it('comes after the header, and back', () => {
+    const m = wide();
+    xsave(m.cpu, m.mem, at, 7n, true, false);
+    expect([m.get64(HIGH), m.get64(HIGH + 248), m.get64(BV)]).toEqual([0x1111n, 32n * 0x1111n, 7n]);
+    m.cpu.u64.fill(0n, STATE.ymmHigh >> 3, (STATE.ymmHigh >> 3) + 32);
+    xrstor(m.cpu, m.mem, at, 4n, true);
+    expect([m.cpu.get64(STATE.ymmHigh), m.cpu.get64(STATE.ymmHigh + 248)]).toEqual([0x1111n, 32n * 0x1111n]);
+  });
+  it('is initial when all upper halves are zero: then XSAVEOPT leaves its place alone, and XRSTOR clears them', () => {
+    const m = wide();
+    m.cpu.u64.fill(0n, STATE.ymmHigh >> 3, (STATE.ymmHigh >> 3) + 32);
+    m.put64(HIGH, 0x5555n);
+    xsave(m.cpu, m.mem, at, 7n, true, true);
+    expect([m.get64(HIGH), m.get64(BV) & 4n]).toEqual([0x5555n, 0n]);
+    m.cpu.set64(STATE.ymmHigh + 8, 9n);
+    xrstor(m.cpu, m.mem, at, 7n, true);
+    expect(m.cpu.get64(STATE.ymmHigh + 8)).toBe(0n);
+  });
+  it('is not touched while XCR0 has no bit for it', () => {
+    const m = wide();
+    m.cpu.set64(STATE.xcr0, 3n);
+    m.put64(HIGH, 0x5555n);
+    xsave(m.cpu, m.mem, at, 7n, true, false);
+    expect([m.get64(HIGH), m.get64(BV)]).toEqual([0x5555n, 3n]);
+  });
+  it('brings MXCSR along by itself', () => {
+    const m = wide();
+    xsave(m.cpu, m.mem, at, 7n, true, false);
+    m.cpu.set32(STATE.mxcsr, 0x1f80);
+    xrstor(m.cpu, m.mem, at, 4n, true);
+    expect(m.cpu.get32(STATE.mxcsr)).toBe(0x1fa0);
+  });
+});

@@ -1,6 +1,6 @@
-// FXSAVE, FXRSTOR, XSAVE, XSAVEOPT, XRSTOR: images of x87, MMX and SSE state. SDM vol. 1, 10.5 and chapter 13.
+// FXSAVE, FXRSTOR, XSAVE, XSAVEOPT, XRSTOR: images of x87, MMX, SSE and AVX state. SDM vol. 1, 10.5 and chapter 13.
 import type { Cpu } from '../cpu.ts';
-import { CR0, CR4, STATE } from '../state.ts';
+import { CR0, CR4, STATE, STATE_COMPONENTS } from '../state.ts';
 import type { BulkMemory } from './bulk-memory.ts';
 import { deviceNotAvailable, generalProtection, invalidOpcode } from './faults.ts';
 import { is64Bit } from './stack.ts';
@@ -28,8 +28,12 @@ const HEADER_BYTES = 64;
 export const MXCSR_MASK = 0xffff;
 const MXCSR_DEFAULT = 0x1f80;
 const FCW_DEFAULT = 0x37f;
-const X87 = 1;
-const SSE = 2;
+const { x87: X87, sse: SSE, avx: AVX } = STATE_COMPONENTS;
+
+/** Bits 255:128 of the YMM registers, behind the header. CPUID leaf 0DH sub-leaf 2; SDM vol. 1, 13.5.2. */
+export const AVX_AREA = { at: HEADER_AT + HEADER_BYTES, bytes: 256 } as const;
+/** Bytes of an area with `components`. */
+export const xsaveAreaBytes = (components: number): number => HEADER_AT + HEADER_BYTES + (components & AVX ? AVX_AREA.bytes : 0);
 
 /** FXSAVE or, with REX.W, FXSAVE64: `wide` keeps 64-bit instruction and data pointers. */
 export function fxsave(cpu: Cpu, mem: BulkMemory, address: bigint, wide: boolean): void {
@@ -59,8 +63,12 @@ export function xsave(cpu: Cpu, mem: BulkMemory, address: bigint, mask: bigint, 
   const requested = Number(mask & cpu.get64(STATE.xcr0));
   const inUse = componentsInUse(cpu);
   const old = mem.read(address + BigInt(HEADER_AT), 8, false);
+  const written = optimized ? requested & inUse : requested;
   mem.probeWrite(address, HEADER_AT + 8, false);
-  writeImage(cpu, mem, address, optimized ? requested & inUse : requested, wide, (requested & SSE) !== 0);
+  if (written & AVX) mem.probeWrite(address + BigInt(AVX_AREA.at), xmmCount(cpu) * 16, false);
+  writeImage(cpu, mem, address, written, wide, (requested & (SSE | AVX)) !== 0);
+  if (written & AVX)
+    mem.writeBytes(address + BigInt(AVX_AREA.at), cpu.u8.subarray(STATE.ymmHigh, STATE.ymmHigh + xmmCount(cpu) * 16));
   mem.write(address + BigInt(HEADER_AT), 8, (old & ~BigInt(requested)) | BigInt(requested & inUse), false);
 }
 
@@ -75,13 +83,20 @@ export function xrstor(cpu: Cpu, mem: BulkMemory, address: bigint, mask: bigint,
   // SDM vol. 1, 13.8: bits beyond XCR0, a compacted image (XCOMP_BV), reserved header bytes 16..23.
   if (present & ~xcr0 || header.getBigUint64(8, true) !== 0n || header.getBigUint64(16, true) !== 0n) throw generalProtection();
   const image = readImage(mem, address, FXSAVE_BYTES);
-  if (requested & SSE) checkMxcsr(image);
+  if (requested & (SSE | AVX)) checkMxcsr(image);
+  const loadsAvx = (requested & AVX) !== 0 && (present & BigInt(AVX)) !== 0n;
+  const high = loadsAvx ? readImage(mem, address + BigInt(AVX_AREA.at), xmmCount(cpu) * 16) : undefined;
   if (requested & X87) {
     if (present & BigInt(X87)) loadX87(cpu, image, wide);
     else initX87(cpu);
   }
+  // MXCSR comes with either, whatever the header says: SDM vol. 1, 13.8.1.
+  if (requested & (SSE | AVX)) cpu.set32(STATE.mxcsr, image.getUint32(IMAGE.mxcsr, true));
+  if (requested & AVX) {
+    if (high !== undefined) cpu.u8.set(new Uint8Array(high.buffer), STATE.ymmHigh);
+    else for (let i = 0; i < xmmCount(cpu) * 2; i++) cpu.set64(STATE.ymmHigh + i * 8, 0n);
+  }
   if (requested & SSE) {
-    cpu.set32(STATE.mxcsr, image.getUint32(IMAGE.mxcsr, true));
     if (present & BigInt(SSE)) loadXmm(cpu, image);
     else for (let i = 0; i < xmmCount(cpu) * 2; i++) cpu.set64(STATE.xmm + i * 8, 0n);
   }
@@ -208,5 +223,5 @@ function componentsInUse(cpu: Cpu): number {
     word(STATE.fds) !== 0 ||
     !zero(STATE.x87, 16);
   const sse = !zero(STATE.xmm, 32) || cpu.get32(STATE.mxcsr) !== MXCSR_DEFAULT;
-  return (x87 ? X87 : 0) | (sse ? SSE : 0);
+  return (x87 ? X87 : 0) | (sse ? SSE : 0) | (zero(STATE.ymmHigh, 32) ? 0 : AVX);
 }

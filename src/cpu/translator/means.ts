@@ -14,7 +14,7 @@ const RUNTIME: RegionRuntime = {
   writeSlow: NO_FUNCTION,
   commit: NO_FUNCTION,
   plainOnly: true,
-  routines: () => NO_FUNCTION,
+  routines: ({ result }) => ({ index: 0, results: [result] }),
   compute: NO_FUNCTION,
   computeNumber: () => 0,
 };

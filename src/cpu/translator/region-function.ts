@@ -138,7 +138,8 @@ class RegionFunction {
       f.insert(before, () => this.#registers.store());
     }
     f.insert(start, () => {
-      if (this.#registers.needsSse) this.#unless(state.load('i32', 4, STATE.sseBlocked), 'SSE not to be used');
+      const { blocked } = this.#registers;
+      if (blocked !== undefined) this.#unless(blocked, 'SSE or AVX not to be used');
       this.#registers.load();
     });
     f.insert(assumed, () => {
@@ -406,8 +407,9 @@ class RegionFunction {
   #reload(place: number): void {
     const f = this.#f;
     const state = this.#state;
-    if (this.#registers.needsSse)
-      f.if(state.load('i32', 4, STATE.sseBlocked), () => {
+    const { blocked } = this.#registers;
+    if (blocked !== undefined)
+      f.if(blocked, () => {
         f.store(state, 8, this.#ripAt(place), STATE.rip);
         f.store(state, 4, this.#left.sub(1), STATE.left);
         f.return(i32(REGION.jump));

@@ -18,6 +18,7 @@ const FLAG_SLOTS: Readonly<Record<'z' | 's' | 'c', Slot>> = {
 };
 const gprSlot = (register: number): Slot => ({ at: STATE.gpr + register * 8, bytes: 8 });
 const xmmSlot = (register: number): Slot => ({ at: STATE.xmm + register * 16, bytes: 16 });
+const ymmHighSlot = (register: number): Slot => ({ at: STATE.ymmHigh + register * 16, bytes: 16 });
 
 /** Registers as locals of `f`. What is read or written is noted, for what is loaded at the start and written back at the end. */
 export class RegisterLocals implements FlagStore {
@@ -26,7 +27,7 @@ export class RegisterLocals implements FlagStore {
   readonly #slots = new Map<number, Slot>();
   readonly #written = new Set<number>();
   readonly #locals = new Map<number, Local>();
-  #needsSse = false;
+  readonly #expected = new Set<number>();
 
   constructor(f: FunctionBuilder, state: Expr) {
     this.#f = f;
@@ -73,12 +74,14 @@ export class RegisterLocals implements FlagStore {
     }
   }
 
-  /** Some instruction may only run while SSE may be used. */
-  get needsSse(): boolean {
-    return this.#needsSse;
+  /** Not 0 unless all instructions may run that look at STATE.sseBlocked and its like; undefined when none does. */
+  get blocked(): Expr | undefined {
+    const slots = [...this.#expected].sort((a, b) => a - b).map((at) => this.#state.load('i32', 4, at));
+    return slots.reduce<Expr | undefined>((all, slot) => all?.or(slot) ?? slot, undefined);
   }
-  expectSse(): void {
-    this.#needsSse = true;
+  /** The u32 at `at` is 0 wherever the function does anything. */
+  expectZero(at: number): void {
+    this.#expected.add(at);
   }
 
   /** An XMM register: a value of its own. */
@@ -87,6 +90,16 @@ export class RegisterLocals implements FlagStore {
   }
   setXmm(register: number, value: Expr): void {
     const slot = xmmSlot(register);
+    this.#written.add(slot.at);
+    this.#f.set(this.#local(slot), value);
+  }
+
+  /** Bits 255:128 of a YMM register. */
+  ymmHigh(register: number): Expr {
+    return this.#f.let(this.#local(ymmHighSlot(register)));
+  }
+  setYmmHigh(register: number, value: Expr): void {
+    const slot = ymmHighSlot(register);
     this.#written.add(slot.at);
     this.#f.set(this.#local(slot), value);
   }

@@ -173,6 +173,15 @@ export class TranslatorEmitter extends OperandEmitter {
   protected writeVector(n: number, value: Expr): void {
     this.#registers.setXmm(this.#number(n), value);
   }
+  protected readHigh(n: number): Expr {
+    return this.#registers.ymmHigh(this.#number(n));
+  }
+  protected writeHigh(n: number, value: Expr): void {
+    this.#registers.setYmmHigh(this.#number(n), value);
+  }
+  setYmmHigh(register: number, value: Expr): void {
+    this.#registers.setYmmHigh(register, value);
+  }
   xmm(register: number): Expr {
     return this.#registers.xmm(register);
   }
@@ -189,11 +198,11 @@ export class TranslatorEmitter extends OperandEmitter {
     if (size !== 8) return narrowTo(i32(insn.immediate), size);
     return i64(BigInt(insn.immediate >>> 0) | (BigInt(insn.immediateHigh) << 32n));
   }
-  /** Whether SSE may be used is looked at once for the whole region. */
+  /** Whether SSE and AVX may be used is looked at once for the whole region. */
   override slot32(at: number): Expr {
     if (at === STATE.seg + SEGMENT.cs * SEG.sizeof + SEG.limit && !this.#isWide && !this.#segments.codeIsLimited) return i32(-1);
-    if (at !== STATE.sseBlocked) return super.slot32(at);
-    this.#registers.expectSse();
+    if (at !== STATE.sseBlocked && at !== STATE.avxBlocked) return super.slot32(at);
+    this.#registers.expectZero(at);
     return i32(0);
   }
   override slot64(at: number): Expr {
@@ -256,9 +265,10 @@ export class TranslatorEmitter extends OperandEmitter {
    * What touches nothing but the slots of its operands and MXCSR is called from here. Where that fails, the interpreter does
    * it again and finds the same failure. For others a hot handler is run again from its start, as in the interpreter.
    */
-  compute(name: string, argument = 0): void {
+  compute(name: string, argument: number | Expr = 0): void {
     if (PURE.has(name)) {
-      const failed = this.f.callValue(this.#runtime.compute, i32(this.#runtime.computeNumber(name)), i32(argument));
+      const number = i32(this.#runtime.computeNumber(name));
+      const failed = this.f.callValue(this.#runtime.compute, number, typeof argument === 'number' ? i32(argument) : argument);
       this.f.if(failed, () => this.#ends.interpret());
       return;
     }
@@ -289,6 +299,13 @@ export class TranslatorEmitter extends OperandEmitter {
         return insn.reg;
       case 'Z':
         return insn.opcodeRegister;
+      case 'B':
+      case 'H':
+        return insn.vvvv;
+      case 'L':
+        return insn.register4;
+      case 'K':
+        return insn.vectorIndex;
       case 'fixed':
         return spec.register;
       default:

@@ -51,6 +51,10 @@ export class Instruction {
   immediate2 = 0;
   /** Low 3 bits of the opcode with REX.B. */
   opcodeRegister = 0;
+  /** VEX.vvvv; the register in the last immediate byte; the index register of a vector of addresses. */
+  vvvv = 0;
+  register4 = 0;
+  vectorIndex = 0;
 }
 
 const SEGMENT_PREFIX: Readonly<Record<number, number>> = {
@@ -65,13 +69,17 @@ const SEGMENT_PREFIX: Readonly<Record<number, number>> = {
 const BASE16 = [3, 3, 5, 5, 6, 7, 5, 3] as const;
 const INDEX16 = [6, 7, 6, 7, NO_REGISTER, NO_REGISTER, NO_REGISTER, NO_REGISTER] as const;
 
+/** Opcode maps without VEX prefix. */
+const VEX_MAPS = 4;
+
 export class Decoder {
+  /** Maps of opcodes without VEX prefix, then the same four with one. */
   readonly #maps: readonly (readonly Row[])[][];
   readonly #needsModrm: readonly Uint8Array[];
 
   constructor(rows: readonly Row[]) {
-    const maps: Row[][][] = Array.from({ length: 4 }, () => Array.from({ length: 256 }, () => []));
-    for (const row of rows) maps[row.map]?.[row.opcode]?.push(row);
+    const maps: Row[][][] = Array.from({ length: 2 * VEX_MAPS }, () => Array.from({ length: 256 }, () => []));
+    for (const row of rows) maps[row.map + (row.vex === undefined ? 0 : VEX_MAPS)]?.[row.opcode]?.push(row);
     this.#maps = maps;
     this.#needsModrm = maps.map((map) => Uint8Array.from(map, (list) => (list.some((row) => row.hasModrm) ? 1 : 0)));
   }
@@ -109,7 +117,21 @@ export class Decoder {
       out.rex = 0;
     }
     let map = 0;
-    if (byte === 0x0f) {
+    let vex = -1;
+    // Outside 64-bit mode these are LES and LDS unless their ModRM would name a register: SDM vol. 2, 2.3.5.
+    if ((byte === 0xc4 || byte === 0xc5) && (long || (p < limit && (bytes[p] as number) >= 0xc0))) {
+      if (p + (byte & 1 ? 1 : 2) >= limit) return short();
+      if (out.rex !== 0 || p66 || out.rep !== 0 || out.lock) return DECODE.invalid;
+      const first = bytes[p++] as number;
+      const last = byte === 0xc5 ? first & 0x7f : (bytes[p++] as number);
+      map = VEX_MAPS + (byte === 0xc5 ? 1 : first & 31);
+      if (map >= 2 * VEX_MAPS) return DECODE.invalid;
+      vex = last & 0x87;
+      out.vvvv = (~last >> 3) & 15;
+      const extensions = byte === 0xc5 ? (~first >> 5) & 4 : (~first >> 5) & 7;
+      if (long) out.rex = 0x40 | extensions | ((last & 0x80) >> 4);
+      byte = bytes[p++] as number;
+    } else if (byte === 0x0f) {
       if (p >= limit) return short();
       byte = bytes[p++] as number;
       map = 1;
@@ -128,13 +150,17 @@ export class Decoder {
       if (p >= limit) return short();
       modrm = bytes[p] as number; // consumed below, if the row has one
     }
-    const row = choose(candidates, modrm, out.rep === 1 ? 'f3' : out.rep === 2 ? 'f2' : p66 ? '66' : 'none', p66, long);
+    const row =
+      vex < 0
+        ? choose(candidates, modrm, out.rep === 1 ? 'f3' : out.rep === 2 ? 'f2' : p66 ? '66' : 'none', p66, long)
+        : chooseVex(candidates, modrm, vex, out.vvvv, long);
     if (row === undefined) return DECODE.invalid;
     out.row = row;
+    if (!long) out.vvvv &= 7;
     out.opcodeRegister = (opcode & 7) | (rex & 1 ? 8 : 0);
     out.asize = long ? (p67 ? 4 : 8) : (mode === CODE_MODE.code32) !== p67 ? 4 : 2;
     const operandSize = row.prefix === '66' ? false : p66;
-    if (!long) out.osize = (mode === CODE_MODE.code32) !== operandSize ? 4 : 2;
+    if (!long) out.osize = vex >= 0 || (mode === CODE_MODE.code32) !== operandSize ? 4 : 2;
     else if (rex & 8 || row.width === 'f64') out.osize = 8;
     else if (row.width === 'd64') out.osize = operandSize ? 2 : 8;
     else out.osize = operandSize ? 2 : 4;
@@ -167,7 +193,10 @@ export class Decoder {
           if (p >= limit) return short();
           const sib = bytes[p++] as number;
           const index = ((sib >> 3) & 7) | (rex & 2 ? 8 : 0);
-          if (index !== 4) {
+          if (row.operands.some((o) => o.source === 'K')) {
+            out.vectorIndex = index;
+            out.scale = sib >> 6;
+          } else if (index !== 4) {
             out.index = index;
             out.scale = sib >> 6;
           }
@@ -204,6 +233,9 @@ export class Decoder {
           out.immediateHigh = size === 8 ? read32(bytes, p + 4) : value < 0 ? -1 : 0;
         } else out.immediate2 = value;
         p += size;
+      } else if (source === 'L') {
+        if (p >= limit) return short();
+        out.register4 = ((bytes[p++] as number) >> 4) & (long ? 15 : 7);
       } else if (source === 'O') {
         if (p + out.asize > limit) return short();
         out.memory = true;
@@ -214,6 +246,11 @@ export class Decoder {
       } else if (out.memory ? source === 'R' || source === 'U' || source === 'N' : source === 'M') {
         return DECODE.invalid;
       }
+    }
+    if (vex >= 0 && row.operands.some((o) => o.source === 'K')) {
+      // Three different registers, and a SIB byte. SDM vol. 2, 2.3.12.
+      const { reg, vvvv, vectorIndex } = out;
+      if (out.asize === 2 || reg === vvvv || reg === vectorIndex || vvvv === vectorIndex) return DECODE.invalid;
     }
     // Last, as an instruction that is too long raises its own exception.
     if (out.lock && !(row.lock && out.memory)) return DECODE.invalid;
@@ -249,6 +286,26 @@ function choose(rows: readonly Row[], modrm: number, prefix: string, p66: boolea
     else if (row.prefix === '66' && p66 && prefix === '66') exact = better(exact, row);
   }
   return exact ?? ordinary;
+}
+
+const VEX_PREFIXES = ['none', '66', 'f3', 'f2'] as const;
+
+/** `vex`: W, L and pp where the last byte of a prefix has them. A register that is not used must be 1111. SDM vol. 2, 2.3.5. */
+function chooseVex(rows: readonly Row[], modrm: number, vex: number, vvvv: number, long: boolean): Row | undefined {
+  for (const row of rows) {
+    const form = row.vex;
+    if (form === undefined || row.prefix !== VEX_PREFIXES[vex & 3]) continue;
+    if (form.l !== undefined && form.l !== ((vex >> 2) & 1)) continue;
+    if (form.w !== undefined && form.w !== vex >> 7) continue;
+    if (row.extension !== undefined && row.extension !== ((modrm >> 3) & 7)) continue;
+    if (row.modes === (long ? 'i64' : 'o64')) continue;
+    if (row.hasModrm && !fits(row, modrm)) continue;
+    if (vvvv !== 0 && !row.operands.some(({ source }) => source === 'B' || source === 'H')) continue;
+    // A vector of addresses needs a SIB byte.
+    if ((modrm & 7) !== 4 && row.operands.some(({ source }) => source === 'K')) continue;
+    return row;
+  }
+  return undefined;
 }
 
 /** Among rows that all match, the one that names more of the ModRM byte. */

@@ -32,6 +32,13 @@ export type OperandSource =
   | 'P'
   | 'Q'
   | 'N'
+  /** VEX.vvvv: general register; XMM or YMM register. */
+  | 'B'
+  | 'H'
+  /** XMM or YMM register by the high half of the last immediate byte. */
+  | 'L'
+  /** XMM or YMM register that is the index of a vector of addresses (VSIB). */
+  | 'K'
   /** A fixed general register. */
   | 'fixed'
   /** The constant 1. */
@@ -51,6 +58,13 @@ export interface OperandSpec {
 export type OpcodeMap = 0 | 1 | 2 | 3;
 /** Mandatory prefix: selects among rows of one opcode. `any`: prefixes keep their ordinary meaning. */
 export type MandatoryPrefix = 'any' | 'none' | '66' | 'f3' | 'f2';
+
+/** What a VEX prefix must say. SDM vol. 2, 2.3. */
+export interface VexForm {
+  /** 1: the vectors have 256 bits; undefined: either. */
+  readonly l: 0 | 1 | undefined;
+  readonly w: 0 | 1 | undefined;
+}
 
 export interface Row {
   /** Position in the table; rows are compared and found by it. */
@@ -73,6 +87,8 @@ export interface Row {
   readonly modes: 'all' | 'i64' | 'o64';
   /** d64: the operand size defaults to 64 in 64-bit mode (66 still gives 16). f64: it is always 64 there. */
   readonly width: 'ordinary' | 'd64' | 'f64';
+  /** The instruction has a VEX prefix, and then no other than of a segment or address size. */
+  readonly vex: VexForm | undefined;
 }
 
 const SIZES: Readonly<Record<string, number | 'v' | 'z' | 'y'>> = {
@@ -84,6 +100,8 @@ const SIZES: Readonly<Record<string, number | 'v' | 'z' | 'y'>> = {
   z: 'z',
   y: 'y',
   x: 16,
+  h: 32,
+  o: 16,
   t: 10,
   p: 6,
   s: 10,
@@ -113,7 +131,7 @@ function operand(text: string): OperandSpec {
   if (text === '1') return spec('one', 1);
   if (text === 'Is') return spec('I', 1, 0, true);
   const size = SIZES[text[1] ?? 'n'];
-  if (size === undefined || !'EGMRZIJOSCDVWUPQN'.includes(text[0] as string)) throw new Error(`operand ${text}?`);
+  if (size === undefined || !'EGMRZIJOSCDVWUPQNBHLK'.includes(text[0] as string)) throw new Error(`operand ${text}?`);
   return spec(text[0] as OperandSource, size);
 }
 
@@ -165,6 +183,7 @@ export function row(encoding: string, mnemonic: string, operands: string, semant
     noRepeat: flags.includes('nr'),
     modes: flags.includes('i64') ? 'i64' : flags.includes('o64') ? 'o64' : 'all',
     width: flags.includes('f64') ? 'f64' : flags.includes('d64') ? 'd64' : 'ordinary',
+    vex: undefined,
   };
   return Array.from({ length: plus ? 8 : 1 }, (_, i) => ({ ...base, opcode: opcode + i }));
 }

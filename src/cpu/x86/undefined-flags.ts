@@ -24,6 +24,8 @@ const BIT_TEST: UndefinedFlags = { always: of | sf | af | pf };
 const BIT_SCAN: UndefinedFlags = { always: cf | of | sf | af | pf };
 const UNPACKED: UndefinedFlags = { always: of | sf | zf | pf };
 const AAM: UndefinedFlags = { always: of | af | cf };
+const COUNT_ZEROS: UndefinedFlags = { always: of | sf | af | pf };
+const LOWEST_BIT: UndefinedFlags = { always: af | pf };
 const PACKED: UndefinedFlags = { always: of };
 
 /** By mnemonic of the row. */
@@ -51,6 +53,14 @@ export const UNDEFINED_FLAGS: Readonly<Record<string, UndefinedFlags>> = {
   btc: BIT_TEST,
   bsf: BIT_SCAN,
   bsr: BIT_SCAN,
+  tzcnt: COUNT_ZEROS,
+  lzcnt: COUNT_ZEROS,
+  andn: LOWEST_BIT,
+  blsr: LOWEST_BIT,
+  blsmsk: LOWEST_BIT,
+  blsi: LOWEST_BIT,
+  bzhi: LOWEST_BIT,
+  bextr: { always: af | sf | pf },
   aaa: UNPACKED,
   aas: UNPACKED,
   aam: AAM,

@@ -113,7 +113,6 @@ export const ALU_ROWS: readonly Row[] = [
   ...row('0f a5', 'shld', 'Ev,Gv,CL', shift.shld),
   ...row('0f ac', 'shrd', 'Ev,Gv,Ib', shift.shrd),
   ...row('0f ad', 'shrd', 'Ev,Gv,CL', shift.shrd),
-  // With F3 these are TZCNT and LZCNT, which CPUID does not advertise: the prefix is ignored.
   ...row('0f bc', 'bsf', 'Gv,Ev', bits.bsf),
   ...row('0f bd', 'bsr', 'Gv,Ev', bits.bsr),
   ...row('f3 0f b8', 'popcnt', 'Gv,Ev', bits.popcnt),

@@ -1,5 +1,9 @@
 // The whole instruction table.
 import type { Row } from '../row.ts';
+import { AVX_FORM_ROWS, AVX2_FORM_ROWS } from './avx.ts';
+import { AVX_OWN_ROWS, AVX2_OWN_ROWS } from './avx-own.ts';
+import { CRYPTO_ROWS } from './crypto.ts';
+import { F16C_ROWS, FMA_ROWS } from './fma.ts';
 import { INTEGER_ROWS } from './integer.ts';
 import { MMX_ROWS } from './mmx.ts';
 import { SSE_FLOAT_ROWS } from './sse-float.ts';
@@ -15,4 +19,11 @@ export const ROWS: readonly Row[] = [
   ...SSE_INTEGER_ROWS,
   ...SSE_FLOAT_ROWS,
   ...SSE_STRING_ROWS,
+  ...CRYPTO_ROWS,
+  ...AVX_FORM_ROWS,
+  ...AVX_OWN_ROWS,
+  ...AVX2_FORM_ROWS,
+  ...AVX2_OWN_ROWS,
+  ...FMA_ROWS,
+  ...F16C_ROWS,
 ].map((row, index) => ({ ...row, index }));

@@ -111,4 +111,4 @@ test('MMX and SSE do what an Intel CPU did', () => {
   const emulator = new EngineEmulator();
   const lines = record((code, state) => emulator.run(code, state));
   expect(lines).toEqual(readFileSync(GOLDEN, 'utf8').trimEnd().split('\n'));
-});
+}, 120_000);

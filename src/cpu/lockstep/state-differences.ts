@@ -3,7 +3,7 @@ import { FLAG, SEG, SEGMENT, STATE } from '../state.ts';
 import { SYSTEM_STATE } from '../system/system-state.ts';
 
 /** Bytes of the vCPU's region that are taken back and put down: all of its registers. */
-export const STATE_BYTES = 0xc00;
+export const STATE_BYTES = STATE.ymmHigh + 16 * 16;
 
 /** Words that are not taken back, in order: those that other threads write to, and those that belong to the TLBs. */
 export const FOREIGN: readonly { readonly at: number; readonly end: number }[] = [
@@ -40,7 +40,9 @@ const FIELDS: readonly Field[] = [
   ...(['fcs', 'fds'] as const).map((name) => ({ name, at: STATE[name], bytes: 2 })),
   ...each(8, (i) => ({ name: `x87 R${i}`, at: STATE.x87 + i * 16, bytes: 10 })),
   ...each(16, (i) => ({ name: `xmm${i}`, at: STATE.xmm + i * 16, bytes: 16 })),
+  ...each(16, (i) => ({ name: `ymm${i} above xmm${i}`, at: STATE.ymmHigh + i * 16, bytes: 16 })),
   { name: 'SSE and MMX blocked', at: STATE.sseBlocked, bytes: 8 },
+  { name: 'VEX and AVX blocked', at: STATE.vexBlocked, bytes: 8 },
   { name: 'MTRRs', at: SYSTEM_STATE.mtrrDefType, bytes: SYSTEM_STATE.nmiBlocked - SYSTEM_STATE.mtrrDefType },
   { name: 'NMI blocked', at: SYSTEM_STATE.nmiBlocked, bytes: 4 },
 ];

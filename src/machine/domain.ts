@@ -441,6 +441,7 @@ export class Domain implements AsyncDisposable {
     this.#drives = new DriveServer({
       memory: this.#image.memory,
       drives: this.#image.drives,
+      pace: this.#pace,
       mail: (place, ok) => this.#tellBoard(MAIL.drive, Uint8Array.of(place, ok ? 1 : 0)),
     });
     this.#nics = this.#image.nics.map(

@@ -123,3 +123,39 @@ it.each([
 ])('%s has place %s on the cables', (vdev, place) => {
   expect(drivePlace(vdev)).toBe(place);
 });
+
+it('counts what it has under way as work that the guest waits for', async () => {
+  let works = 0;
+  let itsTurn = (): void => {};
+  const turn = new Promise<void>((resolve) => {
+    itsTurn = resolve;
+  });
+  const region = new ArenaPlanner();
+  const p2m = region.reserve(P2M_BYTES);
+  const config: DriveConfig = { place: 0, cdrom: false, region: region.reserve(DRIVE_BYTES) };
+  const memory = new GuestMemory(allocateArena(region.size).buffer as unknown as SharedArrayBuffer, p2m.at);
+  const told: number[] = [];
+  const waiting = new DriveServer({
+    memory,
+    drives: [{ config, device }],
+    mail: (place) => told.push(place) > 0,
+    pace: {
+      after: () => ({ [Symbol.dispose]: () => {} }),
+      during: (work) => {
+        works++;
+        return turn.then(() => work);
+      },
+    },
+  });
+  const requests: DriveRequest[] = [];
+  const own = new DrivePort(config, memory, (request) => requests.push(request));
+  own.read(0, 1, () => {});
+  for (const request of requests) waiting.request(request);
+  expect(works).toBe(1);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(told).toEqual([]);
+  itsTurn();
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(told).toEqual([0]);
+  await waiting.close();
+});

@@ -1,6 +1,7 @@
 // The I/O side of the emulated drives: the stores of the disks that the PV backends have, too. What a drive asks for is read into the
 // buffer that its board sees, and answered by mail.
 import type { DiskDevice } from '../../backends/block/disk-device.ts';
+import { type IoPace, REAL_PACE } from '../../io/io-pace.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import { DRIVE, DRIVE_BUFFER_BYTES, type DriveConfig, type DriveRequest } from './drive-region.ts';
 
@@ -14,6 +15,8 @@ export interface DriveServerOptions {
   readonly drives: readonly ServedDrive[];
   /** Mails an answer to the board; false when there is no room just now. */
   readonly mail: (place: number, ok: boolean) => boolean;
+  /** Default: real time. */
+  readonly pace?: IoPace | undefined;
 }
 
 /** How long to wait for room in the mailbox, in ms. */
@@ -35,7 +38,9 @@ export class DriveServer {
   request(request: DriveRequest): void {
     const drive = this.#options.drives.find(({ config }) => config.place === request.place);
     if (drive === undefined || this.#closed) return;
-    const work = this.#perform(drive, request)
+    const { pace = REAL_PACE } = this.#options;
+    const work = pace
+      .during(this.#perform(drive, request))
       .then(
         () => true,
         () => false,

@@ -2,7 +2,7 @@
 // them. Offsets are from the vCPU's base address; generated code bakes base + offset into its loads and stores.
 
 /** Bytes a vCPU takes: registers, scratch space and the software TLBs. */
-export const VCPU_BYTES = 0x40000;
+export const VCPU_BYTES = 0x42000;
 
 export const STATE = {
   /** 16 × u64: RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8..R15. */
@@ -217,8 +217,8 @@ export const TLB = {
  */
 export const SECOND_TLB = { at: 0x2c000, sets: 2048, setBytes: 32, bytes: 2048 * 32, tag: 0, key: 8, addend: 12 } as const;
 
-/** Counters of a profile, u64 each; offset of the first from the vCPU base. They lie behind `TLB.filledAt`'s list. */
-export const PROFILE_COUNTERS = { at: 0x3e000, count: 1024 } as const;
+/** Counters of a profile, u64 each; offset of the first from the vCPU base. They lie behind the lists of the TLBs. */
+export const PROFILE_COUNTERS = { at: 0x40000, count: 1024 } as const;
 
 /** RFLAGS bits. SDM vol. 1, 3.4.3. */
 export const FLAG = {

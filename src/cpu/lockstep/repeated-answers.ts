@@ -38,11 +38,12 @@ export class RepeatedAnswers {
   #of(compute: Compute): Compute {
     return (argument) => {
       const known = this.#phase === 'repeat' ? this.#answers[this.#next++] : undefined;
+      const status = compute(argument);
       if (known !== undefined) {
+        // What else it does, such as shutting the time gate, has happened again.
         this.#cpu.u8.set(known.scratch, STATE.scratch);
         return known.status;
       }
-      const status = compute(argument);
       if (this.#phase === 'record')
         this.#answers.push({ status, scratch: this.#cpu.u8.slice(STATE.scratch, STATE.scratch + SCRATCH_BYTES) });
       return status;

@@ -8,7 +8,7 @@ export const STATE_BYTES = STATE.ymmHigh + 16 * 16;
 /** Words that are not taken back, in order: those that other threads write to, and those that belong to the TLBs. */
 export const FOREIGN: readonly { readonly at: number; readonly end: number }[] = [
   { at: STATE.request, end: STATE.interruptPending + 4 },
-  { at: STATE.tlbKey, end: STATE.tlbFilled + 4 },
+  { at: STATE.tlbKey, end: STATE.tlbFilledGlobal + 4 },
 ];
 
 interface Field {

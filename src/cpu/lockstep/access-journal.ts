@@ -40,6 +40,7 @@ export class AccessJournal {
   /** Slots of write TLBs that were filled since they were emptied last. */
   #writeSlots: number[] = [];
   #active = false;
+  #flushed = false;
 
   /** `firstTlb`: address of the vCPU's first TLB. */
   constructor(memory: GuestMemory, shared: SharedPages, firstTlb: number) {
@@ -89,7 +90,7 @@ export class AccessJournal {
 
   /** TLB entries are dropped: what was there before them must not come back. */
   flushed(): void {
-    this.#fills.length = 0;
+    this.#flushed = this.#active;
   }
 
   // ---- for who runs code twice -------------------------------------------------------------------------------------------
@@ -103,6 +104,7 @@ export class AccessJournal {
     this.#pages.clear();
     this.marks.clear();
     this.#fills.length = 0;
+    this.#flushed = false;
     this.#emptyWrites();
     this.#active = true;
   }
@@ -111,14 +113,19 @@ export class AccessJournal {
     this.#active = false;
   }
 
-  /** Memory and TLBs are as at `begin`; what a flush took from these is not put back. Returns the pages' contents until now, by host address. */
-  takeBack(): Map<number, Uint32Array> {
+  /** Memory and TLBs are as at `begin`; if there was a flush, the TLBs are empty. Returns the pages' contents until now, by host address. */
+  takeBack(flush: () => void): Map<number, Uint32Array> {
     const { u32 } = this.#memory;
     this.#active = false;
     const after = new Map<number, Uint32Array>();
     for (const { host, before } of this.#pages.values()) {
       after.set(host, this.#copy(host));
       u32.set(before, host >> 2);
+    }
+    // Entries may be good for accessed bits that are not set any more.
+    if (this.#flushed) {
+      flush();
+      return after;
     }
     for (let i = this.#fills.length - 1 - SLOT_WORDS; i >= 0; i -= 1 + SLOT_WORDS) {
       const word = (this.#fills[i] as number) >> 2;

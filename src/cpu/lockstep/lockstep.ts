@@ -153,7 +153,7 @@ export class Lockstep {
     this.#after.set(cpu.u8.subarray(0, STATE_BYTES));
     const translated: StateCopy = { bytes: this.#after, words: this.#afterWords, rflags: cpu.rflags };
     const exitAfter = how === REGION.exit ? { ...exit } : undefined;
-    const own = journal.takeBack();
+    const own = journal.takeBack(() => this.#options.mmu.flush(true));
     const written = new Map(journal.pages);
     const ignored = new Set(journal.marks);
     this.#restore();
@@ -230,7 +230,7 @@ export class Lockstep {
 
   #forget(): void {
     const { code, mmu } = this.#options;
-    this.journal.takeBack();
+    this.journal.takeBack(() => {});
     for (const gfn of this.journal.gfns()) code.stored(gfn, 0, 4096);
     mmu.flush(true);
   }

@@ -42,6 +42,8 @@ export interface MachineOptions {
   readonly commandLine?: string;
   /** Default {@link MEMORY_MIB}. */
   readonly memoryMiB?: number;
+  /** dom1 only: what kind of guest the kernel is. Default 'pvh'. */
+  readonly type?: 'pvh' | 'pv';
   /** Gives up after so many milliseconds. */
   readonly timeoutMs: number;
   readonly disks?: readonly MachineDisk[];
@@ -57,8 +59,9 @@ export interface MachineDisk {
   readonly format: 'raw' | 'qcow2';
 }
 
-/** What dom1-machine.js is told of devices, as JSON. */
+/** What dom1-machine.js is told of the machine, as JSON. */
 export interface MachineDevices {
+  readonly type?: 'pvh' | 'pv';
   readonly disks: readonly (MachineDisk & { readonly vdev: string })[];
   readonly vifs: readonly { readonly forwards: readonly string[]; readonly allowHostLoopback: boolean }[];
 }
@@ -66,9 +69,10 @@ export interface MachineDevices {
 /** Letters of disks: xvda and vda, xvdb and vdb. */
 const LETTERS = 'abcdefgh';
 
-function dom1Devices({ disks = [], network }: MachineOptions): MachineDevices {
+function dom1Devices({ type, disks = [], network }: MachineOptions): MachineDevices {
   const forwards = network === undefined ? [] : [`tcp:127.0.0.1:${network.hostPort}-:${network.guestPort}`];
   return {
+    ...(type !== undefined && { type }),
     disks: disks.map((disk, i) => ({ ...disk, vdev: `xvd${LETTERS[i]}` })),
     vifs: network === undefined ? [] : [{ forwards, allowHostLoopback: true }],
   };

@@ -53,6 +53,7 @@ describe("a domain's configuration", () => {
     [{ clock: { kind: 'virtual', epochMs: -1 } }, 'clock: -1 is no time to begin at; give Unix time as epochMs'],
     [{ clock: { kind: 'virtual', epochMs: 2 ** 32 * 1000 } }, 'clock: 4294967296000 is no time to begin at'],
     [{ clock: { kind: 'virtual' }, vcpus: 2 }, "clock: virtual time is made of one vCPU's instructions, and there are 2"],
+    [{ checkJit: true, type: 'hvm' }, "checkJit: what an HVM domain's drives and cards write"],
     [{ vcpus: 0 }, 'vcpus: 0 is no number of vCPUs; use 1 or more'],
     [
       { type: 'pv', vcpus: 2 },

@@ -107,6 +107,12 @@ export function checkDomainConfig(config: CreateDomainConfig): void {
     fail('vcpus', `a PV guest with ${vcpus} vCPUs is not supported yet: its shim brings them up, as an SMP kernel does`, 'use 1');
   if (config.checkJit === true && vcpus !== undefined && vcpus > 1)
     fail('checkJit', 'vCPUs that share memory cannot be run twice alike', 'give the domain one vCPU');
+  if (config.checkJit === true && type === 'hvm')
+    fail(
+      'checkJit',
+      "what an HVM domain's drives and cards write into its memory cannot be told apart yet",
+      "use type 'pvh' or 'pv'",
+    );
   if (config.checkJit === true && config.translate === false)
     fail('checkJit', 'without translation there is nothing to check', 'leave out translate: false');
   if (clock !== undefined && clock?.kind !== 'real' && clock?.kind !== 'virtual')

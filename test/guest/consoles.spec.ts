@@ -138,14 +138,17 @@ describe.skipIf(parts === undefined)('a guest with further consoles', { timeout:
     const bytes = new Uint8Array(100);
     let got = '';
     await expect
-      .poll(() => {
-        try {
-          got += new TextDecoder().decode(bytes.subarray(0, readSync(fd, bytes)));
-        } catch {
-          // Nothing yet.
-        }
-        return got;
-      })
+      .poll(
+        () => {
+          try {
+            got += new TextDecoder().decode(bytes.subarray(0, readSync(fd, bytes)));
+          } catch {
+            // Nothing yet.
+          }
+          return got;
+        },
+        { timeout: 20_000 },
+      )
       .toBe('heard a word\n');
     closeSync(fd);
     await release(node);

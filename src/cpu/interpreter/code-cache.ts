@@ -43,8 +43,8 @@ export class CodeCache {
   readonly #region: Region;
   readonly #decoder: Decoder;
   readonly #variants: Variants;
-  /** Numbers of handlers that are not there yet. */
-  readonly #late: Set<number>;
+  /** By number: 1 for handlers that are not there yet. */
+  readonly #late: Uint8Array;
   readonly #insn = new Instruction();
   /** By gfn * 4 + mode. */
   readonly #pages = new Map<number, CodePage>();
@@ -75,7 +75,8 @@ export class CodeCache {
     this.#region = region;
     this.#decoder = decoder;
     this.#variants = variants;
-    this.#late = new Set(variants.handlers.filter(({ late }) => late).map(({ index }) => index));
+    this.#late = new Uint8Array(SPECIAL_COUNT + variants.handlers.length);
+    for (const { index, late } of variants.handlers) if (late) this.#late[index] = 1;
     this.#never = region.at;
     this.#next = this.#first;
   }
@@ -364,7 +365,10 @@ export class CodeCache {
     const long = mode === CODE_MODE.code64;
     const op = this.#variants.find(row, insn, long);
     if (op < 0) throw new Error(`no handler for ${row.mnemonic}`);
-    if (this.#late.delete(op)) this.onLate(op);
+    if (this.#late[op] === 1) {
+      this.#late[op] = 0;
+      this.onLate(op);
+    }
     view.setUint16(record + REC.op, op, true);
     view.setUint8(record + REC.length, insn.length);
     view.setUint8(record + REC.segment, insn.segment);

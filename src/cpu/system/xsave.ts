@@ -210,7 +210,7 @@ function loadXmm(cpu: Cpu, image: DataView): void {
 function componentsInUse(cpu: Cpu): number {
   const word = (at: number) => cpu.u16[at >> 1] as number;
   const zero = (from: number, count: number) => {
-    for (let i = 0; i < count; i++) if (cpu.get64(from + i * 8) !== 0n) return false;
+    for (let at = from >> 2; at < (from >> 2) + 2 * count; at++) if (cpu.u32[at] !== 0) return false;
     return true;
   };
   const x87 =

@@ -156,7 +156,7 @@ export class Decoder {
         : chooseVex(candidates, modrm, vex, out.vvvv, long);
     if (row === undefined) return DECODE.invalid;
     out.row = row;
-    if (!long) out.vvvv &= 7;
+    if (vex >= 0 && !long) out.vvvv &= 7;
     out.opcodeRegister = (opcode & 7) | (rex & 1 ? 8 : 0);
     out.asize = long ? (p67 ? 4 : 8) : (mode === CODE_MODE.code32) !== p67 ? 4 : 2;
     const operandSize = row.prefix === '66' ? false : p66;
@@ -193,7 +193,7 @@ export class Decoder {
           if (p >= limit) return short();
           const sib = bytes[p++] as number;
           const index = ((sib >> 3) & 7) | (rex & 2 ? 8 : 0);
-          if (row.operands.some((o) => o.source === 'K')) {
+          if (vex >= 0 && row.operands.some((o) => o.source === 'K')) {
             out.vectorIndex = index;
             out.scale = sib >> 6;
           } else if (index !== 4) {

@@ -1,12 +1,13 @@
 // IA-PC HPET Specification 1.0a.
 import { describe, expect, it } from 'vitest';
-import { VirtualClock } from '../../time/clock.ts';
+import { AlarmClock, VirtualClock } from '../../time/clock.ts';
 import { nonsense } from '../fixtures/nonsense.ts';
 import { ProbeLine } from '../fixtures/probe-line.ts';
 import { Hpet } from './hpet.ts';
 
-function make() {
-  const clock = new VirtualClock();
+const make = () => makeOn(new VirtualClock());
+
+function makeOn<C extends AlarmClock>(clock: C) {
   const lines = new Map<string, ProbeLine>();
   const line = (name: string) => {
     const made = lines.get(name) ?? new ProbeLine();
@@ -88,6 +89,43 @@ describe('comparators', () => {
     write(0x10, 1);
     clock.advance(0x20 * 16);
     expect(line('gsi 22').rises).toBe(1);
+  });
+});
+
+describe('a periodic comparator', () => {
+  // The host's scheduler takes the processor away between any two instructions of ours.
+  it.each([1, 2, 3, 4])('repeats though a period ends just before the clock is read for the %ith time', (reading) => {
+    let ns = 0;
+    let readings = Number.POSITIVE_INFINITY;
+    const clock = new AlarmClock(() => {
+      if (--readings === 0) ns += 20_000;
+      return ns;
+    });
+    const { line, write } = makeOn(clock);
+    write(0x100, (20 << 9) | 0x14c);
+    write(0x108, 62_500);
+    write(0x108, 62_500);
+    write(0x10, 1);
+    ns = 1_990_000;
+    readings = reading;
+    clock.runDue();
+    for (; ns < 20e6; ns += 100_000) clock.runDue();
+    expect(line('gsi 20').rises).toBeGreaterThanOrEqual(19);
+  });
+
+  it('repeats though the guest stops the counter just when a period has ended', () => {
+    let ns = 0;
+    const clock = new AlarmClock(() => ns);
+    const { line, write } = makeOn(clock);
+    write(0x100, (20 << 9) | 0x14c);
+    write(0x108, 62_500);
+    write(0x108, 62_500);
+    write(0x10, 1);
+    ns = 1_010_000;
+    write(0x10, 0);
+    write(0x10, 1);
+    for (; ns < 20e6; ns += 100_000) clock.runDue();
+    expect(line('gsi 20').rises).toBeGreaterThanOrEqual(19);
   });
 });
 

@@ -100,6 +100,7 @@ export class Hpet implements IoHandler {
   /** Registers take 32 bits at a time, aligned (2.3.2: nothing narrower). */
   write(offset: number, size: number, value: number): void {
     if (size !== 4 || offset & 3) return;
+    this.#fireDue();
     const high = (offset & 4) !== 0;
     const at = offset & ~7;
     const old = this.#read64(at);
@@ -195,24 +196,34 @@ export class Hpet implements IoHandler {
     if (narrow || !high) timer.config &= ~TIMER.setValue;
   }
 
-  /** Sets the alarm for when the counter comes to the comparator. */
-  #schedule(number: number): void {
+  /**
+   * Sets the alarm for when the counter comes to the comparator, seen from clock tick `now`. A counter that has passed the comparator
+   * meets it again only after it has wrapped, so what was decided at one reading of the clock has to be scheduled by the same.
+   */
+  #schedule(number: number, now: bigint = this.#ticks()): void {
     const timer = this.#timers[number] as Comparator;
     if (!this.#enabled) {
       timer.alarm.cancel();
       return;
     }
     const mask = timer.config & TIMER.narrow ? MASK32 : MASK64;
-    const ticks = ((timer.value - this.#counter - 1n) & mask) + 1n;
+    const ticks = ((timer.value - this.#base - now - 1n) & mask) + 1n;
     const ns = Number(ticks) * TICK_NS;
     if (ns > FAR_NS) timer.alarm.cancel();
-    else timer.alarm.arm(Math.floor(this.#options.clock.nowNs() / TICK_NS) * TICK_NS + ns);
+    else timer.alarm.arm(Number(now) * TICK_NS + ns);
+  }
+
+  /** What the counter has passed while the clock was not looked at is due before the guest changes anything. */
+  #fireDue(): void {
+    const now = this.#options.clock.nowNs();
+    for (const [i, timer] of this.#timers.entries()) if (timer.alarm.deadlineNs <= now) this.#fire(i);
   }
 
   #fire(number: number): void {
     const timer = this.#timers[number] as Comparator;
     const mask = timer.config & TIMER.narrow ? MASK32 : MASK64;
-    const behind = (this.#counter - timer.value) & mask;
+    const now = this.#ticks();
+    const behind = (this.#base + now - timer.value) & mask;
     const periodic = (timer.config & TIMER.periodic) !== 0 && timer.period > 0n;
     if (periodic) {
       // A guest that was away for long does not get the interrupts of that time.
@@ -229,7 +240,7 @@ export class Hpet implements IoHandler {
     const missed = periodic && behind >= timer.period && behind <= MOST_BEHIND_TICKS;
     // What it missed otherwise it gets, at four times the rate, so that it can take each.
     if (missed) timer.alarm.arm(this.#options.clock.nowNs() + Math.max(LEAST_NS, (Number(timer.period) * TICK_NS) / CATCH_UP));
-    else this.#schedule(number);
+    else this.#schedule(number, now);
   }
 
   #drive(number: number): void {

@@ -3,9 +3,7 @@ import { SHUTDOWN } from '../abi/xen/sched.ts';
 import type { PvDevice } from '../backends/pv-device.ts';
 import { asFrameBuffer, type FrameBufferDevice } from '../backends/vfb/frame-buffer-device.ts';
 import { asKeyboard, type KeyboardDevice } from '../backends/vkbd/keyboard-device.ts';
-import { REQUEST, STATE } from '../cpu/state.ts';
 import type { Picture } from '../image/picture.ts';
-import { REAL_PACE } from '../io/io-pace.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { InspectTree } from '../util/inspect/inspect-node.ts';
 import { type OnceOptions, TypedEvents } from '../util/typed-events.ts';
@@ -25,27 +23,23 @@ import {
 } from './domain-config.ts';
 import { DomainDevices } from './domain-devices.ts';
 import type { DomainEvents } from './domain-events.ts';
-import { GuestClock, timeOrigin } from './guest-clock.ts';
+import { DomainTime } from './domain-time.ts';
+import { timeOrigin } from './guest-clock.ts';
 import { GuestConsole, type LoginOptions } from './guest-console.ts';
 import { furtherConsoles, type GuestConsoleDevice } from './guest-console-device.ts';
-import type { GuestTime } from './guest-time.ts';
-import { DriveServer } from './hvm/drive-server.ts';
-import { MAIL, Mailbox } from './hvm/mailbox.ts';
-import { NicServer } from './hvm/nic-server.ts';
+import { BoardServer } from './hvm/board-server.ts';
 import { vgaSnapshot } from './hvm/vga-screen.ts';
 import { inspectDomain } from './inspect-domain.ts';
-import { kickVcpu } from './kick.ts';
 import { buildImage, type MachineImage } from './machine-image.ts';
 import { CONTROL } from './machine-plan.ts';
 import { PlatformSide } from './platform-side.ts';
 import type { PvhEntry } from './pvh/load.ts';
 import { readRegisters, type VcpuRegisters } from './registers.ts';
+import { retiredInstructions } from './retired-instructions.ts';
 import { traceBatchRead } from './trace-batch.ts';
 import { TranslationError } from './translation-error.ts';
 import type { VcpuMessage } from './vcpu-parts.ts';
 import { VcpuThreads } from './vcpu-threads.ts';
-import { VirtualGuestClock } from './virtual-guest-clock.ts';
-import { VirtualPace } from './virtual-pace.ts';
 
 /**
  * Builds a domain: unpacks the kernel, plans and fills the memory. Nothing runs yet.
@@ -80,19 +74,15 @@ export class Domain implements AsyncDisposable {
   readonly devices: DomainDevices;
   readonly #origin = timeOrigin();
   readonly #store = new XenStore();
-  readonly #clock: GuestTime;
-  /** Of a domain in virtual time. */
-  readonly #pace: VirtualPace | undefined;
-  #settling: Promise<void> = Promise.resolve();
+  readonly #time: DomainTime;
   readonly #threads: VcpuThreads;
   readonly #events = new TypedEvents<DomainEvents>();
   /** What `setMaxMemory` said last. */
   #maxMemory: number | undefined;
   #entry: PvhEntry | undefined;
   #platform: PlatformSide;
-  /** Emulated drives, of the board that runs. */
-  #drives: DriveServer | undefined;
-  #nics: readonly NicServer[] = [];
+  /** Of the board that runs. */
+  #board: BoardServer;
   #state: DomainState = 'built';
   /** Whether `pause` holds the vCPUs. */
   #paused = false;
@@ -112,17 +102,12 @@ export class Domain implements AsyncDisposable {
     // A domain that nobody waits for must not end the process.
     this.ended.catch(() => {});
     this.#entry = image.load();
-    const { memory, plan } = image;
-    if (image.epochMs === undefined) this.#clock = new GuestClock(this.#origin, memory.buffer, plan.clock);
-    else {
-      const time = new VirtualGuestClock(memory.buffer, plan);
-      this.#clock = time;
-      this.#pace = new VirtualPace(time, () => kickVcpu(memory, plan, 0));
-    }
-    this.console = new GuestConsole((bytes) => this.#type(bytes), this.#pace);
+    this.#time = new DomainTime(image, this.#origin);
+    this.console = new GuestConsole((bytes) => this.#type(bytes), this.#time.pace);
     this.xenstore = new StoreClient(this.#store);
     this.devices = new DomainDevices(image.config.devices ?? [], this.xenstore, (action) => this.#expectAlive(action));
     this.#platform = this.#connect();
+    this.#board = new BoardServer(image, this.#time.pace);
     this.#threads = new VcpuThreads({
       host,
       memory: image.memory,
@@ -234,18 +219,7 @@ export class Domain implements AsyncDisposable {
 
   /** Instructions the guest has run. While it runs, as of the last time that its vCPUs left the engine. */
   get retired(): number {
-    const { memory, plan } = this.#image;
-    const word = (at: number): number => Atomics.load(memory.i32, at >>> 2) >>> 0;
-    let sum = 0;
-    for (const { cpu } of plan.vcpus) {
-      for (let high = word(cpu.at + STATE.retired + 4); ; high = word(cpu.at + STATE.retired + 4)) {
-        const low = word(cpu.at + STATE.retired);
-        if (word(cpu.at + STATE.retired + 4) !== high) continue;
-        sum += high * 0x1_0000_0000 + low;
-        break;
-      }
-    }
-    return sum;
+    return retiredInstructions(this.#image.memory, this.#image.plan);
   }
 
   /**
@@ -253,7 +227,7 @@ export class Domain implements AsyncDisposable {
    * guest runs it changes.
    */
   get path(): string | undefined {
-    return this.#clock instanceof VirtualGuestClock ? this.#clock.path : undefined;
+    return this.#time.path;
   }
 
   /** Starts the vCPUs. */
@@ -306,15 +280,16 @@ export class Domain implements AsyncDisposable {
     await this.#renewal?.catch(() => {});
     this.devices.withdraw();
     await this.#threads.end();
-    await this.#closeBoard();
+    await this.#board.close();
     await this.#platform.close();
     // It may have failed meanwhile.
     this.#expectAlive('reset');
     this.#image.clear();
     this.#entry = this.#image.load();
-    this.#clock.reset();
-    if (this.#paused) this.#clock.stop();
+    this.#time.clock.reset();
+    if (this.#paused) this.#time.clock.stop();
     this.#platform = this.#connect();
+    this.#board = new BoardServer(this.#image, this.#time.pace);
     this.console.restart();
     this.#state = this.#paused ? 'paused' : 'running';
     this.#start();
@@ -385,7 +360,7 @@ export class Domain implements AsyncDisposable {
 
   /** Everything there is to see of the domain, as a tree. */
   inspect(): InspectTree {
-    return inspectDomain(this, this.#image.plan, this.#platform, this.#store, this.#clock.nowNs());
+    return inspectDomain(this, this.#image.plan, this.#platform, this.#store, this.#time.clock.nowNs());
   }
 
   /** Ends the domain at once, without asking the guest. */
@@ -418,7 +393,7 @@ export class Domain implements AsyncDisposable {
       pic: emulation.pic,
       translate: config.translate ?? true,
       profile: config.profile ?? false,
-      virtualTime: this.#pace !== undefined,
+      virtualTime: this.#time.virtual,
       trace: config.trace ?? [],
     });
   }
@@ -428,8 +403,8 @@ export class Domain implements AsyncDisposable {
       image: this.#image,
       store: this.#store,
       name: this.name,
-      nowNs: this.#clock.nowNs,
-      pace: this.#pace ?? REAL_PACE,
+      nowNs: this.#time.clock.nowNs,
+      pace: this.#time.pace,
       onOutput: (bytes) => {
         if (!this.#serialConsole) this.console.receive(bytes);
       },
@@ -438,32 +413,12 @@ export class Domain implements AsyncDisposable {
     });
     if (this.#maxMemory !== undefined) platform.xen.maxPages = Math.floor(this.#maxMemory / 4096);
     this.devices.offer(platform.backends);
-    this.#drives = new DriveServer({
-      memory: this.#image.memory,
-      drives: this.#image.drives,
-      pace: this.#pace,
-      mail: (place, ok) => this.#tellBoard(MAIL.drive, Uint8Array.of(place, ok ? 1 : 0)),
-    });
-    this.#nics = this.#image.nics.map(
-      (nic) =>
-        new NicServer({
-          ...nic,
-          memory: this.#image.memory,
-          mail: (bytes) => this.#tellBoard(MAIL.frame, bytes),
-        }),
-    );
     return platform;
-  }
-
-  /** What is under way for emulated devices is over afterwards. */
-  async #closeBoard(): Promise<void> {
-    for (const nic of this.#nics) nic.close();
-    await this.#drives?.close();
   }
 
   /** Types into the ring; some of what the guest has not read yet is kept. Returns how many bytes were taken. */
   #type(bytes: Uint8Array): number {
-    if (this.#serialConsole) return this.#tellBoard(MAIL.serial, bytes) ? bytes.length : 0;
+    if (this.#serialConsole) return this.#board.type(bytes) ? bytes.length : 0;
     return this.#state === 'built' || ALIVE.has(this.#state) ? this.#platform.console.write(bytes) : bytes.length;
   }
 
@@ -475,15 +430,7 @@ export class Domain implements AsyncDisposable {
   pressPower(): void {
     this.#expectAlive('press the power button of');
     if (!this.#image.hvm) throw new DomainStateError('a PVH domain has no power button: use shutdown');
-    this.#tellBoard(MAIL.power, new Uint8Array());
-  }
-
-  /** False when there is no room: the board has not taken what came before. */
-  #tellBoard(kind: number, bytes: Uint8Array): boolean {
-    const { memory, plan } = this.#image;
-    if (!new Mailbox(memory, plan.mailbox).post(kind, bytes)) return false;
-    kickVcpu(memory, plan, 0);
-    return true;
+    this.#board.pressPower();
   }
 
   #receive(message: VcpuMessage): void {
@@ -498,13 +445,13 @@ export class Domain implements AsyncDisposable {
         this.#events.emit('serial', message.bytes);
         break;
       case 'drive':
-        this.#drives?.request(message);
+        this.#board.drive(message);
         break;
       case 'frame':
-        this.#nics[message.index]?.send(message.bytes);
+        this.#board.frame(message.index, message.bytes);
         break;
       case 'settle':
-        this.#settle(message.ticket);
+        this.#time.settle(message.ticket).catch((error: unknown) => this.#fail(error as Error));
         break;
       case 'log':
         this.#events.emit('log', message.bytes);
@@ -529,17 +476,6 @@ export class Domain implements AsyncDisposable {
         this.#finish('destroyed', { reason: 'destroyed', report: message.report, retired: this.retired });
         break;
     }
-  }
-
-  /** The vCPU waits for what it has caused. */
-  #settle(ticket: number): void {
-    const { memory, plan } = this.#image;
-    const settle = async (): Promise<void> => {
-      await this.#pace?.settled();
-      Atomics.store(memory.i32, (plan.control.at + CONTROL.settled) >>> 2, ticket);
-      kickVcpu(memory, plan, 0, REQUEST.settled);
-    };
-    this.#settling = this.#settling.then(settle).catch((error: unknown) => this.#fail(error as Error));
   }
 
   /** The guest has shut itself down; each vCPU tells. */
@@ -589,14 +525,14 @@ export class Domain implements AsyncDisposable {
   /** All vCPUs are parked: guest time stops, unless the guest was let go on in the meantime. */
   #standStill(): void {
     if (!this.#threads.parked || !(this.#paused || this.#state === 'suspended')) return;
-    this.#clock.stop();
+    this.#time.clock.stop();
     this.#tellRunState(false);
   }
 
   /** Guest time goes on unless something else holds the guest, and the wallclock with it: real time passed meanwhile. */
   #goOn(): void {
     if (this.#paused || this.#state === 'suspended') return;
-    if (this.#clock.start() > 0) this.#platform.setWallclock();
+    if (this.#time.clock.start() > 0) this.#platform.setWallclock();
     this.#tellRunState(true);
   }
 
@@ -621,10 +557,10 @@ export class Domain implements AsyncDisposable {
     this.devices.withdraw();
     try {
       await this.#threads.end();
-      await this.#closeBoard();
+      await this.#board.close();
       await this.#platform.backends.close();
     } finally {
-      this.#pace?.close();
+      this.#time.close();
       await this.devices.close((error) => this.#problem(error));
     }
   }

@@ -9,8 +9,8 @@ import { findV86 } from './v86-parts.ts';
 const { values } = parseArgs({
   options: {
     bits: { type: 'string', default: 'both' },
-    runs: { type: 'string', default: '3' },
-    scale: { type: 'string', default: '0.3' },
+    runs: { type: 'string', default: '5' },
+    scale: { type: 'string', default: '1' },
     limit: { type: 'string', default: '60' },
     rows: { type: 'string' },
     only: { type: 'string' },

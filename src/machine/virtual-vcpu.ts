@@ -50,7 +50,7 @@ export class VirtualVcpu {
     return this.#owes || this.time.ioDeadlineNs <= this.time.nowNs();
   }
 
-  /** Waits until it is done. False when the vCPU is to park or to end before: it owes it still. */
+  /** Waits until it is done. False when the vCPU is to park or to end first; where it was not done, it is owed still. */
   settle(): boolean {
     const i32 = this.#i32;
     this.#ticket = (this.#ticket + 1) | 0;
@@ -66,7 +66,8 @@ export class VirtualVcpu {
       Atomics.wait(i32, this.#request, 0);
     }
     this.#owes = false;
-    return true;
+    // Held meanwhile, it parks here whichever of the two it saw first, and not some instructions later.
+    return Atomics.load(i32, this.#pause) === 0;
   }
 
   /** Instructions to run when the vCPU's own next timer is due at `deadlineNs`: until it is, or the I/O side's. */

@@ -24,10 +24,10 @@ export class TierFuzz {
     this.translator = new TierMachine(true, lockstep);
   }
 
-  /** What differs for a seed, in words; undefined if nothing does. */
-  findProblem(seed: number): string | undefined {
+  /** What differs for a seed, in words; undefined if nothing does. `scenes`: see randomProgram. */
+  findProblem(seed: number, scenes = true): string | undefined {
     const random = new Random(seed);
-    const program = randomProgram(random);
+    const program = randomProgram(random, scenes);
     const start = random.u32();
     const expected = this.interpreter.run(program, start);
     const { tally } = this;
@@ -43,6 +43,7 @@ export class TierFuzz {
         requests: random.oneIn(2),
         interrupts: random.oneIn(2),
         translateOneIn: random.pick([1, 1, 3, 10]),
+        againOneIn: scenes ? random.pick([2, 10, 50]) : 1,
       };
       const found = this.translator.run(program, start, drive);
       const problem = difference(expected, found);

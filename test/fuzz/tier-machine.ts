@@ -1,5 +1,5 @@
 import type { WasmEngine } from '../../src/cpu/engine.ts';
-import { CODE_MODE, CR0, CR4, EFER, FLAG, REQUEST, SEGMENT, STATE, VECTOR } from '../../src/cpu/state.ts';
+import { ATTR, CODE_MODE, CR0, CR4, EFER, FLAG, REQUEST, SEGMENT, STATE, VECTOR } from '../../src/cpu/state.ts';
 import { DECODE, Decoder, Instruction } from '../../src/cpu/x86/decoder.ts';
 import { ROWS } from '../../src/cpu/x86/table/rows.ts';
 import type { GuestMemory } from '../../src/memory/guest-memory.ts';
@@ -39,12 +39,29 @@ const SELECTOR = {
   tss: 0x28,
   kernelCode32: 0x38,
   userCode32: 0x83,
+  /** What SYSENTER and SYSEXIT count from: code and stack of the kernel, of 32-bit and of 64-bit users. */
+  sysenter: 0x90,
 } as const;
 const PTE = { present: 1n, write: 2n, user: 4n, accessed: 0x20n, dirty: 0x40n, noExecute: 1n << 63n } as const;
 const WITH_ERROR: ReadonlySet<number> = new Set([VECTOR.df, VECTOR.ts, VECTOR.np, VECTOR.ss, VECTOR.gp, VECTOR.pf, VECTOR.ac]);
 /** Bytes of a handler: HLT, then the way back. */
 const HANDLER_BYTES = 16;
 const INTERRUPT = 0x40;
+/** INT of this vector returns at once. */
+const CALL = 0x80;
+/** Slots of handlers whose vectors nobody raises: where SYSCALL and SYSENTER lead. */
+const SYSCALL_SLOT = 0xf0;
+const SYSENTER_SLOT = { 64: 0xf1, 32: 0xf2 } as const;
+const IRETQ = [0x48, 0xcf];
+const HLT = 0xf4;
+/** Code that is not that of an exception, by its slot. */
+const HANDLERS: ReadonlyMap<number, readonly number[]> = new Map([
+  [INTERRUPT, IRETQ],
+  [CALL, IRETQ],
+  [SYSCALL_SLOT, [0x48, 0x0f, 0x07]], // sysretq
+  [SYSENTER_SLOT[64], [0xfb, 0x48, 0x0f, 0x35]], // sti; sysexitq
+  [SYSENTER_SLOT[32], [0xfb, 0x0f, 0x35]],
+]);
 const FAULTS_MOST = 60;
 /** Instructions after which a program counts as endless: it has destroyed itself. */
 const PATIENCE = 60_000;
@@ -59,6 +76,8 @@ export interface Drive {
   readonly interrupts: boolean;
   /** How often what is about to run is translated: once in so many pauses. */
   readonly translateOneIn: number;
+  /** The same of what is translated already. */
+  readonly againOneIn: number;
 }
 
 /** What a program did: each stop in order, then the state at the end. Two tiers agree when these are equal. */
@@ -164,23 +183,32 @@ export class TierMachine {
     if (drive === undefined) return engine.run(budget);
     const { random } = drive;
     if (drive.requests && random.oneIn(4)) engine.cpu.set32(STATE.request, REQUEST.kick);
-    if (drive.interrupts && random.oneIn(3) && engine.canInterrupt) {
+    if (drive.interrupts && random.oneIn(3) && engine.canInterrupt && !this.#narrowStack()) {
       engine.interrupt(INTERRUPT);
       this.#interrupts++; // its IRETQ
     }
-    if (random.oneIn(drive.translateOneIn)) this.translate(engine.rip);
+    if (random.oneIn(drive.translateOneIn)) this.translate(engine.rip, () => drive.againOneIn === 1 || random.oneIn(drive.againOneIn));
     return engine.run(1 + random.below(random.oneIn(3) ? drive.budget : Math.min(drive.budget, 8)));
   }
 
-  /** Translates what lies at a linear address, if it was run there. */
-  translate(rip: bigint): void {
+  /**
+   * IRETQ to a 16-bit stack leaves the upper half of ESP as the handler had it (SDM vol. 2, IRET; "espfix" in Linux), so there an
+   * interrupt is seen by the program.
+   */
+  #narrowStack(): boolean {
+    return this.#mode !== CODE_MODE.code64 && (this.engine.cpu.attributes(SEGMENT.ss) & ATTR.db) === 0;
+  }
+
+  /** Translates what lies at a linear address, if it was run there; where a region is entered already, if `again` says so. */
+  translate(rip: bigint, again: () => boolean): void {
     const { cpu, mmu, code, regions } = this.engine;
     if (regions === undefined) return;
     cpu.set64(STATE.slowAddress, rip);
     if (mmu.cachedCode(rip & ~0xfffn) === 0) return;
     const table = mmu.codeTable();
     const offset = Number(rip & 0xfffn);
-    if (table !== 0 && code.known(table, offset) !== 0) regions.translate(rip, table, offset);
+    if (table === 0 || code.known(table, offset) === 0) return;
+    if (!code.isRegion(table, offset) || again()) regions.translate(rip, table, offset);
   }
 
   // ---- stops -----------------------------------------------------------------------------------------------------------
@@ -199,16 +227,16 @@ export class TierMachine {
 
   /** The byte behind a UD2 in the code. */
   #actionAt(rip: bigint): number | undefined {
-    const offset = Number(rip) - CODE.at;
-    if (offset < 0 || offset > CODE.bytes - 3) return undefined;
+    const offset = codeOffset(rip);
+    if (offset === undefined || offset > CODE.bytes - 3) return undefined;
     const byte = (at: number) => this.#ram[(this.#codeFrame(at >> 12) << 12) + (at & 4095)] as number;
     return byte(offset) === 0x0f && byte(offset + 1) === 0x0b ? byte(offset + 2) : undefined;
   }
 
   /** Length of the instruction of the program at `rip`; 0 where there is none. */
   #lengthAt(rip: bigint): number {
-    const offset = Number(rip) - CODE.at;
-    if (offset < 0 || offset >= CODE.bytes) return 0;
+    const offset = codeOffset(rip);
+    if (offset === undefined) return 0;
     const bytes = Uint8Array.from({ length: 15 }, (_, i) => {
       const at = Math.min(offset + i, CODE.bytes - 1);
       return this.#ram[this.#codeFrame(at >> 12) * PAGE + (at & 4095)] as number;
@@ -322,15 +350,8 @@ export class TierMachine {
       const isCode = GFN.code.includes(gfn as never) || GFN.otherCode.includes(gfn as never) || gfn === GFN.handlers;
       if (!isCode) ram.fill(0, gfn * PAGE, (gfn + 1) * PAGE);
     }
-    // Programs share frames: what is decoded of another one stays until it is written to.
-    for (const [i, gfn] of GFN.code.entries()) {
-      const page = code.subarray(i * PAGE, (i + 1) * PAGE);
-      for (let at = 0; at < PAGE; at += 64) {
-        const there = ram.subarray(gfn * PAGE + at, gfn * PAGE + at + 64);
-        const wanted = page.subarray(at, at + 64);
-        if (!there.every((byte, k) => byte === wanted[k])) this.#memory.write((gfn * PAGE + at) as never, wanted);
-      }
-    }
+    for (const [i, gfn] of GFN.code.entries()) this.#putCode(gfn, code.subarray(i * PAGE, (i + 1) * PAGE));
+    for (const gfn of GFN.otherCode) this.#putCode(gfn, new Uint8Array(PAGE));
     for (const gfn of [...GFN.data, ...GFN.lazy, ...GFN.supervisor]) {
       const bytes = new Uint8Array(PAGE);
       for (let i = 0; i < PAGE; i += 4)
@@ -347,10 +368,17 @@ export class TierMachine {
     cpu.set64(STATE.cr0, BigInt((CR0.pe | CR0.mp | CR0.et | CR0.ne | CR0.wp | CR0.am | CR0.pg) >>> 0));
     cpu.set64(STATE.xcr0, 7n);
     cpu.set64(STATE.gdtr, KERNEL + BigInt(GFN.gdt * PAGE));
-    cpu.view.setUint16(STATE.gdtr + 8, 0x8f, true);
+    cpu.view.setUint16(STATE.gdtr + 8, 0xbf, true);
     cpu.set64(STATE.idtr, KERNEL + BigInt(GFN.idt * PAGE));
     cpu.view.setUint16(STATE.idtr + 8, 0xfff, true);
     cpu.setSegment(SEGMENT.tr, SELECTOR.tss, 0x8b, 0x67, KERNEL + BigInt(GFN.tss * PAGE));
+    const handler = (slot: number) => KERNEL + BigInt(GFN.handlers * PAGE + slot * HANDLER_BYTES);
+    cpu.set64(STATE.star, (BigInt(SELECTOR.kernelData | 3) << 48n) | (BigInt(SELECTOR.kernelCode) << 32n));
+    cpu.set64(STATE.lstar, handler(SYSCALL_SLOT));
+    cpu.set64(STATE.fmask, BigInt(FLAG.if | FLAG.tf));
+    cpu.set64(STATE.sysenterCs, BigInt(SELECTOR.sysenter));
+    cpu.set64(STATE.sysenterEsp, KERNEL + BigInt((GFN.interruptStack + 1) * PAGE));
+    cpu.set64(STATE.sysenterEip, handler(SYSENTER_SLOT[bits]));
     const dpl = user ? 0x60 : 0;
     if (bits === 64) cpu.setSegment(SEGMENT.cs, user ? SELECTOR.userCode : SELECTOR.kernelCode, 0xa09b | dpl, 0xffff_ffff, 0n);
     else cpu.setSegment(SEGMENT.cs, user ? SELECTOR.userCode32 : SELECTOR.kernelCode32, 0xc09b | dpl, 0xffff_ffff, 0n);
@@ -377,6 +405,15 @@ export class TierMachine {
     engine.flushTlb();
   }
 
+  /** Programs share frames: what is decoded of another one stays until it is written to. */
+  #putCode(gfn: number, page: Uint8Array): void {
+    for (let at = 0; at < PAGE; at += 64) {
+      const there = this.#ram.subarray(gfn * PAGE + at, gfn * PAGE + at + 64);
+      const wanted = page.subarray(at, at + 64);
+      if (!there.every((byte, k) => byte === wanted[k])) this.#memory.write((gfn * PAGE + at) as never, wanted);
+    }
+  }
+
   #codeFrame(page: number): number {
     return ((this.#other[page] === true ? GFN.otherCode : GFN.code)[page] ?? 0) as number;
   }
@@ -398,6 +435,7 @@ export class TierMachine {
       this.#map(BigInt(WINDOWS.mmio.at + i * PAGE), GFN.mmio + i, PTE.present | PTE.write | PTE.noExecute | own);
     all(STACK.at, GFN.stack, PTE.present | PTE.write | PTE.noExecute | own);
     this.#map(BigInt(FUEL & ~4095), GFN.fuel, PTE.present | PTE.write | PTE.noExecute | own);
+    this.#map(BigInt(WINDOWS.tables.at), this.#tableOf(BigInt(WINDOWS.lazy.at)) >> 12, PTE.present | PTE.write | PTE.noExecute);
     for (const gfn of [GFN.gdt, GFN.idt, GFN.tss, GFN.handlers, GFN.faultStack, GFN.interruptStack])
       this.#map(KERNEL + BigInt(gfn * PAGE), gfn, PTE.present | PTE.write | PTE.accessed | PTE.dirty);
   }
@@ -424,6 +462,11 @@ export class TierMachine {
   }
 
   #map(linear: bigint, gfn: number, rights: bigint): void {
+    this.#view.setBigUint64(this.#tableOf(linear) + Number((linear >> 12n) & 511n) * 8, BigInt(gfn * PAGE) | rights, true);
+  }
+
+  /** Physical address of the page table that has the entry of a page; made if it is not there. */
+  #tableOf(linear: bigint): number {
     let table: number = GFN.pml4 * PAGE;
     for (let level = 4; level > 1; level--) {
       const at = table + Number((linear >> BigInt(12 + 9 * (level - 1))) & 511n) * 8;
@@ -435,7 +478,7 @@ export class TierMachine {
       }
       table = Number(entry & ~0xfffn);
     }
-    this.#view.setBigUint64(table + Number((linear >> 12n) & 511n) * 8, BigInt(gfn * PAGE) | rights, true);
+    return table;
   }
 
   #buildDescriptorTables(user: boolean): void {
@@ -448,28 +491,31 @@ export class TierMachine {
       [SELECTOR.userCode, 0x00af_fb00_0000_ffffn],
       [SELECTOR.kernelCode32, 0x00cf_9b00_0000_ffffn],
       [SELECTOR.userCode32, 0x00cf_fb00_0000_ffffn],
+      [SELECTOR.sysenter, 0x00af_9b00_0000_ffffn],
+      [SELECTOR.sysenter + 8, 0x00cf_9300_0000_ffffn],
+      [SELECTOR.sysenter + 16, 0x00cf_fb00_0000_ffffn],
+      [SELECTOR.sysenter + 24, 0x00cf_f300_0000_ffffn],
+      [SELECTOR.sysenter + 32, 0x00af_fb00_0000_ffffn],
+      [SELECTOR.sysenter + 40, 0x00cf_f300_0000_ffffn],
       ...SEGMENTS.map((segment, i) => [(FIRST_SEGMENT + i) * 8, descriptor(segment, user)] as const),
     ] as const;
     for (const [selector, value] of descriptors) view.setBigUint64(gdt + (selector & ~7), value, true);
     const address = (gfn: number) => KERNEL + BigInt(gfn * PAGE);
-    // IST 1 for exceptions, 2 for the interrupt.
+    // IST 1 for exceptions, 2 for what returns at once.
     view.setBigUint64(GFN.tss * PAGE + 0x24, address(GFN.faultStack) + BigInt(PAGE), true);
     view.setBigUint64(GFN.tss * PAGE + 0x2c, address(GFN.interruptStack) + BigInt(PAGE), true);
     view.setUint16(GFN.tss * PAGE + 0x66, 0x68, true);
     const handlers = new Uint8Array(PAGE).fill(0xf4);
     for (let vector = 0; vector < 256; vector++) {
       const at = vector * HANDLER_BYTES;
-      const code =
-        vector === INTERRUPT
-          ? [0x48, 0xcf]
-          : WITH_ERROR.has(vector)
-            ? [0xf4, 0x48, 0x83, 0xc4, 8, 0x48, 0xcf]
-            : [0xf4, 0x48, 0xcf];
+      const code = HANDLERS.get(vector) ?? (WITH_ERROR.has(vector) ? [HLT, 0x48, 0x83, 0xc4, 8, ...IRETQ] : [HLT, ...IRETQ]);
       handlers.set(code, at);
       const target = address(GFN.handlers) + BigInt(at);
       const gate = GFN.idt * PAGE + vector * 16;
       view.setUint32(gate, Number(target & 0xffffn) | (SELECTOR.kernelCode << 16), true);
-      view.setUint32(gate + 4, Number(target & 0xffff_0000n) | (0x8e << 8) | (vector === INTERRUPT ? 2 : 1), true);
+      const rights = vector === CALL ? 0xee : 0x8e;
+      const stack = vector === INTERRUPT || vector === CALL ? 2 : 1;
+      view.setUint32(gate + 4, Number(target & 0xffff_0000n) | (rights << 8) | stack, true);
       view.setUint32(gate + 8, Number(target >> 32n), true);
     }
     const there = this.#ram.subarray(GFN.handlers * PAGE, (GFN.handlers + 1) * PAGE);
@@ -484,6 +530,12 @@ function descriptor({ base, limitPages, type, big }: DataSegment, user: boolean)
   const high =
     ((base >>> 16) & 0xff) | (access << 8) | (limitPages & 0xf0000) | (big ? 0xc0_0000 : 0x80_0000) | (base & 0xff00_0000);
   return BigInt(low >>> 0) | (BigInt(high >>> 0) << 32n);
+}
+
+/** Where in the code an instruction pointer is, in either mapping. */
+function codeOffset(rip: bigint): number | undefined {
+  const offset = [CODE.at, WINDOWS.alias.at].map((at) => Number(rip) - at).find((from) => from >= 0 && from < CODE.bytes);
+  return offset;
 }
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');

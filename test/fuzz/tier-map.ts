@@ -19,7 +19,12 @@ export const WINDOWS = {
   supervisor: { at: DATA_BASE + 0x30_0000, pages: 4 },
   /** The code pages once more, writable. */
   alias: { at: DATA_BASE + 0x40_0000, pages: CODE.pages },
+  /** The page table that the lazy window is in; the supervisor's. */
+  tables: { at: DATA_BASE + 0x50_0000, pages: 1 },
 } as const satisfies Record<string, Window>;
+
+/** Where the supervisor finds the entries of the lazy window's pages, 8 bytes each. */
+export const LAZY_PTES = WINDOWS.tables.at + ((WINDOWS.lazy.at >>> 12) & 511) * 8;
 
 /** A word that says how many branches back a program may still take; behind it nothing else is kept in the page. */
 export const FUEL = 0x2100_0800;

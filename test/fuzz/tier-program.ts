@@ -8,7 +8,9 @@ import { DATA_BASE, DATA_SIZE, SELECTOR } from '../native/address-map.ts';
 import { CpuImage } from '../native/cpu-image.ts';
 import type { Random } from '../native/random.ts';
 import { caseOf, existsIn } from '../native/row-cases.ts';
-import { CODE, FIRST_SEGMENT, FUEL, SEGMENTS, WINDOWS, type Window } from './tier-map.ts';
+import { type Label, ProgramWriter, u32 } from './program-writer.ts';
+import { CODE, FIRST_SEGMENT, SEGMENTS, WINDOWS, type Window } from './tier-map.ts';
+import { randomScene } from './tier-scenes.ts';
 
 export interface TierProgram {
   readonly bits: 64 | 32;
@@ -34,7 +36,6 @@ const RSP = 4;
 const MODE = { 64: CODE_MODE.code64, 32: CODE_MODE.code32 } as const;
 /** Counts rounds. R15 is implicit in no instruction, EBP in few. */
 const COUNTER = { 64: 15, 32: 5 } as const;
-const NOP = 0x90;
 /** Room that a construct needs at the end. */
 const RESERVE = 600;
 
@@ -64,13 +65,9 @@ class RowChoice {
 }
 const CHOICES = { 64: new RowChoice(64), 32: new RowChoice(32) } as const;
 
-interface Label {
-  at: number | undefined;
-  readonly uses: { readonly at: number; readonly size: 1 | 4 | 'absolute' }[];
-}
-
-export function randomProgram(random: Random): TierProgram {
-  return new ProgramBuilder(random).build();
+/** `scenes`: whether it also does what `tier-scenes.ts` has. */
+export function randomProgram(random: Random, scenes: boolean): TierProgram {
+  return new ProgramBuilder(random, scenes).build();
 }
 
 class ProgramBuilder {
@@ -78,9 +75,7 @@ class ProgramBuilder {
   readonly #decoder = new Decoder(ROWS);
   readonly #insn = new Instruction();
   readonly #sample = new CpuImage();
-  readonly #code = new Uint8Array(CODE.bytes).fill(NOP);
-  readonly #labels: Label[] = [];
-  readonly #heads: number[] = [];
+  readonly #out: ProgramWriter;
   readonly #functions: Label[] = [];
   readonly #end: Label;
   readonly #bits: 64 | 32;
@@ -89,50 +84,50 @@ class ProgramBuilder {
   /** Where code writes to: in this program none, some, or also where it runs right then. */
   readonly #selfModifying: boolean;
   readonly #wild: number;
-  #at = 0;
+  readonly #scenes: boolean;
   #limit: number = CODE.bytes - RESERVE;
 
-  constructor(random: Random) {
+  constructor(random: Random, scenes: boolean) {
     this.#random = random;
+    this.#scenes = scenes;
     this.#bits = random.oneIn(2) ? 64 : 32;
+    this.#out = new ProgramWriter(this.#bits);
     this.#rows = CHOICES[this.#bits];
     this.#user = random.oneIn(2);
     this.#selfModifying = random.oneIn(4);
     this.#wild = random.pick([0, 0, 40, 12]);
-    this.#end = this.#label();
+    this.#end = this.#out.label();
   }
 
   build(): TierProgram {
     const random = this.#random;
     // Begins near the end of a page as often as not, so that it reaches into the next.
-    this.#at = random.oneIn(2) ? random.below(2048) : 4096 * (1 + random.below(2)) - random.below(500);
-    const entry = this.#at;
+    this.#out.at = random.oneIn(2) ? random.below(2048) : 4096 * (1 + random.below(2)) - random.below(500);
+    const entry = this.#out.at;
     this.#limit = Math.min(this.#limit, entry + 600 + random.below(4000));
     const functions = random.below(5);
-    for (let i = 0; i < functions; i++) this.#functions.push(this.#label());
+    for (let i = 0; i < functions; i++) this.#functions.push(this.#out.label());
     for (let i = 1 + random.below(4); i > 0; i--) this.#construct(0, 0);
-    this.#place(this.#end);
+    this.#out.place(this.#end);
     // The end: a checkpoint that says so.
-    this.#bytes(0x0f, 0x0b, 0xff);
+    this.#out.bytes(0x0f, 0x0b, 0xff);
     for (let i = 0; i < functions; i++) {
-      if (random.oneIn(3)) this.#at = Math.max(this.#at, Math.ceil(this.#at / 4096) * 4096 - random.below(40));
-      if (this.#at > CODE.bytes - RESERVE) this.#at = Math.min(this.#at, CODE.bytes - RESERVE / 2);
-      this.#place(this.#functions[i] as Label);
-      this.#limit = Math.min(this.#at + 500, CODE.bytes - RESERVE / 2);
-      if (this.#at < CODE.bytes - RESERVE) for (let n = random.below(3); n >= 0; n--) this.#construct(1, i + 1);
-      if (random.oneIn(6)) this.#bytes(0xc2, 8 * random.below(2), 0);
-      else this.#bytes(0xc3);
+      if (random.oneIn(3)) this.#out.at = Math.max(this.#out.at, Math.ceil(this.#out.at / 4096) * 4096 - random.below(40));
+      if (this.#out.at > CODE.bytes - RESERVE) this.#out.at = Math.min(this.#out.at, CODE.bytes - RESERVE / 2);
+      this.#out.place(this.#functions[i] as Label);
+      this.#limit = Math.min(this.#out.at + 500, CODE.bytes - RESERVE / 2);
+      if (this.#out.at < CODE.bytes - RESERVE) for (let n = random.below(3); n >= 0; n--) this.#construct(1, i + 1);
+      if (random.oneIn(6)) this.#out.bytes(0xc2, 8 * random.below(2), 0);
+      else this.#out.bytes(0xc3);
     }
-    // Whatever jumps to nowhere.
-    for (const label of this.#labels) if (label.at === undefined) label.at = this.#end.at;
-    this.#resolve();
+    this.#out.resolve(this.#end);
     return {
       bits: this.#bits,
       user: this.#user,
-      code: this.#code,
+      code: this.#out.code,
       entry: CODE.at + entry,
       fuel: random.pick([20, 60, 200, 500]),
-      heads: this.#heads.map((at) => CODE.at + at),
+      heads: this.#out.heads.map((at) => CODE.at + at),
     };
   }
 
@@ -141,7 +136,8 @@ class ProgramBuilder {
   /** `callable`: the first function that may be called from here. */
   #construct(depth: number, callable: number): void {
     const random = this.#random;
-    if (this.#at > this.#limit) return;
+    if (this.#out.at > this.#limit) return;
+    if (this.#scenes && random.oneIn(4)) this.#scene();
     switch (random.below(depth > 3 ? 4 : 12)) {
       case 0:
       case 1:
@@ -155,32 +151,32 @@ class ProgramBuilder {
         const callee = this.#functions[callable + random.below(4)];
         if (callee === undefined) this.#straight();
         else if (random.oneIn(4)) this.#indirect(callee, 2);
-        else this.#relative([0xe8], callee);
+        else this.#out.relative([0xe8], callee);
         break;
       }
       case 4:
       case 5: {
         // Forward over something, and sometimes an else.
-        const over = this.#label();
+        const over = this.#out.label();
         this.#forward(over);
         this.#construct(depth + 1, callable);
-        const end = this.#label();
-        if (random.oneIn(2)) this.#relative([0xe9], end);
-        this.#place(over);
+        const end = this.#out.label();
+        if (random.oneIn(2)) this.#out.relative([0xe9], end);
+        this.#out.place(over);
         if (random.oneIn(2)) this.#construct(depth + 1, callable);
-        this.#place(end);
+        this.#out.place(end);
         break;
       }
       case 6: {
-        const target = this.#label();
+        const target = this.#out.label();
         this.#indirect(target, 4);
         if (random.oneIn(2)) this.#construct(depth + 1, callable);
-        this.#place(target);
+        this.#out.place(target);
         break;
       }
       case 7: {
         // A way into the middle of a loop.
-        const middle = this.#label();
+        const middle = this.#out.label();
         this.#condition(middle);
         this.#loop(depth, callable, middle);
         break;
@@ -193,110 +189,111 @@ class ProgramBuilder {
 
   #loop(depth: number, callable: number, middle: Label | undefined): void {
     const random = this.#random;
-    const head = this.#label();
+    const head = this.#out.label();
     const counted = random.oneIn(3);
     const wide = this.#bits === 64;
     // mov r15d, n or mov ebp, n
-    if (counted) this.#bytes(...(wide ? [0x41, 0xbf] : [0xbd]), 1 + random.below(60), 0, 0, 0);
-    this.#place(head);
-    this.#heads.push(this.#at);
+    if (counted) this.#out.bytes(...(wide ? [0x41, 0xbf] : [0xbd]), 1 + random.below(60), 0, 0, 0);
+    this.#out.place(head);
+    this.#out.heads.push(this.#out.at);
     this.#straight();
     if (random.oneIn(2)) this.#construct(depth + 1, callable);
     if (middle !== undefined) {
-      this.#place(middle);
+      this.#out.place(middle);
       this.#construct(depth + 1, callable);
     }
-    // dec d[fuel]; js end. In 32-bit code GS stays as it is.
-    this.#bytes(...(wide ? [] : [0x65]), 0xff, 0x0c, 0x25, ...u32(FUEL));
-    this.#relative([0x0f, 0x88], this.#end);
+    this.#out.burn();
+    this.#out.relative([0x0f, 0x88], this.#end);
     if (counted) {
-      this.#bytes(...(wide ? [0x41, 0xff, 0xcf] : [0x4d])); // dec r15d or dec ebp
-      this.#relative([0x0f, 0x85], head);
+      this.#out.bytes(...(wide ? [0x41, 0xff, 0xcf] : [0x4d])); // dec r15d or dec ebp
+      this.#out.relative([0x0f, 0x85], head);
     } else if (random.oneIn(6)) {
       // Past the loop, or again: by a jump.
-      const out = this.#label();
+      const out = this.#out.label();
       this.#condition(out);
-      this.#relative([0xe9], head);
-      this.#place(out);
+      this.#out.relative([0xe9], head);
+      this.#out.place(out);
     } else this.#condition(head);
   }
 
   #condition(target: Label): void {
-    this.#relative([0x0f, 0x80 | this.#random.below(16)], target);
+    this.#out.relative([0x0f, 0x80 | this.#random.below(16)], target);
   }
 
   /** A branch over code that is near enough for a short one, or any. */
   #forward(target: Label): void {
     const random = this.#random;
     if (!random.oneIn(4)) return this.#condition(target);
-    const near = this.#label();
-    if (random.oneIn(3)) this.#bytes(0x67);
-    this.#bytes(random.pick([0xe0, 0xe1, 0xe2, 0xe3]));
-    near.uses.push({ at: this.#at, size: 1 });
-    this.#bytes(0);
+    const near = this.#out.label();
+    if (random.oneIn(3)) this.#out.bytes(0x67);
+    this.#out.short(random.pick([0xe0, 0xe1, 0xe2, 0xe3]), near);
     for (let i = random.below(3); i >= 0; i--) this.#instruction();
-    this.#place(near);
+    this.#out.place(near);
     this.#condition(target);
   }
 
   /** LEA RAX, [target]; CALL or JMP RAX, or the same through memory on the stack. */
   #indirect(target: Label, extension: 2 | 4): void {
     if (this.#bits === 64 && this.#random.oneIn(2)) {
-      this.#relative([0x48, 0x8d, 0x05], target);
-      this.#bytes(0xff, 0xc0 | (extension << 3));
+      this.#out.relative([0x48, 0x8d, 0x05], target);
+      this.#out.bytes(0xff, 0xc0 | (extension << 3));
     } else {
-      this.#bytes(0xb9); // mov ecx, target
-      target.uses.push({ at: this.#at, size: 'absolute' });
-      this.#bytes(0, 0, 0, 0, 0x51); // push rcx
-      if (extension === 4) this.#bytes(0xc3);
-      else this.#bytes(0x59, 0xff, 0xd1); // pop rcx; call rcx
+      this.#out.bytes(0xb9); // mov ecx, target
+      this.#out.address(target);
+      this.#out.bytes(0x51); // push rcx
+      if (extension === 4) this.#out.bytes(0xc3);
+      else this.#out.bytes(0x59, 0xff, 0xd1); // pop rcx; call rcx
     }
+  }
+
+  #scene(): void {
+    const stage = { out: this.#out, random: this.#random, user: this.#user, straight: () => this.#straight() };
+    randomScene(stage, this.#selfModifying);
   }
 
   #special(): void {
     const random = this.#random;
     if (random.oneIn(3)) {
       // A checkpoint, and what shall happen at it.
-      this.#bytes(0x0f, 0x0b, random.below(16));
+      this.#out.bytes(0x0f, 0x0b, random.below(16));
       return;
     }
     if (this.#bits === 32 && random.oneIn(2)) return this.#loadSegment();
     if (!this.#selfModifying) return;
     // An instruction with a constant; a store to the constant before or behind it, by the one address or the other.
-    const constant = this.#label();
+    const constant = this.#out.label();
     const first = random.oneIn(2);
     const store = () => {
       const alias = random.oneIn(2) ? WINDOWS.alias.at - CODE.at : 0;
-      const crossing = random.oneIn(8) ? 4096 - (this.#at & 4095) : 0;
-      this.#bytes(...random.pick([[0x80, 0x04, 0x25], [0x81, 0x04, 0x25] as const]));
-      const wide = this.#code[this.#at - 3] === 0x81;
-      const at = this.#at;
-      this.#bytes(0, 0, 0, 0, 1 + random.below(3), ...(wide ? [0, 0, 0] : []));
+      const crossing = random.oneIn(8) ? 4096 - (this.#out.at & 4095) : 0;
+      this.#out.bytes(...random.pick([[0x80, 0x04, 0x25], [0x81, 0x04, 0x25] as const]));
+      const wide = this.#out.code[this.#out.at - 3] === 0x81;
+      const at = this.#out.at;
+      this.#out.bytes(0, 0, 0, 0, 1 + random.below(3), ...(wide ? [0, 0, 0] : []));
       const target = constant.at;
-      this.#late.push(() => {
+      this.#out.later(() => {
         const place = constant.at ?? target ?? 0;
         // Rarely into the end of a page of code, across the border: nothing but NOPs if the program is short.
         const to = crossing > 0 && (place & 4095) > 4090 ? place | 4093 : place;
-        this.#put32(at, CODE.at + to + alias);
+        this.#out.put32(at, CODE.at + to + alias);
       });
     };
     const load = () => {
-      this.#bytes(0xb8 | random.below(4));
-      this.#place(constant);
-      this.#bytes(...u32(random.u32()));
+      this.#out.bytes(0xb8 | random.below(4));
+      this.#out.place(constant);
+      this.#out.bytes(...u32(random.u32()));
     };
     if (first) store();
     load();
     if (!first) store();
   }
-  readonly #late: (() => void)[] = [];
 
   /** MOV of a selector to ES, SS, DS or FS, to stay so or for a while. */
   #loadSegment(): void {
     const random = this.#random;
     const register = random.pick([0, 0, 2, 3, 3, 3, 4]);
     const level = this.#user ? 3 : 0;
-    const load = (index: number): void => this.#bytes(0xb8, ...u32(index * 8 + level), 0x8e, 0xc0 | (register << 3)); // mov eax, n; mov sreg, ax
+    const load = (index: number): void => this.#out.bytes(0xb8, ...u32(index * 8 + level), 0x8e, 0xc0 | (register << 3)); // mov eax, n; mov sreg, ax
     load(FIRST_SEGMENT + random.below(SEGMENTS.length));
     if (random.oneIn(3)) return;
     for (let n = random.below(6); n >= 0; n--) this.#instruction();
@@ -311,13 +308,13 @@ class ProgramBuilder {
 
   #instruction(): void {
     const random = this.#random;
-    if (this.#at > this.#limit + 100) return;
+    if (this.#out.at > this.#limit + 100) return;
     if (random.oneIn(12)) {
       const register = random.below(8);
       const [push, pop] = [0x50 | register, 0x58 | (register === RSP ? 0 : register)];
-      this.#bytes(push);
+      this.#out.bytes(push);
       this.#ordinary(this.#rows.rest);
-      this.#bytes(pop);
+      this.#out.bytes(pop);
       return;
     }
     const rows = this.#rows;
@@ -333,7 +330,7 @@ class ProgramBuilder {
       const { code, adjust } = caseOf(random.pick(rows), this.#bits, random, true);
       if (code.length > 15 || !this.#acceptable(code)) continue;
       this.#loadPointers(code, adjust);
-      this.#bytes(...code);
+      this.#out.bytes(...code);
       return;
     }
   }
@@ -378,11 +375,11 @@ class ProgramBuilder {
       if (register === RSP && !this.#oneInWild()) return;
       const pointer = value >= BigInt(DATA_BASE) - 64n && value < BigInt(DATA_BASE + DATA_SIZE) + 64n;
       const low = Number(value & 0xffff_ffffn) + (pointer ? window.at - DATA_BASE : 0);
-      if (register >= 8) this.#bytes(0x41);
-      this.#bytes(0xb8 | (register & 7), ...u32(low));
+      if (register >= 8) this.#out.bytes(0x41);
+      this.#out.bytes(0xb8 | (register & 7), ...u32(low));
     });
     // A long repeated instruction pauses now and then, and each pause counts as an instruction; where it pauses is the tier's own.
-    if (STRING.test(this.#insn.row?.mnemonic ?? '')) this.#bytes(0xb9, ...u32(random.below(1000)));
+    if (STRING.test(this.#insn.row?.mnemonic ?? '')) this.#out.bytes(0xb9, ...u32(random.below(1000)));
   }
 
   #window(): Window {
@@ -391,43 +388,4 @@ class ProgramBuilder {
     if (this.#user && this.#wild > 0 && random.oneIn(4)) return WINDOWS.alias;
     return random.pick([WINDOWS.lazy, WINDOWS.lazy, WINDOWS.mmio, WINDOWS.supervisor, WINDOWS.supervisor]);
   }
-
-  // ---- bytes -----------------------------------------------------------------------------------------------------------
-
-  #label(): Label {
-    const label: Label = { at: undefined, uses: [] };
-    this.#labels.push(label);
-    return label;
-  }
-  #place(label: Label): void {
-    label.at = this.#at;
-  }
-  #bytes(...bytes: readonly number[]): void {
-    this.#code.set(bytes, this.#at);
-    this.#at += bytes.length;
-  }
-  #relative(opcode: readonly number[], label: Label): void {
-    this.#bytes(...opcode);
-    label.uses.push({ at: this.#at, size: 4 });
-    this.#bytes(0, 0, 0, 0);
-  }
-  #resolve(): void {
-    for (const label of this.#labels)
-      for (const { at, size } of label.uses) {
-        const target = label.at ?? 0;
-        if (size === 1) this.#code[at] = target - at - 1;
-        else this.#put32(at, size === 'absolute' ? CODE.at + target : target - at - 4);
-      }
-    for (const late of this.#late) late();
-  }
-  #put32(at: number, value: number): void {
-    this.#code.set(u32(value), at);
-  }
 }
-
-const u32 = (value: number): [number, number, number, number] => [
-  value & 0xff,
-  (value >>> 8) & 0xff,
-  (value >>> 16) & 0xff,
-  value >>> 24,
-];

@@ -1,6 +1,7 @@
 // `npm run fuzz:tiers`: random programs on the interpreter and translated.
 // Environment: FUZZ_SECONDS (default 60), FUZZ_SEED (default: from the clock; one program has the seed that is printed),
-// FUZZ_PROGRAMS (default: no limit), FUZZ_SHOW (problems described, default 5), FUZZ_LOCKSTEP=1 (as under --check-jit).
+// FUZZ_PROGRAMS (default: no limit), FUZZ_SHOW (problems described, default 5), FUZZ_LOCKSTEP=1 (as under --check-jit),
+// FUZZ_SCENES=0 (programs without what tier-scenes.ts has).
 import { TierFuzz } from './compare-tiers.ts';
 
 const { env } = process;
@@ -37,7 +38,7 @@ process.exitCode = problems > 0 ? 1 : 0;
 
 function attempt(seed: number): string | undefined {
   try {
-    return fuzz.findProblem(seed);
+    return fuzz.findProblem(seed, env.FUZZ_SCENES !== '0');
   } catch (error) {
     return error instanceof Error ? (error.stack ?? error.message) : String(error);
   }

@@ -160,14 +160,15 @@ export class WasmEngine implements VcpuEngine {
       writeMiss: (size) => this.mmu.writeMiss(size),
       commit: () => this.mmu.commit(),
       segmentCheck: (segment, offset, sizeAndWrite) => this.#segmentCheck(segment, offset, sizeAndWrite),
-      helper: (record, number) => this.#helper(record, number),
+      // Addresses come as i32: negative from 2 GiB on.
+      helper: (record, number) => this.#helper(record >>> 0, number),
       compute: (number, argument) => this.#compute(number, argument),
       fetchMiss: () => this.#fetchMiss(),
-      decodeMiss: (table, offset) => this.code.decode(table, offset),
-      crossPage: (record) => this.#crossings.reach(record),
+      decodeMiss: (table, offset) => this.code.decode(table >>> 0, offset),
+      crossPage: (record) => this.#crossings.reach(record >>> 0),
       plainRead: (size) => this.mmu.plain(size, READ),
       plainWrite: (size) => this.mmu.plain(size & 0xff, WRITE),
-      transfer: (record, site, home) => this.regions?.transfer(record, site, home),
+      transfer: (record, site, home) => this.regions?.transfer(record >>> 0, site, home),
     });
     const module = new WebAssembly.Module(this.#names.bytes);
     const instance = new WebAssembly.Instance(module, { env: imports as unknown as WebAssembly.ModuleImports });

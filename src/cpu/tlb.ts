@@ -63,7 +63,7 @@ export class Tlb {
     const u32 = this.#u32;
     const at = this.#entry(array, low);
     this.onFill?.(at);
-    const word = at >> 2;
+    const word = at >>> 2;
     u32[word] = (low & ~4095) | tagBits;
     u32[word + 1] = high;
     u32[word + 2] = addend;
@@ -78,13 +78,13 @@ export class Tlb {
     const cpu = this.#cpu;
     const count = cpu.get32(list.count);
     // One more than fit: all entries are looked at.
-    if (count < TLB.mostFilled) this.#u32[((this.#base + list.at) >> 2) + count] = at;
+    if (count < TLB.mostFilled) this.#u32[((this.#base + list.at) >>> 2) + count] = at;
     if (count <= TLB.mostFilled) cpu.set32(list.count, count + 1);
   }
 
   #fillSecond(array: number, low: number, high: number, addend: number, global: boolean): void {
     const u32 = this.#u32;
-    const word = (this.#base + SECOND_TLB.at + setOf(low, high, array) * SECOND_TLB.setBytes) >> 2;
+    const word = (this.#base + SECOND_TLB.at + setOf(low, high, array) * SECOND_TLB.setBytes) >>> 2;
     const tag = ((low & ~4095) | array) >>> 0;
     const key = this.#cpu.get32(global ? STATE.tlbGlobalKey : STATE.tlbKey);
     // The newer of the two moves back, unless this is the same page of the same address space again.
@@ -150,10 +150,10 @@ export class Tlb {
 
   #dropListed({ at, count, flag }: List, includeGlobal: boolean): void {
     const u32 = this.#u32;
-    const list = (this.#base + at) >> 2;
+    const list = (this.#base + at) >>> 2;
     const end = list + this.#cpu.get32(count);
     for (let i = list; i < end; i++) {
-      const word = (u32[i] as number) >> 2;
+      const word = (u32[i] as number) >>> 2;
       const flags = u32[word + 3] as number;
       u32[word + 3] = flags & ~flag;
       if (!includeGlobal && flags & GLOBAL) continue;
@@ -165,7 +165,7 @@ export class Tlb {
 
   #clear(arrays: number, includeGlobal: boolean): void {
     const u32 = this.#u32;
-    const first = (this.#base + TLB.at) >> 2;
+    const first = (this.#base + TLB.at) >>> 2;
     const kept = includeGlobal ? 0 : LISTED_GLOBAL;
     for (let word = first; word < first + (arrays * TLB.bytes) / 4; word += 4) {
       const flags = u32[word + 3] as number;
@@ -179,7 +179,7 @@ export class Tlb {
   }
 
   #clearSecond(): void {
-    const at = (this.#base + SECOND_TLB.at) >> 2;
+    const at = (this.#base + SECOND_TLB.at) >>> 2;
     this.#u32.fill(0, at, at + SECOND_TLB.bytes / 4);
   }
 
@@ -190,10 +190,10 @@ export class Tlb {
     const page = low & ~4095;
     const [own, global] = [this.#cpu.get32(STATE.tlbKey), this.#cpu.get32(STATE.tlbGlobalKey)];
     for (let array = 0; array < TLB.arrays; array++) {
-      const at = this.#entry(array, low) >> 2;
+      const at = this.#entry(array, low) >>> 2;
       u32[at] = EMPTY;
       u32[at + 1] = EMPTY;
-      const set = (this.#base + SECOND_TLB.at + setOf(low, high, array) * SECOND_TLB.setBytes) >> 2;
+      const set = (this.#base + SECOND_TLB.at + setOf(low, high, array) * SECOND_TLB.setBytes) >>> 2;
       for (const word of [set, set + 4]) {
         if (u32[word] !== (page | array) >>> 0 || u32[word + 1] !== high >>> 0) continue;
         if (u32[word + 2] === own || u32[word + 2] === global) u32[word + 2] = 0;
@@ -204,13 +204,13 @@ export class Tlb {
   /** What an array has for a page, whose low bits are the tag's, 0 if it has nothing. */
   addend(array: number, low: number, high: number): number {
     const u32 = this.#u32;
-    const word = this.#entry(array, low) >> 2;
+    const word = this.#entry(array, low) >>> 2;
     return u32[word] === low >>> 0 && u32[word + 1] === high >>> 0 ? (u32[word + 2] as number) : 0;
   }
 
   /** Takes one page out of an array; the second level must not have it. */
   forget(array: number, low: number): void {
-    const word = this.#entry(array, low) >> 2;
+    const word = this.#entry(array, low) >>> 2;
     this.#u32[word] = EMPTY;
     this.#u32[word + 1] = EMPTY;
   }
@@ -230,7 +230,7 @@ export class Tlb {
 
   #drop(array: number, which: (low: number, addend: number) => boolean): void {
     const u32 = this.#u32;
-    const first = (this.#base + TLB.at + array * TLB.bytes) >> 2;
+    const first = (this.#base + TLB.at + array * TLB.bytes) >>> 2;
     for (let word = first; word < first + TLB.bytes / 4; word += 4) {
       if (!which(u32[word] as number, u32[word + 2] as number)) continue;
       u32[word] = EMPTY;
@@ -240,7 +240,7 @@ export class Tlb {
 
   #dropSecond(which: (array: number, low: number, addend: number) => boolean): void {
     const u32 = this.#u32;
-    const first = (this.#base + SECOND_TLB.at) >> 2;
+    const first = (this.#base + SECOND_TLB.at) >>> 2;
     for (let word = first; word < first + SECOND_TLB.bytes / 4; word += 4) {
       const tag = u32[word] as number;
       if (which(tag & 0xf, tag & ~4095, u32[word + 3] as number)) u32[word + 2] = 0;

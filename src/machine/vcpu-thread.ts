@@ -64,11 +64,11 @@ class VcpuLoop {
     this.#post = post;
     this.#i32 = parts.memory.i32;
     const control = data.plan.control.at;
-    this.#request = (parts.regions.cpu.at + STATE.request) >> 2;
-    this.#stop = (control + CONTROL.stop) >> 2;
-    this.#pause = (control + CONTROL.pause) >> 2;
-    this.#parked = (control + CONTROL.parked) >> 2;
-    this.#flush = ((control + CONTROL.flush) >> 2) + data.vcpuId;
+    this.#request = (parts.regions.cpu.at + STATE.request) >>> 2;
+    this.#stop = (control + CONTROL.stop) >>> 2;
+    this.#pause = (control + CONTROL.pause) >>> 2;
+    this.#parked = (control + CONTROL.parked) >>> 2;
+    this.#flush = ((control + CONTROL.flush) >>> 2) + data.vcpuId;
   }
 
   /** Returns the message that the thread ends with. */

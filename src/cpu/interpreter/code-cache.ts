@@ -119,7 +119,7 @@ export class CodeCache {
 
   /** Address of the record of the instruction at `offset`, 0 if it was not decoded. */
   known(table: number, offset: number): number {
-    return this.#memory.u32[(table >> 2) + offset] as number;
+    return this.#memory.u32[(table >>> 2) + offset] as number;
   }
 
   /** Makes stores to these bytes drop the page's decoded code. */
@@ -151,7 +151,7 @@ export class CodeCache {
     this.#memory.view.setUint32(at + REC.immediate + 4, argument, true);
     this.#memory.view.setUint32(at + REC.displacement, this.known(table, offset), true);
     page.records.push(at, at + RECORD_SIZE);
-    this.#memory.u32[(table >> 2) + offset] = at;
+    this.#memory.u32[(table >>> 2) + offset] = at;
     return at;
   }
 
@@ -164,7 +164,7 @@ export class CodeCache {
   /** Undoes `enterRegion`. */
   leaveRegion(table: number, offset: number, record: number): void {
     const { u32, view } = this.#memory;
-    const word = (table >> 2) + offset;
+    const word = (table >>> 2) + offset;
     if (u32[word] === record) u32[word] = view.getUint32(record + REC.displacement, true);
     view.setUint16(record + REC.op, SPECIAL.resync, true);
   }
@@ -180,7 +180,7 @@ export class CodeCache {
     }
     const { u8, u32 } = this.#memory;
     const { host, mode } = page;
-    const words = page.table >> 2;
+    const words = page.table >>> 2;
     if (page.chunks === 0) {
       this.#memory.flag(page.gfn, P2M.code, 0);
       this.onCodePage(page.gfn);

@@ -83,7 +83,7 @@ export class AccessJournal {
     const { u32 } = this.#memory;
     if (this.#active) {
       this.#fills.push(slot);
-      for (let i = 0; i < SLOT_WORDS; i++) this.#fills.push(u32[(slot >> 2) + i] as number);
+      for (let i = 0; i < SLOT_WORDS; i++) this.#fills.push(u32[(slot >>> 2) + i] as number);
     }
     if (Math.floor((slot - this.#firstTlb) / TLB.bytes) % 3 === 1) this.#writeSlots.push(slot);
   }
@@ -120,7 +120,7 @@ export class AccessJournal {
     const after = new Map<number, Uint32Array>();
     for (const { host, before } of this.#pages.values()) {
       after.set(host, this.#copy(host));
-      u32.set(before, host >> 2);
+      u32.set(before, host >>> 2);
     }
     // Entries may be good for accessed bits that are not set any more.
     if (this.#flushed) {
@@ -128,7 +128,7 @@ export class AccessJournal {
       return after;
     }
     for (let i = this.#fills.length - 1 - SLOT_WORDS; i >= 0; i -= 1 + SLOT_WORDS) {
-      const word = (this.#fills[i] as number) >> 2;
+      const word = (this.#fills[i] as number) >>> 2;
       for (let k = 0; k < SLOT_WORDS; k++) u32[word + k] = this.#fills[i + 1 + k] as number;
     }
     return after;
@@ -141,15 +141,15 @@ export class AccessJournal {
 
   #copy(host: number): Uint32Array {
     const copy = this.#spare.pop() ?? new Uint32Array(PAGE / 4);
-    copy.set(this.#memory.u32.subarray(host >> 2, (host + PAGE) >> 2));
+    copy.set(this.#memory.u32.subarray(host >>> 2, (host + PAGE) >>> 2));
     return copy;
   }
 
   #emptyWrites(): void {
     const { u32 } = this.#memory;
     for (const slot of this.#writeSlots) {
-      u32[slot >> 2] = 0xffff_ffff;
-      u32[(slot >> 2) + 1] = 0xffff_ffff;
+      u32[slot >>> 2] = 0xffff_ffff;
+      u32[(slot >>> 2) + 1] = 0xffff_ffff;
     }
     this.#writeSlots.length = 0;
   }

@@ -33,7 +33,7 @@ function compare(
   marks: ReadonlySet<number>,
   differences: Difference[],
 ): void {
-  const first = host >> 2;
+  const first = host >>> 2;
   for (let word = 0; word < PAGE / 4; word++) {
     const [one, other] = [translated[word] as number, u32[first + word] as number];
     if (one === other || (marks.has(host + word * 4) && ((one ^ other) & ~ACCESSED_DIRTY) === 0)) continue;

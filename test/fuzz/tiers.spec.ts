@@ -12,6 +12,11 @@ describe('the two tiers', () => {
     expect(translator.engine.regions?.counters.translated).toBeGreaterThan(1000);
   }, 120_000);
 
+  it('agree where an interrupt would be seen: on a 16-bit stack there is none', () => {
+    const fuzz = new TierFuzz();
+    for (const seed of [123625, 500216]) expect(fuzz.findProblem(seed, false), `seed ${seed}`).toBeUndefined();
+  }, 60_000);
+
   it('agree region by region, when each is run in both', () => {
     const fuzz = new TierFuzz(true);
     for (let seed = 7000; seed < 7010; seed++) expect(fuzz.findProblem(seed), `seed ${seed}`).toBeUndefined();

@@ -48,6 +48,16 @@ describe('IRETQ (SDM vol. 2A, IRET)', () => {
     expect([m.cpu.get32(STATE.codeMode), m.cpu.get64(STATE.stackMask), m.cpu.rip]).toEqual([1, 0xffff_ffffn, 0x6000n]);
   });
 
+  it('to a 16-bit stack leaves the upper half of ESP as it was: what Linux has "espfix" for', () => {
+    const m = new FlatMachine().long();
+    const at = 0x1_a000;
+    for (const [i, value] of [0x6000n, SELECTOR.kernelCode, 2, 0x1234_5678n, SELECTOR.kernelData16].entries())
+      m.put64(at + i * 8, BigInt(value));
+    m.cpu.setGpr(GPR.rsp, BigInt(at));
+    interruptReturn(m.cpu, m.mem, 8, NEXT);
+    expect([m.cpu.gpr(GPR.rsp), m.cpu.get64(STATE.stackMask)]).toEqual([0x1_5678n, 0xffffn]);
+  });
+
   it.each([
     ['non-canonical RIP', [1n << 47n, SELECTOR.userCode64, 2, 0n, SELECTOR.userData], [VECTOR.gp, 0]],
     ['null SS at CPL 3', [0n, SELECTOR.userCode64, 2, 0n, 3], [VECTOR.gp, 0]],

@@ -44,6 +44,7 @@ export class TierFuzz {
         interrupts: random.oneIn(2),
         translateOneIn: random.pick([1, 1, 3, 10]),
         againOneIn: scenes ? random.pick([2, 10, 50]) : 1,
+        looks: scenes ? random.pick([1, 16, 48]) : 1,
       };
       const found = this.translator.run(program, start, drive);
       const problem = difference(expected, found);

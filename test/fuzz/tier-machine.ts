@@ -6,7 +6,17 @@ import type { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { EXIT } from '../../src/vcpu/contract.ts';
 import { bareEngine } from '../native/bare-engine.ts';
 import { Random } from '../native/random.ts';
-import { CODE, type DataSegment, FIRST_SEGMENT, FUEL, SEGMENTS, STACK, WINDOWS } from './tier-map.ts';
+import {
+  CODE,
+  type DataSegment,
+  FIRST_SEGMENT,
+  FIRST_SEGMENT_16,
+  FUEL,
+  SEGMENTS,
+  SEGMENTS_16,
+  STACK,
+  WINDOWS,
+} from './tier-map.ts';
 import type { TierProgram } from './tier-program.ts';
 
 const PAGE = 4096;
@@ -41,6 +51,8 @@ const SELECTOR = {
   userCode32: 0x83,
   /** What SYSENTER and SYSEXIT count from: code and stack of the kernel, of 32-bit and of 64-bit users. */
   sysenter: 0x90,
+  kernelCode16: 0xc0,
+  userCode16: 0xcb,
 } as const;
 const PTE = { present: 1n, write: 2n, user: 4n, accessed: 0x20n, dirty: 0x40n, noExecute: 1n << 63n } as const;
 const WITH_ERROR: ReadonlySet<number> = new Set([VECTOR.df, VECTOR.ts, VECTOR.np, VECTOR.ss, VECTOR.gp, VECTOR.pf, VECTOR.ac]);
@@ -51,7 +63,7 @@ const INTERRUPT = 0x40;
 const CALL = 0x80;
 /** Slots of handlers whose vectors nobody raises: where SYSCALL and SYSENTER lead. */
 const SYSCALL_SLOT = 0xf0;
-const SYSENTER_SLOT = { 64: 0xf1, 32: 0xf2 } as const;
+const SYSENTER_SLOT = { 64: 0xf1, 32: 0xf2, 16: 0xf2 } as const;
 const IRETQ = [0x48, 0xcf];
 const HLT = 0xf4;
 /** Code that is not that of an exception, by its slot. */
@@ -66,6 +78,8 @@ const FAULTS_MOST = 60;
 /** Instructions after which a program counts as endless: it has destroyed itself. */
 const PATIENCE = 60_000;
 const CODE_CACHE_BYTES = 4 << 20;
+/** What DS and ES of 16-bit code are at first. */
+const SEGMENT_16 = SEGMENTS_16[0] as DataSegment;
 
 /** How a program is driven on the tier under test: what must make no difference. */
 export interface Drive {
@@ -78,6 +92,8 @@ export interface Drive {
   readonly translateOneIn: number;
   /** The same of what is translated already. */
   readonly againOneIn: number;
+  /** For how many one look at a transfer between regions counts: what indirect jumps do is worth a translation sooner. */
+  readonly looks: number;
 }
 
 /** What a program did: each stop in order, then the state at the end. Two tiers agree when these are equal. */
@@ -98,6 +114,7 @@ export class TierMachine {
   #interrupts = 0;
   /** Of the program: one of CODE_MODE. */
   #mode: number = CODE_MODE.code64;
+  #looks = 1;
   readonly #decoder = new Decoder(ROWS);
 
   /** `lockstep`: see bareEngine. */
@@ -107,6 +124,14 @@ export class TierMachine {
     this.#memory = memory;
     this.#ram = ram;
     this.#view = view;
+    const { regions } = engine;
+    if (regions === undefined) return;
+    const look = regions.transfer.bind(regions);
+    regions.transfer = (record, site, home) => {
+      const { translated } = regions.counters;
+      // What it was called for is gone when there is another translation.
+      for (let i = 0; i < this.#looks && regions.counters.translated === translated; i++) look(record, site, home);
+    };
   }
 
   /** Runs a program from the start. `seed` fills registers and memory. Without `drive` nothing disturbs it. */
@@ -182,12 +207,14 @@ export class TierMachine {
     const { engine } = this;
     if (drive === undefined) return engine.run(budget);
     const { random } = drive;
+    this.#looks = drive.looks;
+    if (drive.looks > 1) engine.cpu.set32(STATE.untilTransfer, 1);
     if (drive.requests && random.oneIn(4)) engine.cpu.set32(STATE.request, REQUEST.kick);
     if (drive.interrupts && random.oneIn(3) && engine.canInterrupt && !this.#narrowStack()) {
       engine.interrupt(INTERRUPT);
       this.#interrupts++; // its IRETQ
     }
-    if (random.oneIn(drive.translateOneIn)) this.translate(engine.rip, () => drive.againOneIn === 1 || random.oneIn(drive.againOneIn));
+    if (random.oneIn(drive.translateOneIn)) this.translate(() => drive.againOneIn === 1 || random.oneIn(drive.againOneIn));
     return engine.run(1 + random.below(random.oneIn(3) ? drive.budget : Math.min(drive.budget, 8)));
   }
 
@@ -199,16 +226,17 @@ export class TierMachine {
     return this.#mode !== CODE_MODE.code64 && (this.engine.cpu.attributes(SEGMENT.ss) & ATTR.db) === 0;
   }
 
-  /** Translates what lies at a linear address, if it was run there; where a region is entered already, if `again` says so. */
-  translate(rip: bigint, again: () => boolean): void {
+  /** Translates what is run next, if it was run before; where a region is entered already, if `again` says so. */
+  translate(again: () => boolean): void {
     const { cpu, mmu, code, regions } = this.engine;
     if (regions === undefined) return;
-    cpu.set64(STATE.slowAddress, rip);
-    if (mmu.cachedCode(rip & ~0xfffn) === 0) return;
+    const linear = (cpu.rip + cpu.get64(STATE.codeBase)) & cpu.get64(STATE.linearMask);
+    cpu.set64(STATE.slowAddress, linear);
+    if (mmu.cachedCode(linear & ~0xfffn) === 0) return;
     const table = mmu.codeTable();
-    const offset = Number(rip & 0xfffn);
+    const offset = Number(linear & 0xfffn);
     if (table === 0 || code.known(table, offset) === 0) return;
-    if (!code.isRegion(table, offset) || again()) regions.translate(rip, table, offset);
+    if (!code.isRegion(table, offset) || again()) regions.translate(linear, table, offset);
   }
 
   // ---- stops -----------------------------------------------------------------------------------------------------------
@@ -227,15 +255,21 @@ export class TierMachine {
 
   /** The byte behind a UD2 in the code. */
   #actionAt(rip: bigint): number | undefined {
-    const offset = codeOffset(rip);
+    const offset = this.#codeOffset(rip);
     if (offset === undefined || offset > CODE.bytes - 3) return undefined;
     const byte = (at: number) => this.#ram[(this.#codeFrame(at >> 12) << 12) + (at & 4095)] as number;
     return byte(offset) === 0x0f && byte(offset + 1) === 0x0b ? byte(offset + 2) : undefined;
   }
 
+  /** Where in the code an instruction pointer of the program is, in either mapping. */
+  #codeOffset(rip: bigint): number | undefined {
+    const bases = this.#mode === CODE_MODE.code16 ? [0] : [CODE.at, WINDOWS.alias.at];
+    return bases.map((at) => Number(rip) - at).find((offset) => offset >= 0 && offset < CODE.bytes);
+  }
+
   /** Length of the instruction of the program at `rip`; 0 where there is none. */
   #lengthAt(rip: bigint): number {
-    const offset = codeOffset(rip);
+    const offset = this.#codeOffset(rip);
     if (offset === undefined) return 0;
     const bytes = Uint8Array.from({ length: 15 }, (_, i) => {
       const at = Math.min(offset + i, CODE.bytes - 1);
@@ -339,7 +373,7 @@ export class TierMachine {
   // ---- loading ---------------------------------------------------------------------------------------------------------
 
   #load({ bits, user, code, entry, fuel }: TierProgram, random: Random): void {
-    this.#mode = bits === 64 ? CODE_MODE.code64 : CODE_MODE.code32;
+    this.#mode = { 64: CODE_MODE.code64, 32: CODE_MODE.code32, 16: CODE_MODE.code16 }[bits];
     const { engine } = this;
     const { cpu } = engine;
     const ram = this.#ram;
@@ -368,7 +402,7 @@ export class TierMachine {
     cpu.set64(STATE.cr0, BigInt((CR0.pe | CR0.mp | CR0.et | CR0.ne | CR0.wp | CR0.am | CR0.pg) >>> 0));
     cpu.set64(STATE.xcr0, 7n);
     cpu.set64(STATE.gdtr, KERNEL + BigInt(GFN.gdt * PAGE));
-    cpu.view.setUint16(STATE.gdtr + 8, 0xbf, true);
+    cpu.view.setUint16(STATE.gdtr + 8, 0xff, true);
     cpu.set64(STATE.idtr, KERNEL + BigInt(GFN.idt * PAGE));
     cpu.view.setUint16(STATE.idtr + 8, 0xfff, true);
     cpu.setSegment(SEGMENT.tr, SELECTOR.tss, 0x8b, 0x67, KERNEL + BigInt(GFN.tss * PAGE));
@@ -381,15 +415,22 @@ export class TierMachine {
     cpu.set64(STATE.sysenterEip, handler(SYSENTER_SLOT[bits]));
     const dpl = user ? 0x60 : 0;
     if (bits === 64) cpu.setSegment(SEGMENT.cs, user ? SELECTOR.userCode : SELECTOR.kernelCode, 0xa09b | dpl, 0xffff_ffff, 0n);
-    else cpu.setSegment(SEGMENT.cs, user ? SELECTOR.userCode32 : SELECTOR.kernelCode32, 0xc09b | dpl, 0xffff_ffff, 0n);
+    else if (bits === 32)
+      cpu.setSegment(SEGMENT.cs, user ? SELECTOR.userCode32 : SELECTOR.kernelCode32, 0xc09b | dpl, 0xffff_ffff, 0n);
+    else cpu.setSegment(SEGMENT.cs, user ? SELECTOR.userCode16 : SELECTOR.kernelCode16, 0x9b | dpl, 0xffff, BigInt(CODE.at));
     for (const which of [SEGMENT.es, SEGMENT.ss, SEGMENT.ds, SEGMENT.fs, SEGMENT.gs])
       cpu.setSegment(which, user ? SELECTOR.userData : SELECTOR.kernelData, 0xc093 | dpl, 0xffff_ffff, 0n);
-    cpu.setSegBase(SEGMENT.fs, 0x40n);
+    if (bits === 16) {
+      const selector = FIRST_SEGMENT_16 * 8 + (user ? 3 : 0);
+      for (const which of [SEGMENT.es, SEGMENT.ds, SEGMENT.fs])
+        cpu.setSegment(which, selector, 0xc093 | dpl, SEGMENT_16.limitPages * PAGE + 4095, BigInt(SEGMENT_16.base));
+    } else cpu.setSegBase(SEGMENT.fs, 0x40n);
     if (bits === 64) cpu.setSegBase(SEGMENT.gs, 0x80n);
     cpu.set32(STATE.cpl, user ? 3 : 0);
+    const pointers = BigInt((bits === 16 ? 0 : WINDOWS.data.at) + 0x400);
     for (let i = 0; i < 16; i++) {
       const low = BigInt(random.u32());
-      cpu.setGpr(i, random.oneIn(2) ? BigInt(WINDOWS.data.at + 0x400) + (low & 0xfffn) : (low << 32n) | BigInt(random.u32()));
+      cpu.setGpr(i, random.oneIn(2) ? pointers + (low & 0xfffn) : (low << 32n) | BigInt(random.u32()));
     }
     cpu.setGpr(4, BigInt(STACK.at + 0x2000));
     cpu.setGpr(15, 9n);
@@ -400,7 +441,7 @@ export class TierMachine {
     }
     cpu.view.setUint16(STATE.fcw, 0x37f, true);
     cpu.set32(STATE.mxcsr, random.oneIn(4) ? 0x1f80 & ~(1 << (7 + random.below(6))) : 0x1f80);
-    cpu.rip = BigInt(entry);
+    cpu.rip = BigInt(entry) - cpu.segBase(SEGMENT.cs);
     cpu.updateMode();
     engine.flushTlb();
   }
@@ -497,7 +538,10 @@ export class TierMachine {
       [SELECTOR.sysenter + 24, 0x00cf_f300_0000_ffffn],
       [SELECTOR.sysenter + 32, 0x00af_fb00_0000_ffffn],
       [SELECTOR.sysenter + 40, 0x00cf_f300_0000_ffffn],
+      [SELECTOR.kernelCode16, CODE_16],
+      [SELECTOR.userCode16, CODE_16 | (0x60n << 40n)],
       ...SEGMENTS.map((segment, i) => [(FIRST_SEGMENT + i) * 8, descriptor(segment, user)] as const),
+      ...SEGMENTS_16.map((segment, i) => [(FIRST_SEGMENT_16 + i) * 8, descriptor(segment, user)] as const),
     ] as const;
     for (const [selector, value] of descriptors) view.setBigUint64(gdt + (selector & ~7), value, true);
     const address = (gfn: number) => KERNEL + BigInt(gfn * PAGE);
@@ -523,6 +567,9 @@ export class TierMachine {
   }
 }
 
+/** 64 KiB that begin with the code; for the kernel. */
+const CODE_16 = 0x0000_9b00_0000_ffffn | (BigInt(CODE.at & 0xff_ffff) << 16n) | (BigInt(CODE.at >>> 24) << 56n);
+
 /** SDM vol. 3, figure 3-8. */
 function descriptor({ base, limitPages, type, big }: DataSegment, user: boolean): bigint {
   const low = (limitPages & 0xffff) | ((base & 0xffff) << 16);
@@ -530,12 +577,6 @@ function descriptor({ base, limitPages, type, big }: DataSegment, user: boolean)
   const high =
     ((base >>> 16) & 0xff) | (access << 8) | (limitPages & 0xf0000) | (big ? 0xc0_0000 : 0x80_0000) | (base & 0xff00_0000);
   return BigInt(low >>> 0) | (BigInt(high >>> 0) << 32n);
-}
-
-/** Where in the code an instruction pointer is, in either mapping. */
-function codeOffset(rip: bigint): number | undefined {
-  const offset = [CODE.at, WINDOWS.alias.at].map((at) => Number(rip) - at).find((from) => from >= 0 && from < CODE.bytes);
-  return offset;
 }
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');

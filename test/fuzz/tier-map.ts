@@ -54,3 +54,15 @@ export const SEGMENTS: readonly DataSegment[] = [
   // A stack of 64 KiB.
   { base: STACK.at, limitPages: 0xfffff, type: 3, big: false },
 ];
+
+/** Number in the GDT of the first of SEGMENTS_16. */
+export const FIRST_SEGMENT_16 = 26;
+/** What 16-bit code loads beside SEGMENTS; its addresses count from a window's beginning. The first is there at the start. */
+export const SEGMENTS_16: readonly DataSegment[] = [
+  { base: WINDOWS.data.at, limitPages: 0x4ff, type: 3, big: true },
+  { base: WINDOWS.lazy.at, limitPages: 3, type: 3, big: true },
+  { base: WINDOWS.supervisor.at, limitPages: 0xf, type: 3, big: false },
+  { base: WINDOWS.mmio.at, limitPages: 0xf, type: 3, big: true },
+  { base: WINDOWS.alias.at, limitPages: 0xf, type: 3, big: true },
+  { base: WINDOWS.data.at, limitPages: 0, type: 7, big: false },
+];

@@ -1,19 +1,19 @@
-// Random programs of 64- and 32-bit code that come to an end: straight code of any instructions, branches, loops into which other code
+// Random programs of 64-, 32- and 16-bit code that come to an end: straight code of any instructions, branches, loops into which other code
 // jumps, calls, code that writes to itself, and checkpoints at which the machine changes something.
 import { CODE_MODE } from '../../src/cpu/state.ts';
 import { BASE_RIP, DECODE, Decoder, Instruction } from '../../src/cpu/x86/decoder.ts';
 import type { Row } from '../../src/cpu/x86/row.ts';
 import { ROWS } from '../../src/cpu/x86/table/rows.ts';
 import { DATA_BASE, DATA_SIZE, SELECTOR } from '../native/address-map.ts';
-import { CpuImage } from '../native/cpu-image.ts';
+import { CpuImage, type CpuMode } from '../native/cpu-image.ts';
 import type { Random } from '../native/random.ts';
 import { caseOf, existsIn } from '../native/row-cases.ts';
 import { type Label, ProgramWriter, u32 } from './program-writer.ts';
-import { CODE, FIRST_SEGMENT, SEGMENTS, WINDOWS, type Window } from './tier-map.ts';
+import { CODE, FIRST_SEGMENT, FIRST_SEGMENT_16, SEGMENTS, SEGMENTS_16, WINDOWS, type Window } from './tier-map.ts';
 import { randomScene } from './tier-scenes.ts';
 
 export interface TierProgram {
-  readonly bits: 64 | 32;
+  readonly bits: CpuMode;
   readonly user: boolean;
   /** Contents of the code pages. */
   readonly code: Uint8Array;
@@ -33,9 +33,9 @@ const PRIVILEGED = /^(cli|sti|clts|invd|wbinvd|invlpg|stac|clac)$/;
 const STACK = /^(push|pop|enter|leave|pusha|popa)/;
 const STRING = /^(movs|cmps|stos|lods|scas)b?$/;
 const RSP = 4;
-const MODE = { 64: CODE_MODE.code64, 32: CODE_MODE.code32 } as const;
+const MODE = { 64: CODE_MODE.code64, 32: CODE_MODE.code32, 16: CODE_MODE.code16 } as const;
 /** Counts rounds. R15 is implicit in no instruction, EBP in few. */
-const COUNTER = { 64: 15, 32: 5 } as const;
+const COUNTER = { 64: 15, 32: 5, 16: 5 } as const;
 /** Room that a construct needs at the end. */
 const RESERVE = 600;
 
@@ -48,7 +48,7 @@ class RowChoice {
   readonly stack: readonly Row[];
   readonly rest: readonly Row[];
 
-  constructor(bits: 64 | 32) {
+  constructor(bits: CpuMode) {
     const rows = ROWS.filter(
       (row) =>
         existsIn(row, bits) &&
@@ -63,7 +63,7 @@ class RowChoice {
     this.rest = plain.filter((row) => !STACK.test(row.mnemonic));
   }
 }
-const CHOICES = { 64: new RowChoice(64), 32: new RowChoice(32) } as const;
+const CHOICES = { 64: new RowChoice(64), 32: new RowChoice(32), 16: new RowChoice(16) } as const;
 
 /** `scenes`: whether it also does what `tier-scenes.ts` has. */
 export function randomProgram(random: Random, scenes: boolean): TierProgram {
@@ -78,7 +78,7 @@ class ProgramBuilder {
   readonly #out: ProgramWriter;
   readonly #functions: Label[] = [];
   readonly #end: Label;
-  readonly #bits: 64 | 32;
+  readonly #bits: CpuMode;
   readonly #rows: RowChoice;
   readonly #user: boolean;
   /** Where code writes to: in this program none, some, or also where it runs right then. */
@@ -90,7 +90,7 @@ class ProgramBuilder {
   constructor(random: Random, scenes: boolean) {
     this.#random = random;
     this.#scenes = scenes;
-    this.#bits = random.oneIn(2) ? 64 : 32;
+    this.#bits = scenes ? random.pick([64, 64, 32, 32, 16]) : random.oneIn(2) ? 64 : 32;
     this.#out = new ProgramWriter(this.#bits);
     this.#rows = CHOICES[this.#bits];
     this.#user = random.oneIn(2);
@@ -117,8 +117,8 @@ class ProgramBuilder {
       this.#out.place(this.#functions[i] as Label);
       this.#limit = Math.min(this.#out.at + 500, CODE.bytes - RESERVE / 2);
       if (this.#out.at < CODE.bytes - RESERVE) for (let n = random.below(3); n >= 0; n--) this.#construct(1, i + 1);
-      if (random.oneIn(6)) this.#out.bytes(0xc2, 8 * random.below(2), 0);
-      else this.#out.bytes(0xc3);
+      if (random.oneIn(6)) this.#out.wide(0xc2, 8 * random.below(2), 0);
+      else this.#out.wide(0xc3);
     }
     this.#out.resolve(this.#end);
     return {
@@ -193,7 +193,7 @@ class ProgramBuilder {
     const counted = random.oneIn(3);
     const wide = this.#bits === 64;
     // mov r15d, n or mov ebp, n
-    if (counted) this.#out.bytes(...(wide ? [0x41, 0xbf] : [0xbd]), 1 + random.below(60), 0, 0, 0);
+    if (counted) this.#out.wide(...(wide ? [0x41, 0xbf] : [0xbd]), 1 + random.below(60), 0, 0, 0);
     this.#out.place(head);
     this.#out.heads.push(this.#out.at);
     this.#straight();
@@ -238,11 +238,14 @@ class ProgramBuilder {
       this.#out.relative([0x48, 0x8d, 0x05], target);
       this.#out.bytes(0xff, 0xc0 | (extension << 3));
     } else {
-      this.#out.bytes(0xb9); // mov ecx, target
+      this.#out.wide(0xb9); // mov ecx, target
       this.#out.address(target);
-      this.#out.bytes(0x51); // push rcx
-      if (extension === 4) this.#out.bytes(0xc3);
-      else this.#out.bytes(0x59, 0xff, 0xd1); // pop rcx; call rcx
+      this.#out.wide(0x51); // push rcx
+      if (extension === 4) this.#out.wide(0xc3);
+      else {
+        this.#out.wide(0x59); // pop rcx; call rcx
+        this.#out.wide(0xff, 0xd1);
+      }
     }
   }
 
@@ -258,7 +261,7 @@ class ProgramBuilder {
       this.#out.bytes(0x0f, 0x0b, random.below(16));
       return;
     }
-    if (this.#bits === 32 && random.oneIn(2)) return this.#loadSegment();
+    if (this.#bits !== 64 && random.oneIn(2)) return this.#loadSegment();
     if (!this.#selfModifying) return;
     // An instruction with a constant; a store to the constant before or behind it, by the one address or the other.
     const constant = this.#out.label();
@@ -266,6 +269,7 @@ class ProgramBuilder {
     const store = () => {
       const alias = random.oneIn(2) ? WINDOWS.alias.at - CODE.at : 0;
       const crossing = random.oneIn(8) ? 4096 - (this.#out.at & 4095) : 0;
+      if (this.#bits === 16) this.#out.flatPrefix();
       this.#out.bytes(...random.pick([[0x80, 0x04, 0x25], [0x81, 0x04, 0x25] as const]));
       const wide = this.#out.code[this.#out.at - 3] === 0x81;
       const at = this.#out.at;
@@ -279,7 +283,7 @@ class ProgramBuilder {
       });
     };
     const load = () => {
-      this.#out.bytes(0xb8 | random.below(4));
+      this.#out.wide(0xb8 | random.below(4));
       this.#out.place(constant);
       this.#out.bytes(...u32(random.u32()));
     };
@@ -293,11 +297,12 @@ class ProgramBuilder {
     const random = this.#random;
     const register = random.pick([0, 0, 2, 3, 3, 3, 4]);
     const level = this.#user ? 3 : 0;
-    const load = (index: number): void => this.#out.bytes(0xb8, ...u32(index * 8 + level), 0x8e, 0xc0 | (register << 3)); // mov eax, n; mov sreg, ax
-    load(FIRST_SEGMENT + random.below(SEGMENTS.length));
+    const load = (index: number): void => this.#out.wide(0xb8, ...u32(index * 8 + level), 0x8e, 0xc0 | (register << 3)); // mov eax, n; mov sreg, ax
+    const [segments, first] = this.#bits === 16 && register !== 2 ? [SEGMENTS_16, FIRST_SEGMENT_16] : [SEGMENTS, FIRST_SEGMENT];
+    load(first + random.below(segments.length));
     if (random.oneIn(3)) return;
     for (let n = random.below(6); n >= 0; n--) this.#instruction();
-    load(FIRST_SEGMENT);
+    load(first);
   }
 
   // ---- instructions ----------------------------------------------------------------------------------------------------
@@ -348,7 +353,7 @@ class ProgramBuilder {
     const counter = COUNTER[this.#bits];
     if (explicit?.includes(counter)) return false;
     // Nothing that is addressed by EBP would be there.
-    if (this.#bits === 32 && insn.memory && (insn.base === counter || insn.index === counter)) return this.#oneInWild();
+    if (this.#bits !== 64 && insn.memory && (insn.base === counter || insn.index === counter)) return this.#oneInWild();
     return !(explicit?.includes(RSP) && !/^(push|cmp|test)$/.test(insn.row?.mnemonic ?? '')) || this.#oneInWild();
   }
   #oneInWild(): boolean {
@@ -365,21 +370,22 @@ class ProgramBuilder {
       state.reset(this.#bits);
       state.gpr.fill(none);
       adjust?.(state, random);
-      if ([0, 2, 3].every((which) => [0, SELECTOR.data].includes(state.selectors[which] as number))) break;
+      const usual = this.#bits === 16 ? SELECTOR.data16 : SELECTOR.data;
+      if ([0, 2, 3].every((which) => [0, usual].includes(state.selectors[which] as number))) break;
     }
     const relative = this.#insn.memory && this.#insn.base === BASE_RIP;
     if (relative || code.length === 0) return;
     const window = this.#window();
     state.gpr.forEach((value, register) => {
-      if (value === none || register === COUNTER[this.#bits] || (this.#bits === 32 && register >= 8) || random.oneIn(16)) return;
+      if (value === none || register === COUNTER[this.#bits] || (this.#bits !== 64 && register >= 8) || random.oneIn(16)) return;
       if (register === RSP && !this.#oneInWild()) return;
       const pointer = value >= BigInt(DATA_BASE) - 64n && value < BigInt(DATA_BASE + DATA_SIZE) + 64n;
       const low = Number(value & 0xffff_ffffn) + (pointer ? window.at - DATA_BASE : 0);
       if (register >= 8) this.#out.bytes(0x41);
-      this.#out.bytes(0xb8 | (register & 7), ...u32(low));
+      this.#out.wide(0xb8 | (register & 7), ...u32(low));
     });
     // A long repeated instruction pauses now and then, and each pause counts as an instruction; where it pauses is the tier's own.
-    if (STRING.test(this.#insn.row?.mnemonic ?? '')) this.#out.bytes(0xb9, ...u32(random.below(1000)));
+    if (STRING.test(this.#insn.row?.mnemonic ?? '')) this.#out.wide(0xb9, ...u32(random.below(1000)));
   }
 
   #window(): Window {

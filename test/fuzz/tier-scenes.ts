@@ -22,9 +22,10 @@ const CR4_SMAP = 21;
 /** MOV EAX, target; JMP RAX: through the one mapping of the code or the other. Calls between the two go on where they are. */
 const changeMapping: Scene = ({ out, random, straight }) => {
   const target = out.label();
-  out.bytes(0xb8);
-  out.address(target, random.oneIn(3) ? 'absolute' : 'alias');
-  out.bytes(0xff, 0xe0);
+  out.wide(0xb8);
+  // Out of reach of a 16-bit CS.
+  out.address(target, random.oneIn(3) || out.bits === 16 ? 'absolute' : 'alias');
+  out.wide(0xff, 0xe0);
   if (random.oneIn(2)) straight();
   out.place(target);
 };
@@ -34,12 +35,12 @@ const switchTable: Scene = ({ out, random, straight }) => {
   const wide = out.bits === 64;
   const cases = Array.from({ length: random.pick([2, 4, 8]) }, () => out.label());
   out.flat([0x8b, 0x04, 0x25], FUEL); // mov eax, [fuel]
-  out.bytes(0x83, 0xe0, cases.length - 1); // and eax, n - 1
+  out.wide(0x83, 0xe0, cases.length - 1); // and eax, n - 1
   const table = out.label();
-  if (!wide) out.bytes(0x65);
+  out.flatPrefix();
   out.bytes(0xff, random.oneIn(3) ? 0x14 : 0x24, wide ? 0xc5 : 0x85); // call or jmp [table + rax * 8]
   const called = out.code[out.at - 2] === 0x14;
-  out.address(table);
+  out.address(table, 'linear');
   const end = out.label();
   if (called) out.relative([0xe9], end);
   out.place(table);
@@ -50,7 +51,7 @@ const switchTable: Scene = ({ out, random, straight }) => {
   for (const each of cases) {
     out.place(each);
     straight();
-    if (called) out.bytes(0xc3);
+    if (called) out.wide(0xc3);
     else if (random.oneIn(2)) out.relative([0xe9], end);
   }
   out.place(end);
@@ -71,7 +72,7 @@ const recursion: Scene = ({ out, random, straight }) => {
     if (random.oneIn(2)) straight();
   }
   out.place(enough);
-  out.bytes(0xc3);
+  out.wide(0xc3);
   out.place(after);
 };
 
@@ -79,19 +80,15 @@ const recursion: Scene = ({ out, random, straight }) => {
 const farReturn: Scene = ({ out, random }) => {
   const target = out.label();
   const push = () => {
-    out.bytes(0x68);
+    out.wide(0x68);
     out.address(target);
   };
-  if (out.bits === 32) {
-    if (random.oneIn(2)) {
-      out.bytes(0x0e); // push cs
-      push();
-      out.bytes(0xcb);
-    } else {
-      out.bytes(0x9c, 0x0e); // pushfd; push cs
-      push();
-      out.bytes(0xcf);
-    }
+  if (out.bits !== 64) {
+    const interrupted = random.oneIn(2);
+    if (interrupted) out.wide(0x9c); // pushfd
+    out.wide(0x0e); // push cs
+    push();
+    out.wide(interrupted ? 0xcf : 0xcb);
   } else if (random.oneIn(2)) {
     out.bytes(0x8c, 0xc8, 0x50); // mov eax, cs; push rax
     push();
@@ -107,7 +104,7 @@ const farReturn: Scene = ({ out, random }) => {
 /** INT 0x80, SYSCALL or SYSENTER; the handlers return at once. */
 const systemCall: Scene = ({ out, random, user }) => {
   if (!user || random.oneIn(3)) return out.bytes(0xcd, 0x80);
-  if (random.oneIn(2)) return out.bytes(0x0f, 0x05); // in 32-bit code #UD
+  if (out.bits === 16 || random.oneIn(2)) return out.bytes(0x0f, 0x05); // outside of 64-bit code #UD
   const next = out.label();
   out.bytes(0xba); // mov edx, next
   out.address(next);
@@ -138,7 +135,9 @@ const changeControl: Scene = ({ out, random, straight }) => {
   ] as const);
   const invert = () => {
     const modrm = 0xc0 | (register << 3);
-    out.bytes(0x0f, 0x20, modrm, 0x0f, 0xba, 0xf8, bit, 0x0f, 0x22, modrm); // mov rax, cr; btc eax, bit; mov cr, rax
+    out.bytes(0x0f, 0x20, modrm); // mov rax, cr; btc eax, bit; mov cr, rax
+    out.wide(0x0f, 0xba, 0xf8, bit);
+    out.bytes(0x0f, 0x22, modrm);
   };
   invert();
   if (bit !== CR0_TS && random.oneIn(2)) return;
@@ -158,9 +157,9 @@ const changeAcrossPages: Scene = ({ out, random }) => {
   out.flat([wide ? 0x81 : 0x80, 0x04, 0x25], address); // add
   out.bytes(...(wide ? u32(random.u32()) : [random.below(256)]));
   out.relative([0xe9], there);
-  out.at = constant - 1;
+  out.at = constant - (out.bits === 16 ? 2 : 1);
   out.place(there);
-  out.bytes(0xb8 | random.below(4), ...u32(random.u32()));
+  out.wide(0xb8 | random.below(4), ...u32(random.u32()));
 };
 
 /** INC that becomes DEC, and the other way round. */
@@ -183,11 +182,14 @@ const changeOpcode: Scene = ({ out, random, straight }) => {
 
 /** REP MOVS or STOS over the border of pages that are absent or read-only, in either direction. */
 const faultyString: Scene = ({ out, random }) => {
-  const near = () => WINDOWS.lazy.at + 4096 * random.below(4) + random.below(256) - 128;
+  const near = () => WINDOWS.lazy.at - (out.bits === 16 ? WINDOWS.data.at : 0) + 4096 * random.below(4) + random.below(256) - 128;
   const down = random.oneIn(4);
   if (down) out.bytes(0xfd);
   const width = random.pick([0xa4, 0xa5, 0xaa, 0xab, 0xa6, 0xae]);
-  out.bytes(0xb9, ...u32(random.below(400)), 0xbe, ...u32(near()), 0xbf, ...u32(near()));
+  out.wide(0xb9, ...u32(random.below(400)));
+  out.wide(0xbe, ...u32(near()));
+  out.wide(0xbf, ...u32(near()));
+  if (out.bits === 16) out.bytes(0x67);
   out.bytes(random.pick([0xf2, 0xf3]), ...(out.bits === 64 && random.oneIn(2) ? [0x48] : []), width);
   if (down) out.bytes(0xfc);
 };

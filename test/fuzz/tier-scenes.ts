@@ -180,24 +180,18 @@ const changeOpcode: Scene = ({ out, random, straight }) => {
   if (random.oneIn(2)) change();
 };
 
-/** A store to the next instruction by one that regions leave to the interpreter's handler. */
-const changeByHandler: Scene = ({ out, random }) => {
+/** A store to the next instruction, of what is left of the fuel, by REP STOS. */
+const changeByString: Scene = ({ out, random }) => {
+  if (out.bits === 16) return;
   const constant = out.label();
   const base = random.oneIn(2) ? WINDOWS.alias.at : CODE.at;
-  const address = () => {
-    const at = out.at - 4;
-    out.later(() => out.put32(at, base + (constant.at ?? 0)));
-  };
-  if (out.bits === 16 || random.oneIn(2)) {
-    out.flat([0xd9, 0x3c, 0x25], 0); // fnstcw [constant]
-    address();
-  } else {
-    out.bytes(0xb8, ...u32(random.u32()), 0xb9, random.below(5), 0, 0, 0, 0xbf, 0, 0, 0, 0); // mov eax, n; mov ecx, n; mov edi, constant
-    address();
-    out.bytes(0xf3, 0xaa); // rep stosb
-  }
+  out.flat([0x8b, 0x04, 0x25], FUEL); // mov eax, [fuel]
+  out.bytes(0xb9, 1 + random.below(4), 0, 0, 0, 0xbf); // mov ecx, n; mov edi, constant
+  const at = out.at;
+  out.later(() => out.put32(at, base + (constant.at ?? 0)));
+  out.bytes(0, 0, 0, 0, 0xf3, 0xaa);
   for (let i = random.below(3); i > 0; i--) out.bytes(0x90);
-  out.wide(0xb8 | random.below(3));
+  out.bytes(0xb8 | random.below(3));
   out.place(constant);
   out.bytes(...u32(random.u32()));
 };
@@ -218,7 +212,7 @@ const faultyString: Scene = ({ out, random }) => {
 
 const ANY: readonly Scene[] = [changeMapping, switchTable, recursion, farReturn, systemCall, faultyString];
 const SUPERVISOR: readonly Scene[] = [...ANY, changeRights, changeRights, reloadCr3, changeControl, changeControl];
-const MODIFYING: readonly Scene[] = [changeAcrossPages, changeOpcode, changeOpcode, changeByHandler];
+const MODIFYING: readonly Scene[] = [changeAcrossPages, changeOpcode, changeOpcode, changeByString];
 
 export function randomScene(stage: Stage, selfModifying: boolean): void {
   const { random, user } = stage;

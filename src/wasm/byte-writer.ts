@@ -1,5 +1,7 @@
 // A growing byte buffer with the LEB128 encodings of WebAssembly (core specification 5.2.2).
 
+const UTF8 = new TextEncoder();
+
 export class ByteWriter {
   #bytes: Uint8Array;
   #length = 0;
@@ -37,7 +39,7 @@ export class ByteWriter {
   sleb(value: bigint): void {
     const small = Number(value);
     if (small === (small | 0)) {
-      this.#slebSmall(small);
+      this.slebSmall(small);
       return;
     }
     let rest = value;
@@ -52,7 +54,8 @@ export class ByteWriter {
     }
   }
 
-  #slebSmall(value: number): void {
+  /** Signed LEB128 of an integer from −2^31 to 2^31 − 1. */
+  slebSmall(value: number): void {
     let rest = value;
     for (;;) {
       const byte = rest & 0x7f;
@@ -74,7 +77,7 @@ export class ByteWriter {
 
   /** A length-prefixed UTF-8 name. */
   name(text: string): void {
-    const encoded = new TextEncoder().encode(text);
+    const encoded = UTF8.encode(text);
     this.uleb(encoded.length);
     this.bytes(encoded);
   }

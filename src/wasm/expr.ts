@@ -99,7 +99,7 @@ export abstract class Expr {
     return binary(this, 'geS', x, 'i32');
   }
   eqz(): Expr {
-    if (this instanceof Const) return constant('i32', this.value === 0n ? 1 : 0);
+    if (this instanceof Const) return constant('i32', this.small === 0 ? 1 : 0);
     return unary(this, 'eqz', 'i32');
   }
   clz(): Expr {
@@ -120,7 +120,7 @@ export abstract class Expr {
 
   /** i64 → i32. */
   wrap(): Expr {
-    if (this instanceof Const) return constant('i32', this.value);
+    if (this instanceof Const) return constant('i32', this.small ?? this.value);
     return this.convert('wrap');
   }
   /** i32 → i64. */
@@ -150,7 +150,7 @@ export abstract class Expr {
   /** `condition ? this : other`, both evaluated. */
   select(condition: Expr, other: Operand): Expr {
     const b = other instanceof Expr ? other : constant(this.type as 'i32' | 'i64', other);
-    if (condition instanceof Const) return condition.value !== 0n ? this : b;
+    if (condition instanceof Const) return condition.small !== 0 ? this : b;
     return new Select(this, b, condition);
   }
 
@@ -198,7 +198,7 @@ function binary(a: Expr, op: IntegerOp, x: Operand, result: ValueType = a.type):
       const folded = fold(op, a, b);
       if (folded !== undefined) return folded;
     }
-    if (b.value === 0n && IDENTITY_ZERO.has(op)) return a;
+    if (b.small === 0 && IDENTITY_ZERO.has(op)) return a;
   }
   return new Op(result, INTEGER[op][a.type === 'i64' ? 1 : 0], [a, b]);
 }
@@ -209,19 +209,34 @@ const unary = (a: Expr, op: IntegerOp, result: ValueType = a.type): Expr =>
 const IDENTITY_ZERO: ReadonlySet<string> = new Set(['add', 'sub', 'or', 'xor', 'shl', 'shrU', 'shrS', 'rotl', 'rotr']);
 
 export class Const extends Expr {
-  /** Unsigned, in the width of the type. */
-  readonly value: bigint;
-  constructor(type: 'i32' | 'i64', value: bigint) {
+  /** The signed value where 32 bits hold it, as they do for every i32: most constants never need a BigInt. */
+  readonly small: number | undefined;
+  readonly #wide: bigint;
+  constructor(type: 'i32' | 'i64', value: number | bigint) {
     super(type);
-    this.value = BigInt.asUintN(type === 'i32' ? 32 : 64, value);
+    const number = Number(value);
+    const low = number | 0;
+    if (low === number || (type === 'i32' && typeof value === 'number')) {
+      this.small = low;
+      this.#wide = 0n;
+    } else {
+      const wide = BigInt.asIntN(type === 'i32' ? 32 : 64, BigInt(value));
+      this.small = type === 'i32' ? Number(wide) : undefined;
+      this.#wide = wide;
+    }
+  }
+  /** Unsigned, in the width of the type. */
+  get value(): bigint {
+    return BigInt.asUintN(this.type === 'i32' ? 32 : 64, this.small === undefined ? this.#wide : BigInt(this.small));
   }
   emit(out: ByteWriter): void {
     out.u8(this.type === 'i32' ? 0x41 : 0x42);
-    out.sleb(BigInt.asIntN(this.type === 'i32' ? 32 : 64, this.value));
+    if (this.small !== undefined) out.slebSmall(this.small);
+    else out.sleb(this.#wide);
   }
 }
 
-export const constant = (type: 'i32' | 'i64', value: number | bigint): Const => new Const(type, BigInt(value));
+export const constant = (type: 'i32' | 'i64', value: number | bigint): Const => new Const(type, value);
 export const i32 = (value: number): Const => constant('i32', value);
 export const i64 = (value: number | bigint): Const => constant('i64', value);
 
@@ -346,6 +361,14 @@ export class VectorConst extends Expr {
 
 function fold(op: IntegerOp, a: Const, b: Const): Const | undefined {
   const type = a.type as 'i32' | 'i64';
+  if (a.small !== undefined && b.small !== undefined) {
+    // Neither sum can be rounded: both are of 32 bits.
+    if (op === 'add') return constant(type, a.small + b.small);
+    if (op === 'sub') return constant(type, a.small - b.small);
+    if (op === 'and') return constant(type, a.small & b.small);
+    if (op === 'or') return constant(type, a.small | b.small);
+    if (op === 'xor') return constant(type, a.small ^ b.small);
+  }
   const bits = type === 'i32' ? 32n : 64n;
   const x = a.value;
   const y = b.value;

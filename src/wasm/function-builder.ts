@@ -20,7 +20,8 @@ export class FunctionBuilder {
   readonly code: ByteWriter = new ByteWriter(256);
   readonly #locals: ValueType[] = [];
   readonly #parameterCount: number;
-  #free: Local[] = [];
+  /** Locals that nobody has now, the one that is longest free first. */
+  readonly #free: Partial<Record<ValueType, Local[]>> = {};
   #scope: Local[] | undefined;
   #depth = 0;
 
@@ -39,10 +40,8 @@ export class FunctionBuilder {
 
   /** A new variable, given back at the end of the enclosing `scope`. Its value is whatever was there before. */
   local(type: ValueType): Local {
-    const at = this.#free.findIndex((local) => local.type === type);
-    let local: Local;
-    if (at >= 0) local = this.#free.splice(at, 1)[0] as Local;
-    else {
+    let local = this.#free[type]?.shift();
+    if (local === undefined) {
       local = new Local(type, this.#parameterCount + this.#locals.length);
       this.#locals.push(type);
     }
@@ -66,7 +65,11 @@ export class FunctionBuilder {
     const outer = this.#scope;
     this.#scope = [];
     body();
-    this.#free.push(...this.#scope);
+    for (const local of this.#scope) {
+      const free = this.#free[local.type];
+      if (free === undefined) this.#free[local.type] = [local];
+      else free.push(local);
+    }
     this.#scope = outer;
   }
 
@@ -161,7 +164,7 @@ export class FunctionBuilder {
   }
   if(condition: Expr, then: () => void, otherwise?: () => void): void {
     if (condition instanceof Const) {
-      if (condition.value !== 0n) then();
+      if (condition.small !== 0) then();
       else otherwise?.();
       return;
     }

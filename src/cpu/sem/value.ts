@@ -62,6 +62,6 @@ export const truncated = (offset: Expr, bytes: 2 | 4 | 8): Expr => (bytes === 8 
 /** Emits `then` when a run-time or compile-time condition holds. */
 export function when(e: Emitter, condition: Expr, then: () => void): void {
   if (condition instanceof Const) {
-    if (condition.value !== 0n) then();
+    if (condition.small !== 0) then();
   } else e.f.if(condition, then);
 }

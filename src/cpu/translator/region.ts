@@ -105,9 +105,11 @@ export class RegionReader {
   readonly #variants: Variants;
   readonly #bytes = new Uint8Array(LONGEST_INSTRUCTION);
   readonly #pages = new Set<number>();
+  /** What the source said of pages. */
+  readonly #known = new Map<number, Uint8Array | undefined>();
   /** By call and place. */
-  readonly #starts = new Set<string>();
-  readonly #instructions = new Map<string, RegionInstruction>();
+  readonly #starts = new Set<number>();
+  readonly #instructions = new Map<number, RegionInstruction>();
   readonly #queue: Start[] = [];
   readonly #mode: number;
   /** By id; the first is what is outside of any call. */
@@ -149,9 +151,10 @@ export class RegionReader {
   /** Functions with code that is also outside of any call: the head lies within them. */
   #callsOfItself(): number[] {
     const found = new Set<number>();
-    for (const key of this.#instructions.keys()) {
-      const [id, place] = key.split(':').map(Number) as [number, number];
-      if (id !== 0 && this.#instructions.has(`0:${place}`)) for (const each of this.#calls[id]?.functions ?? []) found.add(each);
+    for (const key of this.#calls.length > 1 ? this.#instructions.keys() : []) {
+      const id = callOfKey(key);
+      if (id !== 0 && this.#instructions.has(key - id * CALL_KEYS))
+        for (const each of this.#calls[id]?.functions ?? []) found.add(each);
     }
     return [...found];
   }
@@ -244,24 +247,26 @@ export class RegionReader {
 
   #mayUse(page: number): boolean {
     if (page < -FARTHEST_PAGE || page > FARTHEST_PAGE) return false;
-    return this.#pages.has(page) || (this.#pages.size < MOST_PAGES && this.#source.page(page) !== undefined);
+    return this.#pages.has(page) || (this.#pages.size < MOST_PAGES && this.#contents(page) !== undefined);
+  }
+  #contents(page: number): Uint8Array | undefined {
+    if (this.#known.has(page)) return this.#known.get(page);
+    const contents = this.#source.page(page);
+    this.#known.set(page, contents);
+    return contents;
   }
 
   #decode(place: number): RegionInstruction | undefined {
     const page = pageOfPlace(place);
     const offset = offsetOfPlace(place);
     if (!this.#mayUse(page)) return undefined;
-    const bytes = this.#bytes;
-    const here = (this.#source.page(page) as Uint8Array).subarray(offset, offset + LONGEST_INSTRUCTION);
-    bytes.set(here);
-    let length = here.length;
-    if (length < LONGEST_INSTRUCTION && this.#mayUse(page + 1)) {
-      const there = this.#source.page(page + 1) as Uint8Array;
-      bytes.set(there.subarray(0, LONGEST_INSTRUCTION - length), length);
-      length = LONGEST_INSTRUCTION;
-    }
+    const here = this.#contents(page) as Uint8Array;
     const insn = new Instruction();
-    if (this.#decoder.decode(bytes, 0, length, this.#mode, insn) !== DECODE.ok) return undefined;
+    const isWhole = offset + LONGEST_INSTRUCTION <= PAGE || !this.#mayUse(page + 1);
+    const status = isWhole
+      ? this.#decoder.decode(here, offset, Math.min(offset + LONGEST_INSTRUCTION, PAGE), this.#mode, insn)
+      : this.#decoder.decode(this.#across(here.subarray(offset), page + 1), 0, LONGEST_INSTRUCTION, this.#mode, insn);
+    if (status !== DECODE.ok) return undefined;
     const { row } = insn;
     const mode = this.#mode;
     if (row === undefined) return undefined;
@@ -273,10 +278,18 @@ export class RegionReader {
     return { mode, place, insn, row, handler, target: relative ? place + insn.length + insn.immediate : undefined };
   }
 
+  /** The bytes at the end of a page and those that follow them. */
+  #across(here: Uint8Array, next: number): Uint8Array {
+    const bytes = this.#bytes;
+    bytes.set(here);
+    bytes.set((this.#contents(next) as Uint8Array).subarray(0, LONGEST_INSTRUCTION - here.length), here.length);
+    return bytes;
+  }
+
   /** Cuts what was read into blocks, and ties them together. */
   #blocks(begun: readonly Start[]): Block[] {
     const blocks: Block[] = [];
-    const byKey = new Map<string, Block>();
+    const byKey = new Map<number, Block>();
     for (const { place, call } of begun) {
       const instructions: RegionInstruction[] = [];
       let at = place;
@@ -358,4 +371,7 @@ const calledFrom = (call: Call, place: number, end: number): Call | undefined =>
 const isCutShort = ({ mode, insn, target }: RegionInstruction): boolean =>
   target !== undefined && mode === CODE_MODE.code32 && insn.osize === 2;
 
-const keyOf = (place: number, call: Call): string => `${call.id}:${place}`;
+/** A number for both; places are at most 2^31 bytes and a page from the head. */
+const keyOf = (place: number, call: Call): number => call.id * CALL_KEYS + place;
+const callOfKey = (key: number): number => Math.round(key / CALL_KEYS);
+const CALL_KEYS = 2 ** 34;

@@ -39,7 +39,7 @@ const PURE: ReadonlySet<string> = new Set(['fp', 'pcmpxstrx']);
 const LOW8 = qwords(0xffff_ffff_ffff_ffffn, 0n);
 const LOW4 = dwords(-1, 0, 0, 0);
 
-/** Slots that decide what a translation may assume. */
+/** Slots that decide what a translation may assume: only what ends the region changes them, after its last access to memory. */
 const ASSUMED: ReadonlySet<number> = new Set([STATE.mmuIndex, STATE.tlbRead, STATE.tlbWrite, STATE.codeMode, STATE.cpl]);
 
 const RSP = 4;
@@ -209,7 +209,7 @@ export class TranslatorEmitter extends OperandEmitter {
     return at === STATE.stackMask ? i64(this.#segments.stackMask) : super.slot64(at);
   }
   override setSlot32(at: number, value: Expr): void {
-    if (ASSUMED.has(at)) throw new Untranslatable(`${this.#at.row.mnemonic} changes what the translation assumes`);
+    if (ASSUMED.has(at) && !this.semantics.endsBlock) throw new Untranslatable(`${this.#at.row.mnemonic} changes what the translation assumes`);
     super.setSlot32(at, value);
   }
 

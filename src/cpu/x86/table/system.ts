@@ -1,6 +1,7 @@
 // Flags, ports, system registers, x87 escapes and the rest of the integer maps. SDM vol. 2, tables; vol. 3, 2.8.
 import * as decimal from '../../sem/decimal.ts';
 import * as flags from '../../sem/flags.ts';
+import * as legacy from '../../sem/legacy-transfer.ts';
 import { nop } from '../../sem/move.ts';
 import * as system from '../../sem/system.ts';
 import * as helpers from '../../sem/system-helpers.ts';
@@ -70,7 +71,7 @@ const DESCRIPTORS: readonly Row[] = [
 ];
 
 const REGISTERS: readonly Row[] = [
-  ...row('0f 20', 'mov', 'Ry,Cy', helpers.movFromControl, 'f64'),
+  ...row('0f 20', 'mov', 'Ry,Cy', system.movFromControl, 'f64'),
   ...row('0f 21', 'mov', 'Ry,Dy', helpers.movFromDebug, 'f64'),
   ...row('0f 22', 'mov', 'Cy,Ry', helpers.movToControl, 'f64'),
   ...row('0f 23', 'mov', 'Dy,Ry', helpers.movToDebug, 'f64'),
@@ -94,8 +95,8 @@ const REGISTERS: readonly Row[] = [
 const CALLS: readonly Row[] = [
   ...row('0f 05', 'syscall', '', transfer.syscall),
   ...row('0f 07', 'sysret', '', transfer.sysret),
-  ...row('0f 34', 'sysenter', '', helpers.sysenter),
-  ...row('0f 35', 'sysexit', '', helpers.sysexit),
+  ...row('0f 34', 'sysenter', '', legacy.sysenter),
+  ...row('0f 35', 'sysexit', '', legacy.sysexit),
   // AMD's VMMCALL, 0f 01 d9, is #UD on Intel's processors, also under Xen.
   ...row('0f 01 =c1', 'vmcall', '', helpers.hypercall, 'np'),
   ...row('f4', 'hlt', '', helpers.hlt),

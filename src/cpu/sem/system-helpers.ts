@@ -53,6 +53,3 @@ export const hypercall = ending('hypercall');
 // Register state in memory; an operand size of 8 selects the 64-bit formats.
 export const fxsave = helper('fxsave', 'a', 'osize');
 export const fxrstor = helper('fxrstor', 'a', 'osize');
-export const xsave = helper('xsave', 'a', 'osize');
-export const xsaveopt = helper('xsaveopt', 'a', 'osize');
-export const xrstor = helper('xrstor', 'a', 'osize');

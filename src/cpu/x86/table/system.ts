@@ -7,6 +7,7 @@ import * as system from '../../sem/system.ts';
 import * as helpers from '../../sem/system-helpers.ts';
 import * as transfer from '../../sem/transfer.ts';
 import * as x87 from '../../sem/x87/escapes.ts';
+import * as state from '../../sem/xsave.ts';
 import { SEGMENT } from '../../state.ts';
 import { type Row, row } from '../row.ts';
 
@@ -109,9 +110,9 @@ const fence = (name: string, first: number): Row[] =>
 const MEMORY: readonly Row[] = [
   ...row('0f ae /0', 'fxsave', 'Mn', helpers.fxsave, 'np'),
   ...row('0f ae /1', 'fxrstor', 'Mn', helpers.fxrstor, 'np'),
-  ...row('0f ae /4', 'xsave', 'Mn', helpers.xsave, 'np'),
-  ...row('0f ae /5', 'xrstor', 'Mn', helpers.xrstor, 'np'),
-  ...row('0f ae /6', 'xsaveopt', 'Mn', helpers.xsaveopt, 'np'),
+  ...row('0f ae /4', 'xsave', 'Mn', state.xsave, 'np'),
+  ...row('0f ae /5', 'xrstor', 'Mn', state.xrstor, 'np'),
+  ...row('0f ae /6', 'xsaveopt', 'Mn', state.xsaveopt, 'np'),
   ...row('0f ae /7', 'clflush', 'Mb', system.clflush, 'np'),
   ...fence('lfence', 0xe8),
   ...fence('mfence', 0xf0),

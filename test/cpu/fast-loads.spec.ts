@@ -65,7 +65,7 @@ it('MOV and POP load what loadDataSegment does', () => {
       const begin = () => {
         m.start(mode, { level: mode === 'real' ? 0 : level, cr4, flags: ac ? FLAG.ac : 0 });
         m.describe(S.free, segment(base, limit, access, size));
-          m.code(pop ? way.pop : way.mov);
+        m.code(pop ? way.pop : way.mov);
         m.set([GPR.rax, BigInt(selector)]);
         const rsp = (mode !== 'real' && level === 3 ? AT.userStack : AT.kernelStack) - 0x20;
         m.put64(rsp, BigInt(selector));

@@ -8,7 +8,7 @@ import { CR0, CR4, STATE, STATE_COMPONENTS } from '../state.ts';
 import { AVX_AREA, FCW_DEFAULT, FXSAVE_IMAGE, HEADER_AT, MXCSR_DEFAULT, MXCSR_MASK, xsaveAreaBytes } from '../system/xsave.ts';
 import { test, vector, ZERO } from './simd-ops.ts';
 
-const [RAX] = [0];
+const RAX = 0;
 const { x87: X87, sse: SSE, avx: AVX } = STATE_COMPONENTS;
 const REGISTERS = 16;
 const XCOMP_BV = HEADER_AT + 8;

@@ -1,6 +1,4 @@
-// SYSCALL, SYSRET, IRET and the delivery of exceptions have a short way for what 64-bit kernels do. An armed breakpoint that nothing
-// meets has the engine take the long way: both must leave the same machine behind.
-import { createHash } from 'node:crypto';
+// SYSCALL, SYSRET, IRETQ and delivery from 64-bit code: the short way and the long one.
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { ATTR, CR0, CR4, FLAG, SEGMENT, STATE } from '../../src/cpu/state.ts';
@@ -8,6 +6,7 @@ import { SIZE, segment } from '../../src/cpu/system/fixtures/flat-machine.ts';
 import { SYSTEM_STATE } from '../../src/cpu/system/system-state.ts';
 import { GPR } from '../../src/vcpu/contract.ts';
 import { AT, BenchMachine, SELECTOR as S } from './bench-machine.ts';
+import { bothWays, flags, mostly, oneOf, warmUp } from './both-ways.ts';
 import { PTE } from './page-tables.ts';
 
 let m: BenchMachine;
@@ -15,67 +14,10 @@ beforeAll(() => {
   m = new BenchMachine();
 });
 
-const DR7_L0 = 1n;
-const NOWHERE = 0xffff_f000_0000_0000n;
-
-/**
- * What one instruction, and the fault that it or the fetch behind it may raise, made of the machine: everywhere is `jmp $` or HLT. RF
- * is followed only with a breakpoint.
- */
-function outcome(prepare: () => void, longWay: boolean, interrupt?: number): unknown {
-  prepare();
-  const { cpu } = m;
-  cpu.set64(STATE.dr, NOWHERE);
-  cpu.set64(STATE.dr + 7 * 8, longWay ? DR7_L0 : 0n);
-  cpu.set32(STATE.stepping, longWay ? 1 : 0);
-  if (interrupt !== undefined) m.engine.interrupt(interrupt);
-  const exit = m.engine.run(2);
-  const slots = (...at: readonly number[]) => at.map((slot) => cpu.get32(slot));
-  return {
-    exit,
-    rip: m.engine.rip,
-    rflags: cpu.rflags & ~FLAG.rf,
-    registers: Array.from({ length: 16 }, (_, n) => cpu.gpr(n)),
-    segments: [...cpu.u8.slice(STATE.seg, STATE.gdtr)],
-    mode: slots(STATE.cpl, STATE.codeMode, STATE.codeTag, STATE.mmuIndex, STATE.tlbRead, STATE.tlbWrite, STATE.tlbExec),
-    masks: [cpu.get64(STATE.linearMask), cpu.get64(STATE.stackMask), cpu.get64(STATE.codeBase)],
-    cr2: cpu.get64(STATE.cr2),
-    nmiBlocked: cpu.get32(SYSTEM_STATE.nmiBlocked),
-    // Not the page tables: the next instruction's page may be looked up, and marked, before or after a request is seen.
-    memory: createHash('sha1').update(m.ram.subarray(0, AT.tables)).digest('hex'),
-  };
-}
-/** The short way with TLBs that have the tables and stacks, and with empty ones. */
-function bothWays(prepare: () => void, interrupt?: number): void {
-  const long = outcome(prepare, true, interrupt);
-  expect(outcome(prepare, false, interrupt)).toEqual(long);
-  const warm = () => {
-    prepare();
-    warmUp();
-  };
-  expect(outcome(warm, false, interrupt)).toEqual(long);
-}
-function warmUp(): void {
-  const { mmu } = m.engine;
-  for (const table of [AT.idt, AT.gdt, AT.tss]) mmu.read(BigInt(table), 8, true);
-  mmu.probeWrite(BigInt(AT.kernelStack - 8), 8, true);
-  if (m.cpu.cpl === 0) mmu.probeWrite(BigInt(AT.kernelStack - 8), 8, false);
-}
-
-const oneOf = <T>(...values: readonly T[]) => fc.constantFrom(...values);
-/** Mostly the first, so that most cases come far. */
-const mostly = <T>(usual: fc.Arbitrary<T>, other: fc.Arbitrary<T>) =>
-  fc.oneof({ weight: 6, arbitrary: usual }, { weight: 1, arbitrary: other });
 const address = mostly(
   oneOf(BigInt(AT.code) + 0x100n, BigInt(AT.data) + 0x10n),
   oneOf(0n, 0x7fff_ffff_ffffn, 0x8000_0000_0000n, 0xffff_8000_0000_0000n, 0x1_0000_0000n + BigInt(AT.code)),
 );
-const arithmetic = fc.integer({ min: 0, max: 0xff }).map((bits) => (bits & 0x55) | ((bits & 2) << 10) | (bits & 0x80) | 2);
-const systemFlags = mostly(
-  oneOf(0, FLAG.if, FLAG.if | FLAG.df, FLAG.if | FLAG.id, FLAG.rf | FLAG.if),
-  oneOf(FLAG.tf, FLAG.nt, FLAG.ac, FLAG.iopl, FLAG.vm, FLAG.vif | FLAG.vip, FLAG.ac | FLAG.if, FLAG.rf),
-);
-const flags = fc.tuple(arithmetic, systemFlags).map(([a, b]) => a | b);
 const cr4 = oneOf(0, CR4.smap, CR4.smap | CR4.smep);
 const cr0 = oneOf(0, CR0.am | CR0.wp);
 const interruptPending = mostly(fc.constant(false), fc.constant(true));
@@ -160,7 +102,7 @@ describe('the short way and the long way', () => {
     });
     fc.assert(
       fc.property(state, ({ start: s, star, lstar, fmask, sce }) => {
-        bothWays(() => {
+        bothWays(m, () => {
           begin(s);
           m.code('0f05');
           m.cpu.set64(STATE.star, star << 32n);
@@ -183,7 +125,7 @@ describe('the short way and the long way', () => {
     });
     fc.assert(
       fc.property(state, ({ start: s, star, rcx, r11, wide }) => {
-        bothWays(() => {
+        bothWays(m, () => {
           begin(s);
           m.code(wide ? '480f07' : '0f07');
           m.cpu.set64(STATE.star, star << 32n);
@@ -210,7 +152,7 @@ describe('the short way and the long way', () => {
     });
     fc.assert(
       fc.property(state, ({ start: s, cs, ss, rip, rsp, image, at, data }) => {
-        bothWays(() => {
+        bothWays(m, () => {
           begin(s);
           m.code('48cf');
           // The frame of a double fault, as one for want of a stack under SMAP, would show RF.
@@ -247,19 +189,23 @@ describe('the short way and the long way', () => {
     });
     fc.assert(
       fc.property(state, ({ start: s, code, rsi, gate, selector, target, ist, stack, rsp, idtLimit, tr, interrupt }) => {
-        bothWays(() => {
-          begin(s);
-          m.code(code);
-          for (const vector of [0, 3, 6, 13, 14]) m.vector(vector, { access: gate, selector, target, ist });
-          m.put64(AT.tss + 4, stack);
-          m.cpu.u16[(STATE.idtr + 8) >> 1] = idtLimit;
-          m.load(SEGMENT.tr, S.tss, tr, 0x67, BigInt(AT.tss));
-          m.set(
-            [GPR.rsi, rsi === BigInt(AT.handlers) && s.level === 0 ? 0x40_0000n : rsi],
-            [GPR.rcx, 0n],
-            [GPR.rsp, BigInt.asUintN(64, m.gpr(GPR.rsp) + rsp)],
-          );
-        }, interrupt);
+        bothWays(
+          m,
+          () => {
+            begin(s);
+            m.code(code);
+            for (const vector of [0, 3, 6, 13, 14]) m.vector(vector, { access: gate, selector, target, ist });
+            m.put64(AT.tss + 4, stack);
+            m.cpu.u16[(STATE.idtr + 8) >> 1] = idtLimit;
+            m.load(SEGMENT.tr, S.tss, tr, 0x67, BigInt(AT.tss));
+            m.set(
+              [GPR.rsi, rsi === BigInt(AT.handlers) && s.level === 0 ? 0x40_0000n : rsi],
+              [GPR.rcx, 0n],
+              [GPR.rsp, BigInt.asUintN(64, m.gpr(GPR.rsp) + rsp)],
+            );
+          },
+          interrupt,
+        );
       }),
       { numRuns: 200 },
     );
@@ -277,7 +223,7 @@ describe('the short way and the long way', () => {
     [AT.data + 0x10, S.userCode64, 2, AT.data, S.userData].forEach((word, n) => {
       m.put64(at + n * 8, BigInt(word));
     });
-    warmUp();
+    warmUp(m);
     const long = [vi.spyOn(m.engine.mmu, 'read'), vi.spyOn(m.engine.mmu, 'readBytes')];
     m.engine.run(1);
     expect(m.cpu.cpl).toBe(code === '48cf' ? 3 : 0);

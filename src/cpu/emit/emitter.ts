@@ -102,6 +102,8 @@ export interface Emitter {
 
   readonly flags: FlagEmitter;
 
+  /** Number of the control register that operand `n` is, as i32. */
+  registerNumber(n: number): Expr;
   /** The ModRM byte of an x87 escape, as i32. */
   modrm(): Expr;
   /** Segment of the memory operand: a SEGMENT number, as i32. */

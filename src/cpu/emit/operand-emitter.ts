@@ -54,6 +54,7 @@ export abstract class OperandEmitter implements Emitter {
   /** Linear address of the memory operand; what is wrong with its segment comes to `missed`. */
   protected abstract operandLinear(size: number, write: boolean, missed: () => void): Expr;
   abstract linearAt(segment: number | 'operand', offset: Expr, size: number, write: boolean): Expr;
+  abstract registerNumber(n: number): Expr;
   abstract modrm(): Expr;
   abstract segment(): Expr;
   abstract rip(): Expr;

@@ -1,15 +1,18 @@
 // Delivery of faults and interrupts the way 64-bit kernels have them: from 64-bit code at level 0 or 3, through a gate without IST,
-// to level 0, everything in the TLBs. Whatever is not that is left to system/deliver-long.ts, with nothing changed.
+// to level 0, everything in the TLBs. Whatever is not that is left to system/deliver-long.ts, with nothing changed. From 32-bit code:
+// deliver-legacy-function.ts.
 import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionRef } from '../../wasm/function-builder.ts';
 import type { ModuleBuilder } from '../../wasm/module-builder.ts';
 import { stateFlagStore, WordFlags } from '../emit/flag-emitter.ts';
 import { enterLevel } from '../sem/level.ts';
-import { canonical, isPlainCode, loadFrom, loadSegment, type Slots, segmentAt } from '../sem/load-segment.ts';
+import { canonical, isPlainCode, loadFrom, loadSegment, segmentAt } from '../sem/load-segment.ts';
 import { ATTR, CODE_MODE, CR4, FLAG, MMU_INDEX, SEG, SEGMENT, SHADOW, STATE, TLB, VECTOR } from '../state.ts';
+import { deliverLegacyFunction } from './deliver-legacy-function.ts';
+import { probe } from './probe-function.ts';
+import { stateSlots } from './state-slots.ts';
 
 const RSP = STATE.gpr + 4 * 8;
-const PAGE = 4096;
 const GATE_BYTES = 16;
 /** RSP0 of a 64-bit TSS. SDM vol. 3, figure 7-11. */
 const TSS_RSP0 = 4;
@@ -19,40 +22,18 @@ const GATE_BITS = 0x8e00;
 const TRAP_GATE = 0x100;
 const MOST_WORDS = 6;
 
-/** Adds (linear address, size, address of a TLB array) → host address when the TLBs have it, or 0. */
-function probe(m: ModuleBuilder, second: FunctionRef): FunctionRef {
-  return m.add(['i64', 'i32', 'i32'], ['i32'], (f) => {
-    const [linear, size, tlb] = f.params as [Local, Local, Local];
-    const index = linear
-      .shrU(8)
-      .wrap()
-      .and((TLB.entries - 1) * TLB.entrySize);
-    const entry = f.let(tlb.add(index));
-    const last = linear.add(size.sub(1).extendU()).and(-PAGE);
-    f.if(entry.load('i64', 8, 0).eq(last), () => f.return(entry.load('i32', 4, 8).add(linear.wrap())));
-    const found = f.callValue(second, linear, size, tlb);
-    f.if(found, () => f.return(found.add(linear.wrap())));
-    f.return(i32(0));
-  });
-}
-
 /**
  * Adds (vector, error code or −1, flags to set in the pushed RFLAGS) → 1 when the event was delivered: STATE.rip is the handler's,
  * and what was STATE.rip lies in the frame. 0: nothing has happened.
  */
 export function deliverFunction(m: ModuleBuilder, base: number, second: FunctionRef): FunctionRef {
   const look = probe(m, second);
+  const legacy = deliverLegacyFunction(m, base, look);
   return m.add(['i32', 'i32', 'i32'], ['i32'], (f) => {
     const [vector, error, more] = f.params as [Local, Local, Local];
     const state = i32(base);
-    const e: Slots = {
-      f,
-      state,
-      slot32: (at) => state.load('i32', 4, at),
-      setSlot32: (at, value) => f.store(state, 4, value, at),
-      slot64: (at) => state.load('i64', 8, at),
-      setSlot64: (at, value) => f.store(state, 8, value, at),
-    };
+    const e = stateSlots(f, base);
+    f.if(e.slot32(STATE.codeMode).eq(CODE_MODE.code32), () => f.return(f.callValue(legacy, vector, error, more)));
     const refuse = (condition: Expr) => f.if(condition, () => f.return(i32(0)));
     const cpl = f.let(e.slot32(STATE.cpl));
     refuse(

@@ -261,6 +261,9 @@ export class InterpreterEmitter extends OperandEmitter {
 
   // ---- ends ------------------------------------------------------------------------------------------------------------
 
+  registerNumber(n: number): Expr {
+    return this.#register(n);
+  }
   modrm(): Expr {
     return this.f.let(this.#rec.load('i32', 1, REC.reg2));
   }

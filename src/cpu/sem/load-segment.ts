@@ -1,7 +1,7 @@
 // Segment registers loaded from descriptors that are as kernels have them. SDM vol. 3, 3.4.5.
-import type { Expr } from '../../wasm/expr.ts';
+import { type Expr, i32, i64 } from '../../wasm/expr.ts';
 import type { Emitter } from '../emit/emitter.ts';
-import { ATTR, SEG, STATE } from '../state.ts';
+import { ATTR, CODE_MODE, CR0, EFER, FLAG, SEG, SEGMENT, STATE } from '../state.ts';
 
 /** What is needed to work on the state. */
 export type Slots = Pick<Emitter, 'f' | 'state' | 'slot32' | 'setSlot32' | 'slot64' | 'setSlot64'>;
@@ -34,6 +34,10 @@ export const isPlainCode = (entry: GdtEntry, level: Expr): Expr =>
 export const isPlainStack = (entry: GdtEntry, level: Expr): Expr =>
   attributesOf(entry).and(DATA_MASK).eq(level.shl(ATTR.dplShift).or(DATA_BITS));
 
+/** A segment of 4 GiB from address 0, with the attributes of flat-segments.ts, of this level (i32). */
+export const isFlatEntry = ({ low, high }: GdtEntry, attributes: number, level: Expr): Expr =>
+  low.eq(0xffff).and(high.and(~(ATTR.avl << 8)).eq(level.shl(ATTR.dplShift + 8).or((attributes << 8) | 0xf0000)));
+
 export const canonical = (address: Expr): Expr => address.shl(16).shrS(16).eq(address);
 export const segmentAt = (which: number): number => STATE.seg + which * SEG.sizeof;
 
@@ -53,4 +57,52 @@ export function loadFrom(e: Slots, which: number, selector: Expr, entry: GdtEntr
     .select(high.and(ATTR.g << 8), raw);
   const base = low.shrU(16).or(high.and(0xff).shl(16)).or(high.and(0xff00_0000));
   loadSegment(e, which, { selector, attributes: attributesOf(entry), limit, base: base.extendU() });
+}
+
+/** Reads what a selector (i32, 16 bits) names. Selectors that are null or of the LDT, or beyond the table, are `otherwise`'s. */
+export function readGdt(e: Emitter, selector: Expr, otherwise: () => void): GdtEntry {
+  const { f } = e;
+  const index = f.let(selector.and(0xfff8));
+  const limit = e.slot32(STATE.gdtr + 8).and(0xffff);
+  f.if(index.eqz().or(selector.and(4)).or(index.add(7).gtU(limit)), otherwise);
+  const at = f.let(e.slot64(STATE.gdtr).add(index.extendU()).and(e.slot64(STATE.linearMask)));
+  const host = e.hostAddress(at, 8, 'r');
+  return { low: f.let(host.load('i32', 4, 0)), high: f.let(host.load('i32', 4, 4)) };
+}
+
+/** Data segments that level 3 may not hold: SDM vol. 3, 5.8.6, step 4. Bases stay. */
+export function dropInnerSegments(e: Emitter): void {
+  for (const which of [SEGMENT.es, SEGMENT.ds, SEGMENT.fs, SEGMENT.gs]) {
+    const attributes = e.f.let(e.slot32(segmentAt(which)).shrU(16));
+    const conforming = attributes.and(ATTR.code | ATTR.dc).eq(ATTR.code | ATTR.dc);
+    const inner = attributes.and(3 << ATTR.dplShift).ne(3 << ATTR.dplShift);
+    const present = attributes.and(ATTR.present).ne(0);
+    e.f.if(present.and(inner).and(conforming.eqz()), () => e.setSlot32(segmentAt(which), i32(0)));
+  }
+}
+
+const DATA = ATTR.present | ATTR.s | ATTR.code | ATTR.accessed;
+
+/**
+ * Loads ES, DS, FS or GS with a selector (i32, 16 bits) as kernels do: at level 0 in protected mode, with a null selector or one
+ * of a data segment that was loaded before. `otherwise` does whatever is not that, with nothing changed, and must go elsewhere.
+ * The tables are read with the rights of level 0 without AC: SDM vol. 3, 4.6.1.
+ */
+export function loadDataSegment(e: Emitter, which: number, selector: Expr, otherwise: () => void): void {
+  const { f } = e;
+  const compatible = e.slot32(STATE.efer).and(EFER.lma).ne(0).and(e.slot32(STATE.codeMode).ne(CODE_MODE.code64));
+  const real = e.slot32(STATE.cr0).and(CR0.pe).eqz();
+  const flags = e.slot32(STATE.eflags).and(FLAG.ac | FLAG.vm);
+  f.if(e.slot32(STATE.cpl).or(flags).or(compatible).or(real), otherwise);
+  f.if(
+    selector.and(0xfffc).eqz(),
+    () => loadSegment(e, which, { selector, attributes: i32(0), limit: i32(0), base: i64(0) }),
+    () => {
+      const entry = readGdt(e, selector, otherwise);
+      const attributes = attributesOf(entry);
+      const weaker = selector.and(3).gtU(attributes.shrU(ATTR.dplShift).and(3));
+      f.if(weaker.or(attributes.and(DATA).ne(DATA & ~ATTR.code)), otherwise);
+      loadFrom(e, which, selector, entry);
+    },
+  );
 }

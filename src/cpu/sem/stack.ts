@@ -3,6 +3,7 @@ import { type Expr, i32 } from '../../wasm/expr.ts';
 import type { Emitter } from '../emit/emitter.ts';
 import { type Semantics, semantics } from '../emit/semantics.ts';
 import { SEG, SEGMENT, SHADOW, STATE } from '../state.ts';
+import { loadDataSegment } from './load-segment.ts';
 import { SCRATCH } from './scratch.ts';
 import { narrow, signExtend, zeroExtend } from './value.ts';
 
@@ -82,10 +83,19 @@ export const popSegment = (name: string, segment: number): Semantics =>
     (e) => {
       const { osize } = e.variant;
       // Only the selector's own two bytes are read.
-      e.setSlot32(SCRATCH.selector, e.peek(0, 2).and(0xffff));
+      const selector = e.f.let(e.peek(0, 2).and(0xffff));
+      e.setSlot32(SCRATCH.selector, selector);
       const pointer = pointerAfter(e, osize);
       const mask = e.f.let(e.slot64(STATE.stackMask));
-      e.compute('loadSegment', segment);
+      if (segment === SEGMENT.ss) e.compute('loadSegment', segment);
+      else
+        e.f.block((done) => {
+          e.f.block((slow) => {
+            loadDataSegment(e, segment, selector, () => e.f.br(slow));
+            e.f.br(done);
+          });
+          e.compute('loadSegment', segment);
+        });
       if (segment === SEGMENT.ss) {
         e.setSlot32(STATE.shadow, i32(SHADOW.movSs));
         e.setSlot64(STATE.shadowRip, e.ripNext());

@@ -1,6 +1,5 @@
 // Instructions that a TypeScript helper of the same name does as a whole: it reads operands from the record, checks, acts.
 import { type Semantics, semantics } from '../emit/semantics.ts';
-import { SCRATCH } from './scratch.ts';
 
 /** `ends`: control goes elsewhere, the mode changes, or an interrupt may have to be taken right after. */
 const helper = (name: string, access: string, by = '', ends = false): Semantics =>
@@ -29,15 +28,11 @@ export const into = semantics(
   { ends: true },
 );
 
-export const sysenter = ending('sysenter');
-export const sysexit = ending('sysexit', '', 'osize');
-
 // Ports.
 export const portIn = ending('in', 'w,r');
 export const portOut = ending('out', 'r,r');
 
 // Control, debug and model-specific registers.
-export const movFromControl = helper('movFromControl', 'w,r');
 export const movToControl = ending('movToControl', 'w,r');
 export const movFromDebug = helper('movFromDebug', 'w,r');
 export const movToDebug = ending('movToDebug', 'w,r');
@@ -58,17 +53,3 @@ export const hypercall = ending('hypercall');
 // Register state in memory; an operand size of 8 selects the 64-bit formats.
 export const fxsave = helper('fxsave', 'a', 'osize');
 export const fxrstor = helper('fxrstor', 'a', 'osize');
-export const xsave = helper('xsave', 'a', 'osize');
-export const xsaveopt = helper('xsaveopt', 'a', 'osize');
-export const xrstor = helper('xrstor', 'a', 'osize');
-
-/** MOV Sreg: the selector is in SCRATCH.selector; the register is operand 0. */
-export const movToSegment = semantics(
-  'movToSegment',
-  'w,r',
-  (e) => {
-    e.setSlot32(SCRATCH.selector, e.get(1));
-    e.helper('movSegment');
-  },
-  { ends: true },
-);

@@ -3,6 +3,7 @@ import { type Expr, i32, i64 } from '../../wasm/expr.ts';
 import type { Emitter } from '../emit/emitter.ts';
 import { type Semantics, semantics } from '../emit/semantics.ts';
 import { CR0, CR4, FLAG, SEG, SEGMENT, STATE, TIME_GATE, VECTOR } from '../state.ts';
+import { loadDataSegment } from './load-segment.ts';
 import { SCRATCH } from './scratch.ts';
 import { narrow, zeroExtend } from './value.ts';
 
@@ -219,3 +220,41 @@ export const movFromSegment: readonly Semantics[] = ['Es', 'Cs', 'Ss', 'Ds', 'Fs
     e.set(0, e.size(0) === 8 ? selector.extendU() : selector);
   }),
 );
+
+/**
+ * MOV to ES, CS (#UD), SS, DS, FS or GS: one for each. What the stack segment brings with it (its width, the shadow), and whatever
+ * is not as kernels have it, is the helper's, which finds the selector in SCRATCH.selector.
+ */
+export const movToSegment: readonly Semantics[] = ['Es', 'Cs', 'Ss', 'Ds', 'Fs', 'Gs'].map((name, which) =>
+  semantics(
+    `movTo${name}`,
+    'w,r',
+    (e) => {
+      const selector = e.f.let(e.get(1).and(0xffff));
+      const helper = () => {
+        e.setSlot32(SCRATCH.selector, selector);
+        e.helper('movSegment');
+      };
+      if (which === SEGMENT.cs || which === SEGMENT.ss) helper();
+      else loadDataSegment(e, which, selector, helper);
+    },
+    { ends: true },
+  ),
+);
+
+/** CR8, and registers that there are not, are the helper's. */
+export const movFromControl = semantics('movFromControl', 'w,r', (e) => {
+  const { f } = e;
+  const which = f.let(e.registerNumber(1));
+  const plain = which.eqz().or(which.geU(2).and(which.leU(4)));
+  f.if(
+    e.slot32(STATE.cpl).or(plain.eqz()),
+    () => e.helper('movFromControl'),
+    () => {
+      // CR0, then CR2 to CR4.
+      const at = f.let(which.sub(which.ne(0)).shl(3));
+      const value = e.state.add(at).load('i64', 8, STATE.cr0);
+      e.set(0, e.size(0) === 8 ? value : value.wrap());
+    },
+  );
+});

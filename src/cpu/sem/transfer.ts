@@ -6,16 +6,17 @@ import { semantics } from '../emit/semantics.ts';
 import { ATTR, CODE_MODE, EFER, FLAG, SEGMENT, STATE, SYSRET_FLAGS, SYSTEM_FLAGS } from '../state.ts';
 import { FLAT_CODE64, FLAT_DATA } from '../system/flat-segments.ts';
 import { SYSTEM_STATE } from '../system/system-state.ts';
+import { legacyIret } from './legacy-transfer.ts';
 import { enterLevel } from './level.ts';
 import {
   canonical,
-  type GdtEntry,
+  dropInnerSegments,
   isPlainCode,
   isPlainStack,
   type Loaded,
   loadFrom,
   loadSegment,
-  segmentAt,
+  readGdt,
 } from './load-segment.ts';
 import { lookForInterrupt } from './look-for-interrupt.ts';
 
@@ -91,26 +92,6 @@ export const sysret = semantics(
 
 const FRAME_BYTES = 40;
 const PAGE = 4096;
-/** Reads what a selector names. Selectors that are null or of the LDT, or beyond the table, are `otherwise`'s. */
-function readGdt(e: Emitter, selector: Expr, otherwise: () => void): GdtEntry {
-  const { f } = e;
-  const index = f.let(selector.and(0xfff8));
-  const limit = e.slot32(STATE.gdtr + 8).and(0xffff);
-  f.if(index.eqz().or(selector.and(4)).or(index.add(7).gtU(limit)), otherwise);
-  const host = e.hostAddress(e.slot64(STATE.gdtr).add(index.extendU()), 8, 'r');
-  return { low: f.let(host.load('i32', 4, 0)), high: f.let(host.load('i32', 4, 4)) };
-}
-
-/** Data segments that level 3 may not hold: SDM vol. 3, 5.8.6, step 4. Bases stay. */
-function dropInnerSegments(e: Emitter): void {
-  for (const which of [SEGMENT.es, SEGMENT.ds, SEGMENT.fs, SEGMENT.gs]) {
-    const attributes = e.f.let(e.slot32(segmentAt(which)).shrU(16));
-    const conforming = attributes.and(ATTR.code | ATTR.dc).eq(ATTR.code | ATTR.dc);
-    const inner = attributes.and(3 << ATTR.dplShift).ne(3 << ATTR.dplShift);
-    const present = attributes.and(ATTR.present).ne(0);
-    e.f.if(present.and(inner).and(conforming.eqz()), () => e.setSlot32(segmentAt(which), i32(0)));
-  }
-}
 
 export const iret = semantics(
   'iret',
@@ -119,7 +100,8 @@ export const iret = semantics(
     const { f } = e;
     const helper = () => e.helper('iret');
     if (e.variant.osize !== 8) {
-      helper();
+      if (e.variant.osize === 4) legacyIret(e);
+      else helper();
       return;
     }
     const pointer = f.let(e.gpr(RSP, 8));

@@ -6,7 +6,7 @@ import { deviceNotAvailable, generalProtection, invalidOpcode } from './faults.t
 import { is64Bit } from './stack.ts';
 
 /** The legacy region. SDM vol. 1, table 10-2. Registers follow at 32 (ST0..ST7, 16 bytes each) and 160 (XMM). */
-const IMAGE = {
+export const FXSAVE_IMAGE = {
   fcw: 0,
   fsw: 2,
   ftw: 4,
@@ -22,12 +22,12 @@ const IMAGE = {
 } as const;
 /** FXSAVE leaves the last 48 bytes and the reserved ones before them alone. */
 const FXSAVE_BYTES = 512;
-const HEADER_AT = 512;
+export const HEADER_AT = 512;
 const HEADER_BYTES = 64;
 
 export const MXCSR_MASK = 0xffff;
-const MXCSR_DEFAULT = 0x1f80;
-const FCW_DEFAULT = 0x37f;
+export const MXCSR_DEFAULT = 0x1f80;
+export const FCW_DEFAULT = 0x37f;
 const { x87: X87, sse: SSE, avx: AVX } = STATE_COMPONENTS;
 
 /** Bits 255:128 of the YMM registers, behind the header. CPUID leaf 0DH sub-leaf 2; SDM vol. 1, 13.5.2. */
@@ -49,7 +49,7 @@ export function fxrstor(cpu: Cpu, mem: BulkMemory, address: bigint, wide: boolea
   const image = readImage(mem, address, FXSAVE_BYTES);
   checkMxcsr(image);
   loadX87(cpu, image, wide);
-  cpu.set32(STATE.mxcsr, image.getUint32(IMAGE.mxcsr, true));
+  cpu.set32(STATE.mxcsr, image.getUint32(FXSAVE_IMAGE.mxcsr, true));
   loadXmm(cpu, image);
 }
 
@@ -91,7 +91,7 @@ export function xrstor(cpu: Cpu, mem: BulkMemory, address: bigint, mask: bigint,
     else initX87(cpu);
   }
   // MXCSR comes with either, whatever the header says: SDM vol. 1, 13.8.1.
-  if (requested & (SSE | AVX)) cpu.set32(STATE.mxcsr, image.getUint32(IMAGE.mxcsr, true));
+  if (requested & (SSE | AVX)) cpu.set32(STATE.mxcsr, image.getUint32(FXSAVE_IMAGE.mxcsr, true));
   if (requested & AVX) {
     if (high !== undefined) cpu.u8.set(new Uint8Array(high.buffer), STATE.ymmHigh);
     else for (let i = 0; i < xmmCount(cpu) * 2; i++) cpu.set64(STATE.ymmHigh + i * 8, 0n);
@@ -116,7 +116,7 @@ function checkAligned(address: bigint, alignment: number): void {
 }
 
 function checkMxcsr(image: DataView): void {
-  if (image.getUint32(IMAGE.mxcsr, true) & ~MXCSR_MASK) throw generalProtection();
+  if (image.getUint32(FXSAVE_IMAGE.mxcsr, true) & ~MXCSR_MASK) throw generalProtection();
 }
 
 /** XMM8..XMM15 exist in 64-bit mode only. */
@@ -130,37 +130,39 @@ function readImage(mem: BulkMemory, address: bigint, bytes: number): DataView {
 
 /** Writes the parts of `components`; MXCSR and its mask go with `mxcsr`. Bytes in between keep their contents. */
 function writeImage(cpu: Cpu, mem: BulkMemory, address: bigint, components: number, wide: boolean, mxcsr: boolean): void {
-  mem.probeWrite(address, IMAGE.xmm + 256, false);
+  mem.probeWrite(address, FXSAVE_IMAGE.xmm + 256, false);
   if (components & X87) {
     const image = x87Image(cpu, wide);
-    mem.writeBytes(address, image.subarray(0, IMAGE.mxcsr));
-    mem.writeBytes(address + BigInt(IMAGE.st), image.subarray(IMAGE.st));
+    mem.writeBytes(address, image.subarray(0, FXSAVE_IMAGE.mxcsr));
+    mem.writeBytes(address + BigInt(FXSAVE_IMAGE.st), image.subarray(FXSAVE_IMAGE.st));
   }
-  if (mxcsr) mem.write(address + BigInt(IMAGE.mxcsr), 8, BigInt(cpu.get32(STATE.mxcsr)) | (BigInt(MXCSR_MASK) << 32n), false);
-  if (components & SSE) mem.writeBytes(address + BigInt(IMAGE.xmm), cpu.u8.subarray(STATE.xmm, STATE.xmm + xmmCount(cpu) * 16));
+  if (mxcsr)
+    mem.write(address + BigInt(FXSAVE_IMAGE.mxcsr), 8, BigInt(cpu.get32(STATE.mxcsr)) | (BigInt(MXCSR_MASK) << 32n), false);
+  if (components & SSE)
+    mem.writeBytes(address + BigInt(FXSAVE_IMAGE.xmm), cpu.u8.subarray(STATE.xmm, STATE.xmm + xmmCount(cpu) * 16));
 }
 
 /** Bytes 0..159 of the image; those of MXCSR stay 0. */
 function x87Image(cpu: Cpu, wide: boolean): Uint8Array {
-  const image = new Uint8Array(IMAGE.xmm);
+  const image = new Uint8Array(FXSAVE_IMAGE.xmm);
   const view = new DataView(image.buffer);
   const fsw = cpu.u16[STATE.fsw >> 1] as number;
-  view.setUint16(IMAGE.fcw, cpu.u16[STATE.fcw >> 1] as number, true);
-  view.setUint16(IMAGE.fsw, fsw, true);
-  view.setUint8(IMAGE.ftw, (cpu.u16[STATE.ftw >> 1] as number) & 0xff);
-  view.setUint16(IMAGE.fop, (cpu.u16[STATE.fop >> 1] as number) & 0x7ff, true);
+  view.setUint16(FXSAVE_IMAGE.fcw, cpu.u16[STATE.fcw >> 1] as number, true);
+  view.setUint16(FXSAVE_IMAGE.fsw, fsw, true);
+  view.setUint8(FXSAVE_IMAGE.ftw, (cpu.u16[STATE.ftw >> 1] as number) & 0xff);
+  view.setUint16(FXSAVE_IMAGE.fop, (cpu.u16[STATE.fop >> 1] as number) & 0x7ff, true);
   // 64-bit pointers, or 32-bit ones with their selectors: SDM vol. 1, table 10-2.
   const pointer = wide ? 8 : 4;
-  image.set(cpu.u8.subarray(STATE.fip, STATE.fip + pointer), IMAGE.fip);
-  image.set(cpu.u8.subarray(STATE.fdp, STATE.fdp + pointer), IMAGE.fdp);
+  image.set(cpu.u8.subarray(STATE.fip, STATE.fip + pointer), FXSAVE_IMAGE.fip);
+  image.set(cpu.u8.subarray(STATE.fdp, STATE.fdp + pointer), FXSAVE_IMAGE.fdp);
   if (!wide) {
-    view.setUint16(IMAGE.fcs, cpu.u16[STATE.fcs >> 1] as number, true);
-    view.setUint16(IMAGE.fds, cpu.u16[STATE.fds >> 1] as number, true);
+    view.setUint16(FXSAVE_IMAGE.fcs, cpu.u16[STATE.fcs >> 1] as number, true);
+    view.setUint16(FXSAVE_IMAGE.fds, cpu.u16[STATE.fds >> 1] as number, true);
   }
   const top = topOf(fsw);
   for (let i = 0; i < 8; i++) {
     const from = STATE.x87 + ((top + i) & 7) * 16;
-    image.set(cpu.u8.subarray(from, from + 10), IMAGE.st + i * 16);
+    image.set(cpu.u8.subarray(from, from + 10), FXSAVE_IMAGE.st + i * 16);
   }
   return image;
 }
@@ -173,23 +175,23 @@ const FSW_ES = 0x80;
 const FSW_B = 0x8000;
 
 function loadX87(cpu: Cpu, image: DataView, wide: boolean): void {
-  const fcw = (image.getUint16(IMAGE.fcw, true) & FCW_WRITABLE) | FCW_FIXED;
-  const raw = image.getUint16(IMAGE.fsw, true) & ~(FSW_ES | FSW_B);
+  const fcw = (image.getUint16(FXSAVE_IMAGE.fcw, true) & FCW_WRITABLE) | FCW_FIXED;
+  const raw = image.getUint16(FXSAVE_IMAGE.fsw, true) & ~(FSW_ES | FSW_B);
   // The error summary follows from the flags and the masks.
   const fsw = raw & ~fcw & 0x3f ? raw | FSW_ES | FSW_B : raw;
   cpu.u16[STATE.fcw >> 1] = fcw;
   cpu.u16[STATE.fsw >> 1] = fsw;
-  cpu.u16[STATE.ftw >> 1] = image.getUint8(IMAGE.ftw);
-  cpu.u16[STATE.fop >> 1] = image.getUint16(IMAGE.fop, true) & 0x7ff;
-  cpu.set64(STATE.fip, wide ? image.getBigUint64(IMAGE.fip, true) : BigInt(image.getUint32(IMAGE.fip, true)));
-  cpu.set64(STATE.fdp, wide ? image.getBigUint64(IMAGE.fdp, true) : BigInt(image.getUint32(IMAGE.fdp, true)));
-  cpu.u16[STATE.fcs >> 1] = wide ? 0 : image.getUint16(IMAGE.fcs, true);
-  cpu.u16[STATE.fds >> 1] = wide ? 0 : image.getUint16(IMAGE.fds, true);
+  cpu.u16[STATE.ftw >> 1] = image.getUint8(FXSAVE_IMAGE.ftw);
+  cpu.u16[STATE.fop >> 1] = image.getUint16(FXSAVE_IMAGE.fop, true) & 0x7ff;
+  cpu.set64(STATE.fip, wide ? image.getBigUint64(FXSAVE_IMAGE.fip, true) : BigInt(image.getUint32(FXSAVE_IMAGE.fip, true)));
+  cpu.set64(STATE.fdp, wide ? image.getBigUint64(FXSAVE_IMAGE.fdp, true) : BigInt(image.getUint32(FXSAVE_IMAGE.fdp, true)));
+  cpu.u16[STATE.fcs >> 1] = wide ? 0 : image.getUint16(FXSAVE_IMAGE.fcs, true);
+  cpu.u16[STATE.fds >> 1] = wide ? 0 : image.getUint16(FXSAVE_IMAGE.fds, true);
   const top = topOf(fsw);
   for (let i = 0; i < 8; i++) {
     const to = STATE.x87 + ((top + i) & 7) * 16;
-    cpu.set64(to, image.getBigUint64(IMAGE.st + i * 16, true));
-    cpu.set64(to + 8, BigInt(image.getUint16(IMAGE.st + i * 16 + 8, true)));
+    cpu.set64(to, image.getBigUint64(FXSAVE_IMAGE.st + i * 16, true));
+    cpu.set64(to + 8, BigInt(image.getUint16(FXSAVE_IMAGE.st + i * 16 + 8, true)));
   }
 }
 
@@ -203,7 +205,7 @@ function initX87(cpu: Cpu): void {
 
 function loadXmm(cpu: Cpu, image: DataView): void {
   const bytes = xmmCount(cpu) * 16;
-  cpu.u8.set(new Uint8Array(image.buffer, IMAGE.xmm, bytes), STATE.xmm);
+  cpu.u8.set(new Uint8Array(image.buffer, FXSAVE_IMAGE.xmm, bytes), STATE.xmm);
 }
 
 /** XINUSE: components that differ from their initial configuration. SDM vol. 1, 13.6. */

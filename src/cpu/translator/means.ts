@@ -38,7 +38,11 @@ export function meansOf(): (instruction: RegionInstruction) => Means {
   };
 }
 
+/** These work on registers where they are in memory. */
+const ON_THE_STATE: ReadonlySet<string> = new Set(['xsave', 'xsaveopt', 'xrstor']);
+
 function isInline(instruction: RegionInstruction): boolean {
+  if (ON_THE_STATE.has(instruction.handler.semantics.name)) return false;
   if (NOT_TWICE.has(instruction.handler.semantics.name)) return false;
   const f = new FunctionBuilder([], []);
   const registers = new RegisterLocals(f, i32(0));

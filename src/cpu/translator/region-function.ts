@@ -355,7 +355,9 @@ class RegionFunction {
       for (const target of block.targets) this.#f.if(rip.eq(this.#ripAt(target.place)), () => this.#goTo(block, target, rip));
       this.#pending--;
       this.#count(`jump to an address: ${instruction.handler.mnemonic}`);
-      this.#leave(REGION.jump | (nodeOf(block) << REGION_SITE_SHIFT), rip, 1);
+      // Only a jump to an address of its own has targets to learn: SYSCALL, SYSRET and IRET change the privilege.
+      const site = endingOf(instruction) === 'leave' ? 0 : nodeOf(block) << REGION_SITE_SHIFT;
+      this.#leave(REGION.jump | site, rip, 1);
     } else if (this.#search === undefined) {
       this.#count(`return: ${instruction.handler.mnemonic}`);
       this.#leave(REGION.jump, rip, 1);

@@ -39,7 +39,10 @@ const PURE: ReadonlySet<string> = new Set(['fp', 'pcmpxstrx']);
 const LOW8 = qwords(0xffff_ffff_ffff_ffffn, 0n);
 const LOW4 = dwords(-1, 0, 0, 0);
 
-/** Slots that decide what a translation may assume. */
+/** Those that stand for what is not as usual, before anything has changed. */
+const RARE: ReadonlySet<string> = new Set(['loadSegment']);
+
+/** Slots that decide what a translation may assume: only what ends the region changes them, after its last access to memory. */
 const ASSUMED: ReadonlySet<number> = new Set([STATE.mmuIndex, STATE.tlbRead, STATE.tlbWrite, STATE.codeMode, STATE.cpl]);
 
 const RSP = 4;
@@ -209,12 +212,16 @@ export class TranslatorEmitter extends OperandEmitter {
     return at === STATE.stackMask ? i64(this.#segments.stackMask) : super.slot64(at);
   }
   override setSlot32(at: number, value: Expr): void {
-    if (ASSUMED.has(at)) throw new Untranslatable(`${this.#at.row.mnemonic} changes what the translation assumes`);
+    if (ASSUMED.has(at) && !this.semantics.endsBlock)
+      throw new Untranslatable(`${this.#at.row.mnemonic} changes what the translation assumes`);
     super.setSlot32(at, value);
   }
 
   // ---- ends ------------------------------------------------------------------------------------------------------------
 
+  registerNumber(n: number): Expr {
+    return i32(this.#number(n));
+  }
   modrm(): Expr {
     return i32(this.#at.insn.modrm);
   }
@@ -272,7 +279,7 @@ export class TranslatorEmitter extends OperandEmitter {
       this.f.if(failed, () => this.#ends.interpret());
       return;
     }
-    if (this.semantics.hot && this.f.depth > this.#depth) {
+    if ((this.semantics.hot || RARE.has(name)) && this.f.depth > this.#depth) {
       this.#ends.interpret();
       return;
     }
@@ -296,6 +303,7 @@ export class TranslatorEmitter extends OperandEmitter {
       case 'G':
       case 'V':
       case 'P':
+      case 'C':
         return insn.reg;
       case 'Z':
         return insn.opcodeRegister;

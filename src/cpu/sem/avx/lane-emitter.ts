@@ -170,6 +170,9 @@ export class LaneEmitter implements Emitter {
   setStackPointer(value: Expr): void {
     this.#e.setStackPointer(value);
   }
+  registerNumber(n: number): Expr {
+    return this.#e.registerNumber(this.#source(n));
+  }
   modrm(): Expr {
     return this.#e.modrm();
   }

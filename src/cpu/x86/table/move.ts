@@ -6,8 +6,7 @@ import * as move from '../../sem/move.ts';
 import * as stack from '../../sem/stack.ts';
 import * as string from '../../sem/string.ts';
 import * as stringCompare from '../../sem/string-compare.ts';
-import { movFromSegment } from '../../sem/system.ts';
-import { movToSegment } from '../../sem/system-helpers.ts';
+import { movFromSegment, movToSegment } from '../../sem/system.ts';
 import { SEGMENT } from '../../state.ts';
 import { type Row, row } from '../row.ts';
 
@@ -23,7 +22,7 @@ const MOVES: readonly Row[] = [
     ...row(`8c /${n}`, 'mov', 'Mw,Sw', movFromSegment[n] as Semantics),
   ]),
   // CS is loaded by control transfers only.
-  ...[0, 2, 3, 4, 5].flatMap((n) => row(`8e /${n}`, 'mov', 'Sw,Ew', movToSegment)),
+  ...[0, 2, 3, 4, 5].flatMap((n) => row(`8e /${n}`, 'mov', 'Sw,Ew', movToSegment[n] as Semantics)),
   ...row('a0', 'mov', 'AL,Ob', move.mov),
   ...row('a1', 'mov', 'rAX,Ov', move.mov),
   ...row('a2', 'mov', 'Ob,AL', move.mov),

@@ -1,11 +1,13 @@
 // Flags, ports, system registers, x87 escapes and the rest of the integer maps. SDM vol. 2, tables; vol. 3, 2.8.
 import * as decimal from '../../sem/decimal.ts';
 import * as flags from '../../sem/flags.ts';
+import * as legacy from '../../sem/legacy-transfer.ts';
 import { nop } from '../../sem/move.ts';
 import * as system from '../../sem/system.ts';
 import * as helpers from '../../sem/system-helpers.ts';
 import * as transfer from '../../sem/transfer.ts';
 import * as x87 from '../../sem/x87/escapes.ts';
+import * as state from '../../sem/xsave.ts';
 import { SEGMENT } from '../../state.ts';
 import { type Row, row } from '../row.ts';
 
@@ -70,7 +72,7 @@ const DESCRIPTORS: readonly Row[] = [
 ];
 
 const REGISTERS: readonly Row[] = [
-  ...row('0f 20', 'mov', 'Ry,Cy', helpers.movFromControl, 'f64'),
+  ...row('0f 20', 'mov', 'Ry,Cy', system.movFromControl, 'f64'),
   ...row('0f 21', 'mov', 'Ry,Dy', helpers.movFromDebug, 'f64'),
   ...row('0f 22', 'mov', 'Cy,Ry', helpers.movToControl, 'f64'),
   ...row('0f 23', 'mov', 'Dy,Ry', helpers.movToDebug, 'f64'),
@@ -94,8 +96,8 @@ const REGISTERS: readonly Row[] = [
 const CALLS: readonly Row[] = [
   ...row('0f 05', 'syscall', '', transfer.syscall),
   ...row('0f 07', 'sysret', '', transfer.sysret),
-  ...row('0f 34', 'sysenter', '', helpers.sysenter),
-  ...row('0f 35', 'sysexit', '', helpers.sysexit),
+  ...row('0f 34', 'sysenter', '', legacy.sysenter),
+  ...row('0f 35', 'sysexit', '', legacy.sysexit),
   // AMD's VMMCALL, 0f 01 d9, is #UD on Intel's processors, also under Xen.
   ...row('0f 01 =c1', 'vmcall', '', helpers.hypercall, 'np'),
   ...row('f4', 'hlt', '', helpers.hlt),
@@ -108,9 +110,9 @@ const fence = (name: string, first: number): Row[] =>
 const MEMORY: readonly Row[] = [
   ...row('0f ae /0', 'fxsave', 'Mn', helpers.fxsave, 'np'),
   ...row('0f ae /1', 'fxrstor', 'Mn', helpers.fxrstor, 'np'),
-  ...row('0f ae /4', 'xsave', 'Mn', helpers.xsave, 'np'),
-  ...row('0f ae /5', 'xrstor', 'Mn', helpers.xrstor, 'np'),
-  ...row('0f ae /6', 'xsaveopt', 'Mn', helpers.xsaveopt, 'np'),
+  ...row('0f ae /4', 'xsave', 'Mn', state.xsave, 'np'),
+  ...row('0f ae /5', 'xrstor', 'Mn', state.xrstor, 'np'),
+  ...row('0f ae /6', 'xsaveopt', 'Mn', state.xsaveopt, 'np'),
   ...row('0f ae /7', 'clflush', 'Mb', system.clflush, 'np'),
   ...fence('lfence', 0xe8),
   ...fence('mfence', 0xf0),

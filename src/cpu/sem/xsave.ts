@@ -1,0 +1,129 @@
+// XSAVE, XSAVEOPT and XRSTOR the way 64-bit kernels switch processes: of SSE and AVX state, while the x87 is as FNINIT leaves it, in an
+// area of plain memory within one page. Whatever is not that is the helper's (system/xsave.ts). SDM vol. 1, chapter 13.
+import { type Expr, i32, i64 } from '../../wasm/expr.ts';
+import type { Label } from '../../wasm/function-builder.ts';
+import type { Emitter } from '../emit/emitter.ts';
+import { type Semantics, semantics } from '../emit/semantics.ts';
+import { CR0, CR4, STATE, STATE_COMPONENTS } from '../state.ts';
+import { AVX_AREA, FCW_DEFAULT, FXSAVE_IMAGE, HEADER_AT, MXCSR_DEFAULT, MXCSR_MASK, xsaveAreaBytes } from '../system/xsave.ts';
+import { test, vector, ZERO } from './simd-ops.ts';
+
+const RAX = 0;
+const { x87: X87, sse: SSE, avx: AVX } = STATE_COMPONENTS;
+const REGISTERS = 16;
+const XCOMP_BV = HEADER_AT + 8;
+const HEADER_RESERVED = HEADER_AT + 16;
+
+/** Tries `fast` with the area and the components that are asked for; where that branches to `slow`, nothing has changed. */
+function unlessUnusual(
+  e: Emitter,
+  name: string,
+  access: 'r' | 'w',
+  fast: (area: Expr, requested: Expr, slow: Label) => void,
+): void {
+  const { f } = e;
+  if (e.variant.osize !== 8) {
+    e.helper(name);
+    return;
+  }
+  f.block((done) => {
+    f.block((slow) => {
+      f.brIf(slow, e.slot32(STATE.cr0).and(CR0.ts).or(e.slot32(STATE.cr4).and(CR4.osxsave).eqz()));
+      const area = e.plainOperand(xsaveAreaBytes(AVX), access, () => f.br(slow));
+      // Pages lie where the host has pages.
+      f.brIf(slow, area.and(63));
+      fast(area, f.let(e.gpr(RAX, 4).and(e.slot32(STATE.xcr0))), slow);
+      f.br(done);
+    });
+    e.helper(name);
+  });
+}
+
+/** i32, 1 when any bit of `count` vectors of the state is set. */
+function isAnySet(e: Emitter, at: number, count: number): Expr {
+  let all: Expr = e.state.loadV(at);
+  for (let i = 1; i < count; i++) all = vector('v128.or', all, e.state.loadV(at + i * 16));
+  return test('v128.any_true', all);
+}
+
+/** i32, 1 when the x87 differs from its initial configuration: SDM vol. 1, 13.6. FSW, FTW and FOP lie behind FCW. */
+const isX87InUse = (e: Emitter): Expr =>
+  e
+    .slot64(STATE.fcw)
+    .ne(i64(FCW_DEFAULT))
+    .or(e.slot64(STATE.fip).or(e.slot64(STATE.fdp)).ne(0))
+    .or(e.slot32(STATE.fcs).ne(0))
+    .or(isAnySet(e, STATE.x87, 8));
+
+function copyRegisters(e: Emitter, from: Expr, fromAt: number, to: Expr, toAt: number): void {
+  for (let i = 0; i < REGISTERS; i++) e.f.storeV(to, from.loadV(fromAt + i * 16), toAt + i * 16);
+}
+function clearRegisters(e: Emitter, at: number, count: number): void {
+  for (let i = 0; i < count; i++) e.f.storeV(e.state, ZERO, at + i * 16);
+}
+
+const save = (name: string, optimized: boolean): Semantics =>
+  semantics(
+    name,
+    'a',
+    (e) => {
+      const { f } = e;
+      unlessUnusual(e, name, 'w', (area, requested, slow) => {
+        const sse = isAnySet(e, STATE.xmm, REGISTERS).or(e.slot32(STATE.mxcsr).ne(MXCSR_DEFAULT));
+        const avx = isAnySet(e, STATE.ymmHigh, REGISTERS);
+        const inUse = f.let(isX87InUse(e).mul(X87).or(sse.mul(SSE)).or(avx.mul(AVX)).and(requested));
+        const written = optimized ? inUse : requested;
+        f.brIf(slow, written.and(X87));
+        f.if(requested.and(SSE | AVX), () => {
+          f.store(area, 4, e.slot32(STATE.mxcsr), FXSAVE_IMAGE.mxcsr);
+          f.store(area, 4, i32(MXCSR_MASK), FXSAVE_IMAGE.mxcsrMask);
+        });
+        f.if(written.and(SSE), () => copyRegisters(e, e.state, STATE.xmm, area, FXSAVE_IMAGE.xmm));
+        f.if(written.and(AVX), () => copyRegisters(e, e.state, STATE.ymmHigh, area, AVX_AREA.at));
+        const others = area.load('i64', 8, HEADER_AT).and(requested.extendU().xor(-1));
+        f.store(area, 8, others.or(inUse.extendU()), HEADER_AT);
+      });
+    },
+    { by: 'osize' },
+  );
+export const xsave = save('xsave', false);
+export const xsaveopt = save('xsaveopt', true);
+
+export const xrstor = semantics(
+  'xrstor',
+  'a',
+  (e) => {
+    const { f } = e;
+    unlessUnusual(e, 'xrstor', 'r', (area, requested, slow) => {
+      const present = f.let(area.load('i64', 8, HEADER_AT));
+      const unknown = present.and(e.slot64(STATE.xcr0).xor(-1));
+      const format = area.load('i64', 8, XCOMP_BV).or(area.load('i64', 8, HEADER_RESERVED));
+      f.brIf(slow, unknown.or(format).ne(0));
+      const loaded = f.let(present.wrap().and(requested));
+      f.brIf(slow, loaded.and(X87));
+      const mxcsr = f.let(area.load('i32', 4, FXSAVE_IMAGE.mxcsr));
+      // MXCSR comes with either, whatever the header says: SDM vol. 1, 13.8.1.
+      const withMxcsr = f.let(requested.and(SSE | AVX));
+      f.brIf(slow, withMxcsr.ne(0).and(mxcsr.and(~MXCSR_MASK).ne(0)));
+      f.if(requested.and(X87), () => {
+        e.setSlot64(STATE.fcw, i64(FCW_DEFAULT));
+        e.setSlot64(STATE.fip, i64(0));
+        e.setSlot64(STATE.fdp, i64(0));
+        e.setSlot32(STATE.fcs, i32(0));
+        clearRegisters(e, STATE.x87, 8);
+      });
+      f.if(withMxcsr, () => e.setSlot32(STATE.mxcsr, mxcsr));
+      const component = (bit: number, at: number, from: number) =>
+        f.if(requested.and(bit), () =>
+          f.if(
+            loaded.and(bit),
+            () => copyRegisters(e, area, from, e.state, at),
+            () => clearRegisters(e, at, REGISTERS),
+          ),
+        );
+      component(SSE, STATE.xmm, FXSAVE_IMAGE.xmm);
+      component(AVX, STATE.ymmHigh, AVX_AREA.at);
+    });
+  },
+  { by: 'osize' },
+);

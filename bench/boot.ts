@@ -1,9 +1,9 @@
 // Time from the start of the process to the guest's shell, dom1 and QEMU's TCG in turns: npm run bench:boot -- [--runs n] [--idle s]
-// QEMU's TCG cannot run the PV shim: its Xen is KVM's.
+// [--timeout s] [--rows a,b]: boot-ways.ts has the rows.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { shellImage } from './guest-image.ts';
-import { type Engine, Machine, type MachineOptions, MEMORY_MIB, qemuVersion } from './machine.ts';
+import { BOOT_ROWS, type BootRow, type BootWay, bootWays } from './boot-ways.ts';
+import { Machine, MEMORY_MIB, qemuVersion } from './machine.ts';
 import { describeHost, save, table } from './report.ts';
 import { median } from './statistics.ts';
 
@@ -12,21 +12,12 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '5' },
     idle: { type: 'string', default: '10' },
     timeout: { type: 'string', default: '180' },
+    rows: { type: 'string' },
   },
 });
 const [runs, idle, timeout] = [Number(values.runs), Number(values.idle), Number(values.timeout)];
 /** Peak memory beyond the guest's RAM that dom1 may take, in MiB. */
 const MEMORY_ALLOWANCE = 250;
-
-interface Way extends Pick<MachineOptions, 'type'> {
-  readonly engine: Engine;
-}
-const WAYS = {
-  dom1: { engine: 'dom1' },
-  'dom1, PV through the shim': { engine: 'dom1', type: 'pv' },
-  'qemu-tcg': { engine: 'qemu-tcg' },
-} as const satisfies Readonly<Record<string, Way>>;
-type WayName = keyof typeof WAYS;
 
 interface Sample {
   /** To the kernel's start of userspace, and to the shell's prompt. */
@@ -37,9 +28,8 @@ interface Sample {
   readonly idlePercent: number;
 }
 
-async function measure(name: WayName): Promise<Sample | undefined> {
-  const { engine, ...way }: Way = WAYS[name];
-  using machine = new Machine(engine, { image, ...way, timeoutMs: (timeout + idle) * 1000 });
+async function measure({ engine, machine: own, name }: BootWay): Promise<Sample | undefined> {
+  using machine = new Machine(engine, { ...own, timeoutMs: (timeout + idle) * 1000 });
   const prompt = await machine.until(/^guest:~# /);
   if (prompt === undefined) {
     process.stderr.write(`${name}: no prompt within ${timeout} s. ${machine.errors}\n`);
@@ -55,50 +45,56 @@ async function measure(name: WayName): Promise<Sample | undefined> {
 const host = describeHost();
 const qemu = qemuVersion();
 if (qemu === undefined) process.stderr.write('qemu-system-x86_64 is not installed: dom1 alone is measured\n');
-const ways = (Object.keys(WAYS) as WayName[]).filter((name) => WAYS[name].engine === 'dom1' || qemu !== undefined);
-using image = await shellImage();
-const taken: Record<WayName, Sample[]> = { dom1: [], 'dom1, PV through the shim': [], 'qemu-tcg': [] };
+const rows = (values.rows?.split(',') ?? BOOT_ROWS) as readonly BootRow[];
+if (!rows.every((row) => BOOT_ROWS.includes(row))) throw new RangeError(`the rows are ${BOOT_ROWS.join(' ')}`);
+using images = await bootWays(rows);
+const ways = images.ways.filter(({ engine }) => engine === 'dom1' || qemu !== undefined);
+const taken = new Map<BootWay, Sample[]>(ways.map((way) => [way, []]));
 for (let run = 1; run <= runs; run++) {
-  for (const name of ways) {
-    process.stderr.write(`run ${run} of ${runs}: ${name}\n`);
-    const sample = await measure(name);
-    if (sample !== undefined) taken[name].push(sample);
+  for (const way of ways) {
+    process.stderr.write(`run ${run} of ${runs}: ${way.name}\n`);
+    const sample = await measure(way);
+    if (sample !== undefined) taken.get(way)?.push(sample);
   }
 }
 
+const samples = (way: BootWay): readonly Sample[] => taken.get(way) ?? [];
 const number = (value: number, digits: number): string => (Number.isFinite(value) ? value.toFixed(digits) : '–');
-const of = (name: WayName, value: (sample: Sample) => number): number => median(taken[name].map(value));
-const line = (name: WayName): string[] => [
-  name,
+const of = (way: BootWay, value: (sample: Sample) => number): number => median(samples(way).map(value));
+const line = (way: BootWay): string[] => [
+  way.name,
   number(
-    of(name, ({ seconds }) => seconds),
+    of(way, ({ seconds }) => seconds),
     2,
   ),
   number(
-    of(name, ({ retired }) => (retired ?? Number.NaN) / 1e6),
+    of(way, ({ retired }) => (retired ?? Number.NaN) / 1e6),
     0,
   ),
   number(
-    of(name, ({ seconds, retired }) => (retired ?? Number.NaN) / seconds / 1e6),
+    of(way, ({ seconds, retired }) => (retired ?? Number.NaN) / seconds / 1e6),
     0,
   ),
   number(
-    of(name, ({ peakMiB }) => peakMiB),
+    of(way, ({ peakMiB }) => peakMiB),
     0,
   ),
   number(
-    of(name, ({ idlePercent }) => idlePercent),
+    of(way, ({ idlePercent }) => idlePercent),
     1,
   ),
 ];
-const peak = Math.max(...taken.dom1.map(({ peakMiB }) => peakMiB));
+const own = ways.filter(({ engine }) => engine === 'dom1');
+const peak = Math.max(...own.flatMap(samples).map(({ peakMiB }) => peakMiB));
 const text = [
   table(['', 'to the prompt s', 'million instructions', 'MIPS', 'peak MiB', 'idle % of a core'], ways.map(line)),
   '',
-  `Medians of ${runs} interleaved runs, from the start of the process; guest kernel ${image.release}, ${MEMORY_MIB} MiB of RAM; QEMU ${qemu ?? 'not installed'}.`,
+  `Medians of ${runs} interleaved runs, from the start of the process; guest kernel ${images.image.release}, ${MEMORY_MIB} MiB of RAM; QEMU ${qemu ?? 'not installed'}.`,
   `dom1's highest peak is ${number(peak, 0)} MiB; ${MEMORY_MIB + MEMORY_ALLOWANCE} MiB is the limit. Idle: over ${idle} s at the prompt.`,
 ].join('\n');
 console.log(text);
-console.log(`\nkept in ${save('boot', host, 'Time to the shell', text, { runs, qemu, kernel: image.release, samples: taken })}`);
-if (ways.some((name) => WAYS[name].engine === 'dom1' && taken[name].length < runs) || peak > MEMORY_MIB + MEMORY_ALLOWANCE)
-  process.exitCode = 1;
+const byName = Object.fromEntries([...taken].map(([{ name }, list]) => [name, list]));
+console.log(
+  `\nkept in ${save('boot', host, 'Time to the shell', text, { runs, qemu, kernel: images.image.release, samples: byName })}`,
+);
+if (own.some((way) => samples(way).length < runs) || peak > MEMORY_MIB + MEMORY_ALLOWANCE) process.exitCode = 1;

@@ -1,14 +1,12 @@
-// Runs one guest until it ends: node dom1-machine.js <kernel> <initrd> <MiB> <command line> [devices]. The console goes to standard
-// output, each piece of it after @@R, the instructions run so far, and @.
+// Runs one guest until it ends: node dom1-machine.js <kernel> <initrd> <MiB> <command line> [devices]; without a kernel ('')
+// the disks boot. The console goes to standard output, each piece of it after @@R, the instructions run so far, and @.
 import { createDomain } from '../src/index.ts';
 import type { MachineDevices } from './machine.ts';
 
 const [kernel = '', initrd = '', mib = '', commandLine = '', devices = '{}'] = process.argv.slice(2);
 const domain = await createDomain({
-  kernel,
-  initrd,
+  ...(kernel !== '' && { kernel, initrd, commandLine }),
   memory: Number(mib) * 2 ** 20,
-  commandLine,
   ...(JSON.parse(devices) as Partial<MachineDevices>),
 });
 domain.console.onOutput((bytes) => {

@@ -11,7 +11,7 @@ export type MachineEngine = Engine | 'v86';
 /** MiB of guest RAM, where nothing else is said. */
 export const MEMORY_MIB = 256;
 /** Both guests' command line, after the console. */
-const QUIET = 'mitigations=off nowatchdog quiet';
+export const QUIET = 'mitigations=off nowatchdog quiet';
 
 /** The version of QEMU, or undefined where it is not installed. */
 export function qemuVersion(): string | undefined {
@@ -43,7 +43,9 @@ export interface MachineOptions {
   /** Default {@link MEMORY_MIB}. */
   readonly memoryMiB?: number;
   /** dom1 only: what kind of guest the kernel is. Default 'pvh'. */
-  readonly type?: 'pvh' | 'pv';
+  readonly type?: 'pvh' | 'pv' | 'hvm';
+  /** The kernel is found on this disk, by GRUB, instead of being given. */
+  readonly bootDisk?: MachineDisk;
   /** Gives up after so many milliseconds. */
   readonly timeoutMs: number;
   readonly disks?: readonly MachineDisk[];
@@ -61,7 +63,8 @@ export interface MachineDisk {
 
 /** What dom1-machine.js is told of the machine, as JSON. */
 export interface MachineDevices {
-  readonly type?: 'pvh' | 'pv';
+  readonly type?: 'pvh' | 'pv' | 'hvm';
+  readonly consoleType?: 'serial';
   readonly disks: readonly (MachineDisk & { readonly vdev: string })[];
   readonly vifs: readonly { readonly forwards: readonly string[]; readonly allowHostLoopback: boolean }[];
 }
@@ -69,10 +72,12 @@ export interface MachineDevices {
 /** Letters of disks: xvda and vda, xvdb and vdb. */
 const LETTERS = 'abcdefgh';
 
-function dom1Devices({ type, disks = [], network }: MachineOptions): MachineDevices {
+function dom1Devices({ bootDisk, type, disks: more = [], network }: MachineOptions): MachineDevices {
+  const disks = bootDisk === undefined ? more : [bootDisk, ...more];
   const forwards = network === undefined ? [] : [`tcp:127.0.0.1:${network.hostPort}-:${network.guestPort}`];
   return {
     ...(type !== undefined && { type }),
+    ...(type === 'hvm' && { consoleType: 'serial' as const }),
     disks: disks.map((disk, i) => ({ ...disk, vdev: `xvd${LETTERS[i]}` })),
     vifs: network === undefined ? [] : [{ forwards, allowHostLoopback: true }],
   };
@@ -101,10 +106,11 @@ export class Machine implements Disposable {
   constructor(engine: MachineEngine, options: MachineOptions) {
     const { image, commandLine = '', memoryMiB = MEMORY_MIB, timeoutMs } = options;
     this.engine = engine;
-    const kernelLine = `console=${engine === 'dom1' ? 'hvc0' : 'ttyS0'} ${QUIET} ${commandLine}`.trim();
+    const kernelLine = `console=${engine === 'dom1' && options.type !== 'hvm' ? 'hvc0' : 'ttyS0'} ${QUIET} ${commandLine}`.trim();
+    const { bootDisk } = options;
     const dom1 = [
       options.build ?? new URL('./dom1-machine.js', import.meta.url).pathname,
-      image.kernel,
+      bootDisk === undefined ? image.kernel : '',
       image.initrd,
       `${memoryMiB}`,
       kernelLine,
@@ -119,12 +125,9 @@ export class Machine implements Disposable {
       `${memoryMiB}`,
       '-nographic',
       '-no-reboot',
-      '-kernel',
-      image.kernel,
-      '-initrd',
-      image.initrd,
-      '-append',
-      kernelLine,
+      ...(bootDisk === undefined
+        ? ['-kernel', image.kernel, '-initrd', image.initrd, '-append', kernelLine]
+        : ['-drive', `file=${bootDisk.path},if=ide,format=${bootDisk.format}`]),
       ...qemuDevices(options),
     ];
     const v86 = [

@@ -2,7 +2,7 @@
 import type { Gfn } from '../abi/types.ts';
 import type { Region } from '../memory/arena.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import { EXIT, type Exit, type ExitReason, type Segment, type SegmentName, type VcpuEngine } from '../vcpu/contract.ts';
+import { EXIT, type Exit, type ExitReason, newExit, type Segment, type SegmentName, type VcpuEngine } from '../vcpu/contract.ts';
 import { Breakpoints } from './breakpoints.ts';
 import { type Compute, makeComputes } from './computes.ts';
 import { Cpu, GuestFault } from './cpu.ts';
@@ -87,7 +87,7 @@ export function instructionSet(): Isa {
 
 export class WasmEngine implements VcpuEngine {
   readonly vcpuId: number;
-  readonly exit: Exit = { reason: EXIT.budget, port: 0, size: 0, write: false, gpa: 0, msr: 0, dataLow: 0, dataHigh: 0 };
+  readonly exit: Exit = newExit();
   readonly cpu: Cpu;
   readonly mmu: Mmu;
   readonly code: CodeCache;

@@ -227,6 +227,12 @@ export class Mmu implements LinearMemory {
     if (isCanonical(Number((linear >> 32n) & 0xffff_ffffn))) throw new GuestFault(VECTOR.ac, 0);
   }
 
+  /** Whether bytes are ordinary memory within a page, to be read or written with CPL's rights and without a word to anybody. */
+  isPlain(linear: bigint, size: number, write: boolean): boolean {
+    this.#cpu.set64(STATE.slowAddress, linear);
+    return this.plain(size, write ? WRITE : READ) !== 0;
+  }
+
   probeWrite(linear: bigint, size: number, supervisor: boolean): void {
     this.#reachOrThrow(linear, size, WRITE, supervisor);
   }

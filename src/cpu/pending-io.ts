@@ -10,6 +10,8 @@ interface Access {
   write: boolean;
   low: number;
   high: number;
+  /** More than 1: the data is in the exit's block. */
+  elements: number;
 }
 
 export class PendingIo {
@@ -30,6 +32,10 @@ export class PendingIo {
   get active(): boolean {
     return this.#done.length > 0;
   }
+  /** Elements that the machine has moved for an INS or OUTS that runs again; 0 when it runs for the first time. */
+  get answered(): number {
+    return this.#done[0]?.elements ?? 0;
+  }
   /** True between an exit and the machine's answer. */
   get waiting(): boolean {
     return this.#waiting;
@@ -46,6 +52,24 @@ export class PendingIo {
   port(port: number, size: number, write: boolean, view: DataView, at: number): boolean {
     this.onPort(port, size);
     return this.#transfer('pio', port, size, write, view, at);
+  }
+
+  /**
+   * Several elements of INS or OUTS at a port aligned to `size`: as many as `bytes` has, or, when the instruction runs again, as
+   * `answered` says. False when the machine must act first.
+   */
+  elements(port: number, size: number, write: boolean, bytes: Uint8Array): boolean {
+    this.onPort(port, size);
+    const exit = this.#exit;
+    if (this.#done[this.#position] === undefined) {
+      this.#ask('pio', port, size, write, new DataView(bytes.buffer), 0);
+      exit.most = bytes.length / size;
+      if (write) exit.block.set(bytes);
+      return false;
+    }
+    this.#position++;
+    if (!write) bytes.set(exit.block.subarray(0, bytes.length));
+    return true;
   }
 
   /** The instruction starts (again): earlier accesses answer in order. */
@@ -69,7 +93,8 @@ export class PendingIo {
     const exit = this.#exit;
     const kind = exit.reason === EXIT.pio ? 'pio' : 'mmio';
     const at = kind === 'pio' ? exit.port : exit.gpa;
-    this.#done.push({ kind, at, size: exit.size, write: exit.write, low: exit.dataLow, high: exit.dataHigh });
+    const elements = Math.max(1, Math.min(exit.moved, exit.most));
+    this.#done.push({ kind, at, size: exit.size, write: exit.write, low: exit.dataLow, high: exit.dataHigh, elements });
   }
 
   #transfer(kind: 'pio' | 'mmio', at: number, size: number, write: boolean, view: DataView, buffer: number): boolean {
@@ -99,6 +124,8 @@ export class PendingIo {
     exit.write = write;
     exit.dataLow = 0;
     exit.dataHigh = 0;
+    exit.most = 1;
+    exit.moved = 1;
     if (write) {
       for (let i = 0; i < size; i++) {
         const byte = view.getUint8(buffer + i);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { EXIT, type Exit } from '../vcpu/contract.ts';
+import { EXIT, type Exit, newExit } from '../vcpu/contract.ts';
 import { DEBUG_PORT, DebugPort } from './debug-port.ts';
 import { IoBus, type IoHandler, ioTrace } from './io-bus.ts';
 
@@ -25,17 +25,7 @@ function make() {
   return { bus: new IoBus(trace), trace, traced };
 }
 
-const exitOf = (fields: Partial<Exit>): Exit => ({
-  reason: EXIT.pio,
-  port: 0,
-  size: 1,
-  write: false,
-  gpa: 0,
-  msr: 0,
-  dataLow: 0,
-  dataHigh: 0,
-  ...fields,
-});
+const exitOf = (fields: Partial<Exit>): Exit => ({ ...newExit(), reason: EXIT.pio, size: 1, ...fields });
 
 describe('ranges', () => {
   it('give each device offsets from its own start', () => {
@@ -126,6 +116,39 @@ describe('serve', () => {
     bus.serve(exit);
     expect([exit.dataLow, exit.dataHigh]).toEqual([0x1111_1111, 0x2222_2222]);
     expect(device.log).toEqual(['w8.4=11111111', 'w12.4=22222222', 'r8.4', 'r12.4']);
+  });
+
+  it('moves as much of a string as the device takes, and one element where it takes no block', () => {
+    const { bus, trace } = make();
+    const written: number[] = [];
+    bus.registerPorts(
+      'stream',
+      { at: 0x1f0, size: 8 },
+      {
+        read: (offset) => offset,
+        write: () => {},
+        readBlock: (offset, size, into) => {
+          into.fill(7, 0, 3 * size);
+          return offset === 0 ? 3 : 0;
+        },
+        writeBlock: (_, size, from) => written.push(...from.subarray(0, 2 * size)) / size,
+      },
+    );
+    const input = exitOf({ port: 0x1f0, size: 2, most: 5 });
+    bus.serve(input);
+    expect([input.moved, [...input.block.subarray(0, 7)]]).toEqual([3, [7, 7, 7, 7, 7, 7, 0]]);
+    const output = exitOf({ port: 0x1f0, size: 2, most: 5, write: true });
+    output.block.set([1, 2, 3, 4, 5, 6]);
+    bus.serve(output);
+    expect([output.moved, written]).toEqual([2, [1, 2, 3, 4]]);
+    const single = exitOf({ port: 0x1f3, size: 1, most: 5 });
+    bus.serve(single);
+    expect([single.moved, single.dataLow]).toEqual([1, 3]);
+    // Each access is seen when somebody looks.
+    trace.port_read.on = true;
+    const traced = exitOf({ port: 0x1f0, size: 2, most: 5 });
+    bus.serve(traced);
+    expect([traced.moved, traced.dataLow]).toEqual([1, 0]);
   });
 
   it('takes no other exit', () => {

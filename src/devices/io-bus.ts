@@ -7,6 +7,12 @@ export interface IoHandler {
   /** Returns an unsigned value of `size` bytes. */
   read(offset: number, size: number): number;
   write(offset: number, size: number, value: number): void;
+  /**
+   * A repeated INS or OUTS of a port that data streams through: moves as many elements of `size` bytes as it can at once, and gives their
+   * number. 0, or no such function: `read` or `write` is asked for one.
+   */
+  readBlock?(offset: number, size: number, into: Uint8Array): number;
+  writeBlock?(offset: number, size: number, from: Uint8Array): number;
 }
 
 /** A range of addresses: ports 0..0xffff, or guest-physical addresses. */
@@ -154,11 +160,12 @@ export class IoBus {
   }
 
   /**
-   * Answers a `pio` or `mmio` exit: performs the access, and leaves what was read in `dataLow` and `dataHigh`.
+   * Answers a `pio` or `mmio` exit: performs the access, or several of `most`, and leaves what was read in `dataLow` and `dataHigh`, or in `block`.
    * An access of 8 bytes is two of 4. Any other exit is a bug of the caller.
    */
   serve(exit: Exit): void {
     if (exit.reason === EXIT.pio) {
+      if (exit.most > 1 && this.#moveBlock(exit)) return;
       if (exit.write) this.writePort(exit.port, exit.size, exit.dataLow >>> 0);
       else exit.dataLow = this.readPort(exit.port, exit.size);
       return;
@@ -172,6 +179,20 @@ export class IoBus {
       exit.dataLow = this.readMmio(exit.gpa, size);
       exit.dataHigh = exit.size > 4 ? this.readMmio(exit.gpa + 4, exit.size - 4) : 0;
     }
+  }
+
+  /** True when the port's device has moved a block. Whoever traces wants to see each access. */
+  #moveBlock(exit: Exit): boolean {
+    const { block, most, port, size, write } = exit;
+    const entry = this.#ports.find(port);
+    if (entry === undefined || port + size > entry.at + entry.size) return false;
+    if (this.#trace.port_read.on || this.#trace.port_write.on) return false;
+    const bytes = block.subarray(0, most * size);
+    const { handler } = entry;
+    const moved = write ? handler.writeBlock?.(port - entry.at, size, bytes) : handler.readBlock?.(port - entry.at, size, bytes);
+    if (moved === undefined || moved === 0) return false;
+    exit.moved = moved;
+    return true;
   }
 
   /** What is on the bus, for inspection. */

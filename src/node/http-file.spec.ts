@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { createImage } from '../image/qcow2/create-image.ts';
 import { openPlain } from '../image/qcow2/fixtures/model-run.ts';
 import { RamFile } from '../io/ram-file.ts';
+import { sendRange } from './fixtures/send-range.ts';
 import { HttpFile } from './http-file.ts';
 import { openDisk } from './open-disk.ts';
 
@@ -20,15 +21,6 @@ async function serve(handler: (request: IncomingMessage, response: ServerRespons
   server = createServer(handler);
   await new Promise<void>((resolve) => server?.listen(0, '127.0.0.1', resolve));
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/disk`;
-}
-
-/** As web servers do it. */
-function sendRange(request: IncomingMessage, response: ServerResponse, data: Uint8Array, etag = '"1"'): void {
-  const match = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '');
-  const [start, end] = [Number(match?.[1]), Math.min(Number(match?.[2]), data.length - 1)];
-  if (start >= data.length) return void response.writeHead(416).end();
-  response.writeHead(206, { 'content-range': `bytes ${start}-${end}/${data.length}`, etag, 'content-length': end - start + 1 });
-  response.end(data.subarray(start, end + 1));
 }
 
 describe('a file on a web server', () => {

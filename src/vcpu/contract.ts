@@ -35,7 +35,32 @@ export interface Exit {
   /** Written value, or, set by the machine before the next `run`, the value read. Low and high 32 bits. */
   dataLow: number;
   dataHigh: number;
+  /**
+   * `pio` of a repeated INS or OUTS: the elements that may be moved by this exit, 1 for every other exit. Whoever moves several puts
+   * the number into `moved`, 1 until then, and uses `block` in place of the data: it has what is written, or takes what was read.
+   */
+  most: number;
+  moved: number;
+  readonly block: Uint8Array;
 }
+
+/** Bytes of `Exit.block`: a page. */
+export const BLOCK_BYTES = 4096;
+
+/** An exit that nobody has made yet. */
+export const newExit = (): Exit => ({
+  reason: EXIT.budget,
+  port: 0,
+  size: 0,
+  write: false,
+  gpa: 0,
+  msr: 0,
+  dataLow: 0,
+  dataHigh: 0,
+  most: 1,
+  moved: 1,
+  block: new Uint8Array(BLOCK_BYTES),
+});
 
 /** What serves a guest's privileged call needs of the calling vCPU. */
 export interface GuestCaller {

@@ -91,6 +91,83 @@ describe('ports', () => {
     expect(accesses([6n]).seen).toEqual([['in', 0x60, 1]]);
     expect([m.ram[AT.data + 0xfff], m.ram[AT.data + 0x1000]]).toEqual([5, 6]);
   });
+  describe('many elements in one exit', () => {
+    const data = Uint8Array.from({ length: 32 }, (_, i) => i + 1);
+    /** Runs to the end; a machine that moves at most `limit` elements at once, from and to a stream. */
+    function stream(limit: number): { asked: number[]; written: number[]; stop: Stop } {
+      const [asked, written]: number[][] = [[], []];
+      let at = 0;
+      for (;;) {
+        const stop = m.run();
+        const { exit } = m.engine;
+        if (stop.exit !== EXIT.pio) return { asked: asked as number[], written: written as number[], stop };
+        asked?.push(exit.most);
+        const { size } = exit;
+        const moved = Math.min(exit.most, limit);
+        exit.moved = moved;
+        if (exit.write && moved > 1) written?.push(...exit.block.subarray(0, moved * size));
+        else if (exit.write) for (let i = 0; i < size; i++) written?.push((exit.dataLow >>> (i * 8)) & 0xff);
+        else if (moved > 1) exit.block.set(data.subarray(at, at + moved * size));
+        else exit.dataLow = (data[at] as number) | (size > 1 ? (data[at + 1] as number) << 8 : 0);
+        at += moved * size;
+      }
+    }
+    it.each([
+      ['as many as the machine likes', 100, [8]],
+      ['some of them at a time', 3, [8, 5, 2]],
+      ['one at a time', 1, [8, 7, 6, 5, 4, 3, 2, 1]],
+    ])('REP INSW, %s', (_name, limit, asked) => {
+      m.start('long')
+        .code('66f36d f4')
+        .set([rcx, 8n], [rdi, BigInt(AT.data)], [rdx, 0x1f0n]);
+      expect(stream(limit).asked).toEqual(asked);
+      expect(m.ram.subarray(AT.data, AT.data + 17)).toEqual(Uint8Array.of(...data.subarray(0, 16), 0));
+      expect([m.gpr(rcx), m.gpr(rdi)]).toEqual([0n, BigInt(AT.data + 16)]);
+    });
+    it.each([100, 3, 1])('REP OUTSW, at most %i', (limit) => {
+      m.start('long')
+        .code('66f36f f4')
+        .set([rcx, 8n], [rsi, BigInt(AT.data)], [rdx, 0x1f0n]);
+      m.ram.set(data, AT.data);
+      expect(stream(limit).written).toEqual([...data.subarray(0, 16)]);
+      expect([m.gpr(rcx), m.gpr(rsi)]).toEqual([0n, BigInt(AT.data + 16)]);
+    });
+    it('end with a page, and the one that is missing faults before its port is read', () => {
+      m.start('long').code('66f36d f4').set([rcx, 8n], [rdi, 0x40_0ffan], [rdx, 0x1f0n]);
+      m.tables.map(0x40_0000n, AT.data, PTE.p | PTE.w);
+      const { asked, stop } = stream(100);
+      expect(asked).toEqual([3]);
+      expect(stop).toMatchObject({ vector: pf, error: 2, rip: HERE });
+      expect([m.gpr(rcx), m.gpr(rdi)]).toEqual([5n, 0x40_1000n]);
+    });
+    it('end with a segment', () => {
+      m.start('flat').code('66f36d f4').set([rcx, 8n], [rdi, 0x10n], [rdx, 0x1f0n]);
+      m.load(0, 0x10, 0x93, 0x15, BigInt(AT.data));
+      const { asked, stop } = stream(100);
+      expect(asked).toEqual([3]);
+      expect(stop).toMatchObject({ vector: gp, error: 0, rip: HERE });
+      expect(m.gpr(rcx)).toBe(5n);
+    });
+    it.each([
+      ['downwards', '66f36d', FLAG.df, 0x1f0n, BigInt(AT.data)],
+      ['from a port that is not aligned', '66f36d', 0, 0x1f1n, BigInt(AT.data)],
+      ['at device memory', '66f36d', 0, 0x1f0n, BigInt(DEVICE)],
+    ])('are one each: %s', (_name, code, flags, port, to) => {
+      m.start('long', { flags }).code(`${code} f4`).set([rcx, 4n], [rdi, to], [rdx, port]);
+      withDevice();
+      m.run();
+      expect([m.engine.exit.reason, m.engine.exit.most]).toEqual([EXIT.pio, 1]);
+    });
+    it('are one each under the trap flag', () => {
+      m.start('long', { flags: FLAG.tf })
+        .code('66f36d f4')
+        .set([rcx, 4n], [rdi, BigInt(AT.data)], [rdx, 0x1f0n]);
+      m.run();
+      expect([m.engine.exit.reason, m.engine.exit.most]).toEqual([EXIT.pio, 1]);
+      expect(m.run()).toMatchObject({ vector: VECTOR.db });
+      expect(m.gpr(rcx)).toBe(3n);
+    });
+  });
   it('an interrupt does not come between the exit and the rest', () => {
     m.start('long', { flags: FLAG.if }).code('ed f4').set([rdx, 0x60n]);
     m.run();

@@ -23,11 +23,22 @@ export function checkSegment(cpu: Cpu, which: number, offset: number, size: numb
     if (write ? kind !== ATTR.rw : kind === ATTR.code) throw violation(which);
   }
   const last = offset + (size - 1);
-  if ((attributes & (ATTR.code | ATTR.dc)) === ATTR.dc) {
-    if (offset <= limit || last > (attributes & ATTR.db ? 0xffff_ffff : 0xffff)) throw violation(which);
+  if (isDown(attributes)) {
+    if (offset <= limit || last > lastDown(attributes)) throw violation(which);
   } else if (last > limit && limit !== 0xffff_ffff) throw violation(which);
   return (base + offset) >>> 0;
 }
+
+/** Bytes from an offset on, whose first passes `checkSegment`, until the limit or the end of 32 bits. */
+export function segmentRoom(cpu: Cpu, which: number, offset: number): number {
+  const at = STATE.seg + which * SEG.sizeof;
+  const attributes = cpu.u16[(at + SEG.attributes) >> 1] as number;
+  const last = isDown(attributes) ? lastDown(attributes) : (cpu.u32[(at + SEG.limit) >> 2] as number);
+  return last - offset + 1;
+}
+
+const isDown = (attributes: number): boolean => (attributes & (ATTR.code | ATTR.dc)) === ATTR.dc;
+const lastDown = (attributes: number): number => (attributes & ATTR.db ? 0xffff_ffff : 0xffff);
 
 const violation = (which: number): GuestFault => new GuestFault(which === SEGMENT.ss ? VECTOR.ss : VECTOR.gp, 0);
 

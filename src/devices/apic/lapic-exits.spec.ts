@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import type { HostAddress } from '../../abi/types.ts';
 import { VirtualClock } from '../../time/clock.ts';
-import { EXIT, type Exit } from '../../vcpu/contract.ts';
+import { EXIT, type Exit, newExit } from '../../vcpu/contract.ts';
 import { APIC_PAGE_BYTES } from './apic-page.ts';
 import { LocalApic, lapicTrace } from './lapic.ts';
 import { serveApicMmio, serveApicMsr } from './lapic-exits.ts';
@@ -19,17 +19,7 @@ function make(): LocalApic {
   );
 }
 
-const exitOf = (fields: Partial<Exit>): Exit => ({
-  reason: EXIT.mmio,
-  port: 0,
-  size: 4,
-  write: false,
-  gpa: 0,
-  msr: 0,
-  dataLow: 0,
-  dataHigh: 0,
-  ...fields,
-});
+const exitOf = (fields: Partial<Exit>): Exit => ({ ...newExit(), reason: EXIT.mmio, size: 4, ...fields });
 
 it('serves the register page and nothing beside it', () => {
   const apic = make();

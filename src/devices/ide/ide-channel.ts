@@ -93,6 +93,8 @@ export class IdeChannel {
         if (offset === REG.data && size > 1) this.#selected?.writeData(size, value);
         else bytes.write(offset, size, value);
       },
+      readBlock: (offset, size, into) => (offset === REG.data ? (this.#selected?.readDataBlock(size, into) ?? 0) : 0),
+      writeBlock: (offset, size, from) => (offset === REG.data ? (this.#selected?.writeDataBlock(size, from) ?? 0) : 0),
     };
   }
 

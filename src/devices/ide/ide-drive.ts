@@ -158,6 +158,27 @@ export abstract class IdeDrive {
     this.#advance(pio);
   }
 
+  /** Whole elements of `size` bytes from the data register, at most those of this block of the command. Gives their number. */
+  readDataBlock(size: number, into: Uint8Array): number {
+    return this.#moveBlock(true, size, into);
+  }
+
+  writeDataBlock(size: number, from: Uint8Array): number {
+    return this.#moveBlock(false, size, from);
+  }
+
+  #moveBlock(toHost: boolean, size: number, data: Uint8Array): number {
+    const pio = this.#pio;
+    if (pio?.toHost !== toHost) return 0;
+    const count = Math.floor(Math.min(data.length, pio.bytes.length - pio.at) / size);
+    const end = pio.at + count * size;
+    if (toHost) data.set(pio.bytes.subarray(pio.at, end));
+    else pio.bytes.set(data.subarray(0, count * size), pio.at);
+    pio.at = end;
+    this.#advance(pio);
+    return count;
+  }
+
   #advance(pio: PioPhase): void {
     if (pio.at < pio.bytes.length) return;
     this.#pio = undefined;

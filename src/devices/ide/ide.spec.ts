@@ -235,6 +235,29 @@ describe('an IDE disk', () => {
     expect(first.read(512)).toEqual(pattern(512, 1));
   });
 
+  it('gives and takes strings up to the end of a block, and nothing without one', () => {
+    const machine = new Machine();
+    const { first } = machine;
+    const { commandBlock } = first.channel;
+    const bytes = new Uint8Array(2048);
+    expect(commandBlock.readBlock?.(REG.data, 2, bytes)).toBe(0);
+    machine.disk.bytes.set(Uint8Array.from({ length: 1024 }, (_, i) => i * 7));
+    first.command(COMMAND.readSectors, 0, 2);
+    expect([commandBlock.readBlock?.(REG.count, 1, bytes), commandBlock.writeBlock?.(REG.data, 2, bytes)]).toEqual([0, 0]);
+    expect(commandBlock.readBlock?.(REG.data, 4, bytes.subarray(0, 12))).toBe(3);
+    expect(commandBlock.readBlock?.(REG.data, 2, bytes.subarray(12))).toBe(250);
+    machine.settle();
+    expect(commandBlock.readBlock?.(REG.data, 4, bytes.subarray(512))).toBe(128);
+    machine.settle();
+    expect(bytes.subarray(0, 1024)).toEqual(machine.disk.bytes.subarray(0, 1024));
+    expect(first.alternateStatus).toBe(READY);
+    first.command(COMMAND.writeSectors, 8, 1);
+    expect(commandBlock.writeBlock?.(REG.data, 2, bytes.subarray(1))).toBe(256);
+    machine.settle();
+    expect(machine.disk.bytes.subarray(8 * 512, 9 * 512)).toEqual(bytes.subarray(1, 513));
+    expect(first.alternateStatus).toBe(READY);
+  });
+
   it.each([
     ['beyond the end', COMMAND.readSectors, SECTORS - 1, 2, ERROR.idnf],
     ['beyond the end, DMA', COMMAND.writeDma, SECTORS, 1, ERROR.idnf],

@@ -227,6 +227,16 @@ export class Mmu implements LinearMemory {
     if (isCanonical(Number((linear >> 32n) & 0xffff_ffffn))) throw new GuestFault(VECTOR.ac, 0);
   }
 
+  /**
+   * Bytes of guest memory within a page that CPL may write to and nobody watches, when the software TLB has the page; else undefined, and
+   * nothing has happened.
+   */
+  knownForWriting(linear: bigint, size: number): Uint8Array | undefined {
+    const [low, high] = [Number(linear & 0xffff_ffffn) | 0, Number((linear >> 32n) & 0xffff_ffffn) | 0];
+    const host = this.#known(low, high, size, WRITE, this.#index(false));
+    return host === 0 ? undefined : this.#memory.u8.subarray(host, host + size);
+  }
+
   probeWrite(linear: bigint, size: number, supervisor: boolean): void {
     this.#reachOrThrow(linear, size, WRITE, supervisor);
   }

@@ -7,6 +7,12 @@ export interface IoHandler {
   /** Returns an unsigned value of `size` bytes. */
   read(offset: number, size: number): number;
   write(offset: number, size: number, value: number): void;
+  /**
+   * Reads several times from one place that gives something else each time, such as the data register of a drive: `size` bytes each, one
+   * after the other into `into`. Gives how many bytes it read. It stops in front of any read that would have another effect than to
+   * go on: that one is made by `read`.
+   */
+  readMany?(offset: number, size: number, into: Uint8Array): number;
 }
 
 /** A range of addresses: ports 0..0xffff, or guest-physical addresses. */
@@ -123,6 +129,14 @@ export class IoBus {
     });
     if (this.#trace.port_read.on) this.#trace.port_read(port, size, value);
     return value;
+  }
+
+  /** Reads a port several times, as `IoHandler.readMany`; gives 0 where that cannot be done at once. */
+  readPortMany(port: number, size: number, into: Uint8Array): number {
+    if (this.#trace.port_read.on) return 0;
+    const entry = this.#ports.find(port);
+    if (entry?.handler.readMany === undefined || port + size > entry.at + entry.size) return 0;
+    return entry.handler.readMany(port - entry.at, size, into);
   }
 
   /** Writes 1, 2 or 4 bytes to a port; dropped where there is no device. */

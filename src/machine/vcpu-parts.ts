@@ -212,6 +212,7 @@ export function buildVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => 
         return [words.eax, words.ebx, words.ecx, words.edx];
       },
     },
+    readPorts: (port, size, into) => bus.readPortMany(port, size, into),
     cr8: {
       read: () => lapic.cr8,
       write: (value) => {

@@ -2,6 +2,7 @@
 import type { Gfn, HostAddress } from '../../src/abi/types.ts';
 import type { Cpu } from '../../src/cpu/cpu.ts';
 import { VCPU_BYTES, WasmEngine } from '../../src/cpu/engine.ts';
+import type { PortReader } from '../../src/cpu/helpers/string-io.ts';
 import { CR0, CR4, EFER, FLAG, SEGMENT, STATE } from '../../src/cpu/state.ts';
 import { gate, SIZE, segment } from '../../src/cpu/system/fixtures/flat-machine.ts';
 import { ArenaPlanner, allocateArena } from '../../src/memory/arena.ts';
@@ -107,6 +108,9 @@ export class BenchMachine {
   taskPriority = 0;
 
   /** @param codeBytes size of the cache of decoded code */
+  /** What a REP INS gets without an exit. */
+  readPorts: PortReader = () => 0;
+
   constructor(codeBytes: number = 4 << 20) {
     const planner = new ArenaPlanner();
     const p2m = planner.reserve(P2M_BYTES);
@@ -133,6 +137,7 @@ export class BenchMachine {
           this.taskPriority = value;
         },
       },
+      readPorts: (port, size, into) => this.readPorts(port, size, into),
     });
     this.cpu = this.engine.cpu;
     this.tables = new PageTables(this.view, 'long', AT.tables);

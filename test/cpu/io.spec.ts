@@ -1,8 +1,8 @@
 // Ports and device memory: each access leaves the engine once, and the instruction is finished with the answer.
 import { beforeAll, describe, expect, it } from 'vitest';
-import { CR4, FLAG, VECTOR } from '../../src/cpu/state.ts';
+import { CR4, FLAG, SEGMENT, VECTOR } from '../../src/cpu/state.ts';
 import { EXIT, GPR } from '../../src/vcpu/contract.ts';
-import { AT, BenchMachine, DONE, type Stop } from './bench-machine.ts';
+import { AT, BenchMachine, type BenchMode, type BenchOptions, DONE, type Stop } from './bench-machine.ts';
 import { PTE } from './page-tables.ts';
 
 let m: BenchMachine;
@@ -76,6 +76,90 @@ describe('ports', () => {
       0x2222,
       BigInt(AT.data - 2),
     ]);
+  });
+  describe('REP INS from a device that has several elements at hand', () => {
+    const ELEMENTS = 0x1800;
+    /** Elements count up from 0, and each exit and each call takes what comes next. `most` bytes a call. */
+    function readAll(
+      mode: BenchMode,
+      code: string,
+      options: BenchOptions,
+      size: number,
+      most = 100_000,
+    ): { calls: number; stop: Stop } {
+      let [next, calls, exits] = [0, 0, 0];
+      const start = options.flags === FLAG.df ? AT.data + (ELEMENTS - 1) * size : AT.data;
+      m.start(mode, options)
+        .code(`${code} f4`)
+        .set([rcx, BigInt(ELEMENTS)], [rdi, BigInt(start)], [rdx, 0x1f0n]);
+      m.readPorts = (port, elementSize, into) => {
+        expect([port, elementSize]).toEqual([0x1f0, size]);
+        calls++;
+        const count = Math.min(most, into.length);
+        for (let at = 0; at + size <= count; at += size) {
+          const view = new DataView(into.buffer, into.byteOffset + at, size);
+          if (size === 2) view.setUint16(0, next++, true);
+          else view.setUint32(0, next++, true);
+        }
+        return count - (count % size);
+      };
+      try {
+        for (;;) {
+          const stop = m.run();
+          if (stop.exit !== EXIT.pio) {
+            expect(exits).toBeGreaterThan(0);
+            return { calls, stop };
+          }
+          exits++;
+          m.engine.exit.dataLow = next++;
+        }
+      } finally {
+        m.readPorts = () => 0;
+      }
+    }
+    it.each<readonly [string, BenchMode, string, BenchOptions, number, number]>([
+      ['words in 64-bit mode', 'long', '66f36d', {}, 2, 100_000],
+      ['double words in 32-bit mode', 'paged', 'f36d', {}, 4, 100_000],
+      ['few at a time', 'long', '66f36d', {}, 2, 7],
+      ['downwards', 'long', '66f36d', { flags: FLAG.df }, 2, 100_000],
+    ])('%s', (_name, mode, code, options, size, most) => {
+      const { calls, stop } = readAll(mode, code, options, size, most);
+      expect(stop).toMatchObject({ exit: EXIT.hlt, rip: HERE + BigInt(code.length / 2 + 1) });
+      const down = options.flags === FLAG.df;
+      const got = Array.from({ length: ELEMENTS }, (_, i) => {
+        const at = AT.data + (down ? ELEMENTS - 1 - i : i) * size;
+        return size === 2 ? m.view.getUint16(at, true) : m.view.getUint32(at, true);
+      });
+      expect(got.findIndex((value, i) => value !== i)).toBe(-1);
+      expect([m.gpr(rcx), m.gpr(rdi)]).toEqual([0n, BigInt(down ? AT.data - size : AT.data + ELEMENTS * size)]);
+      if (down) expect(calls).toBe(0);
+      else expect(calls).toBeGreaterThan(0);
+    });
+    it('only as far as its segment goes', () => {
+      m.start('flat')
+        .code('f36d f4')
+        .set([rcx, 16n], [rdi, BigInt(AT.data)], [rdx, 0x1f0n]);
+      m.load(SEGMENT.es, 0x10, 0x93, AT.data + 19, 0n);
+      m.readPorts = (_port, _size, into) => into.fill(7).length;
+      let stop = m.run();
+      while (stop.exit === EXIT.pio) stop = m.run();
+      m.readPorts = () => 0;
+      expect(stop).toMatchObject({ vector: gp, error: 0, rip: HERE });
+      expect([m.gpr(rcx), m.gpr(rdi)]).toEqual([11n, BigInt(AT.data + 20)]);
+      expect(m.ram[AT.data + 20]).toBe(0);
+    });
+    it('one a step', () => {
+      m.start('long', { flags: FLAG.tf })
+        .code('f36c f4')
+        .set([rcx, 3n], [rdi, BigInt(AT.data)], [rdx, 0x1f0n]);
+      m.readPorts = () => {
+        throw new Error('each element is a step');
+      };
+      expect(m.run().exit).toBe(EXIT.pio);
+      expect(m.run()).toMatchObject({ vector: VECTOR.db, rip: HERE });
+      m.readPorts = () => 0;
+      expect(m.gpr(rcx)).toBe(2n);
+    });
   });
   it('INSB to a page that is missing does not read the port', () => {
     m.start('long').code('6c').set([rdi, 0x40_0000n], [rdx, 0x60n]);

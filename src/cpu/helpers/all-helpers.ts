@@ -7,7 +7,7 @@ import type { CpuidPolicy } from '../system/cpuid.ts';
 import type { TickSource } from '../system/msr.ts';
 import { FLAG_HELPERS } from './flag-helpers.ts';
 import { fpuHelpers } from './fpu-helpers.ts';
-import { STRING_IO_HELPERS } from './string-io.ts';
+import { type PortReader, stringIoHelpers } from './string-io.ts';
 import { systemHelpers, type TaskPriority } from './system-helpers.ts';
 import { TRANSFER_HELPERS } from './transfer-helpers.ts';
 
@@ -19,13 +19,15 @@ export interface EngineServices extends TickSource {
   readonly random?: RandomSource;
   /** Whether `ticks` follows the instructions retired: reads of it are then exact to the instruction. Default false. */
   readonly ticksAreInstructions?: boolean;
+  /** What a REP INS can have of a port without an exit for each element. Default: nothing. */
+  readonly readPorts?: PortReader;
 }
 
 export const makeHelpers = (services: EngineServices): Readonly<Record<string, Helper>> => ({
   ...FLAG_HELPERS,
   ...fpuHelpers(),
   ...systemHelpers(services, services.cr8),
-  ...STRING_IO_HELPERS,
+  ...stringIoHelpers(services.readPorts),
   ...TRANSFER_HELPERS,
   simdBlocked,
   avxBlocked,

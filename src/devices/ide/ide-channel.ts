@@ -93,6 +93,7 @@ export class IdeChannel {
         if (offset === REG.data && size > 1) this.#selected?.writeData(size, value);
         else bytes.write(offset, size, value);
       },
+      readMany: (offset, size, into) => (offset === REG.data ? (this.#selected?.readDataMany(size, into) ?? 0) : 0),
     };
   }
 

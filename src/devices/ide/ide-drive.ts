@@ -151,6 +151,17 @@ export abstract class IdeDrive {
     return value;
   }
 
+  /** As `readData`, several times, but never to the end of the phase. Gives the number of bytes. */
+  readDataMany(size: number, into: Uint8Array): number {
+    const pio = this.#pio;
+    if (pio?.toHost !== true) return 0;
+    const most = Math.min(into.length, pio.bytes.length - pio.at - 1);
+    const count = most - (most % size);
+    into.set(pio.bytes.subarray(pio.at, pio.at + count));
+    pio.at += count;
+    return count;
+  }
+
   writeData(size: number, value: number): void {
     const pio = this.#pio;
     if (pio === undefined || pio.toHost) return;

@@ -202,6 +202,26 @@ describe('an IDE disk', () => {
   });
 
   it.each([
+    [2, 510],
+    [4, 508],
+  ])('reads many times %i bytes at once, but never the last of a block, whose end is an event', (size, most) => {
+    const { first } = machine;
+    machine.disk.bytes.set(pattern(1024, 5), 512);
+    first.command(COMMAND.readSectors, 1, 2);
+    const got = new Uint8Array(2048);
+    const many = (into: Uint8Array): number => first.channel.commandBlock.readMany?.(REG.data, size, into) ?? -1;
+    expect(many(got.subarray(0, 8))).toBe(8);
+    expect(many(got.subarray(8))).toBe(most - 8);
+    expect(many(got.subarray(most))).toBe(0);
+    expect(first.alternateStatus).toBe(READY | STATUS.drq);
+    got.set(first.read(512 - most), most);
+    got.set(first.read(512), 512);
+    expect(got.subarray(0, 1024)).toEqual(pattern(1024, 5));
+    expect(first.alternateStatus).toBe(READY);
+    expect(many(got)).toBe(0);
+  });
+
+  it.each([
     [COMMAND.writeSectors, false],
     [COMMAND.writeMultiple, false],
     [COMMAND.writeSectorsExt, true],

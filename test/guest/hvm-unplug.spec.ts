@@ -22,7 +22,7 @@ const modules = kernel === undefined ? [] : await moduleFiles(kernel, MODULES, '
 const LOOK = `#!/bin/sh
 for module in $(ls /drivers | sort -n); do insmod /drivers/$module 2> /dev/null || echo refused $module; done
 until [ -b /dev/sr0 ]; do sleep 0.05; done
-for disk in /sys/bus/scsi/devices/*:*; do
+for disk in /sys/bus/scsi/devices/[0-9]*; do
   [ "$(cat $disk/type)" = 0 ] && until [ -d $disk/block ]; do sleep 0.05; done
 done
 for pv in /sys/bus/xen/devices/vbd-*; do

@@ -64,7 +64,7 @@ export const COMMANDS: readonly CommandRow[] = [
   },
   {
     name: 'run',
-    arguments: ['kernel'],
+    arguments: ['[kernel]'],
     summary: 'boot a kernel with a PVH entry (an ELF file or a bzImage), or a disk image',
     options: [
       { name: 'initrd', value: 'file', help: 'the initial RAM disk' },
@@ -76,6 +76,10 @@ export const COMMANDS: readonly CommandRow[] = [
       },
       { name: 'multiboot', help: 'enter the kernel the Multiboot way, not by its PVH entry' },
       { name: 'pv', help: "run the kernel as a PV guest, within Xen's PV shim" },
+      { name: 'hvm', help: 'run an HVM guest: a PC with a BIOS, which boots the kernel (a bzImage), a disk or a CD' },
+      { name: 'cdrom', value: 'image', help: "a CD in an HVM guest's drive; the BIOS tries it after the disks" },
+      { name: 'boot', value: 'order', help: 'what the BIOS of an HVM guest tries: c (hard disk), d (CD-ROM), or both, as in dc' },
+      { name: 'serial', help: "the console is an HVM guest's first serial port (ttyS0), not the PV console (hvc0)" },
       {
         name: 'disk',
         value: 'disk',
@@ -108,6 +112,7 @@ export const COMMANDS: readonly CommandRow[] = [
     notes: [
       `The words after -- are the guest's command line; without them it is console=hvc0. ${TERMINAL_NOTE}`,
       "A disk image is the guest's xvda, and what boots is GRUB, which reads the image's grub.cfg: /boot/grub/grub.cfg or /grub/grub.cfg. GRUB and Xen's PV shim are fetched with apt-get download, without root, and kept in the cache directory ($XDG_CACHE_HOME/dom1 or ~/.cache/dom1).",
+      'With --hvm a disk image is the first hard disk until PV drivers take it over as xvda, and its own boot loader starts; SeaBIOS and its VGA BIOS are fetched in the same way. The kernel may be left out: dom1 run --hvm --cdrom installer.iso --disk new.qcow2,qcow2,xvda,rw. What is on the screen is seen with dom1 screenshot, and keys come from dom1 sendkey.',
       "A hypervisor is a kernel, too: dom1 run xen-shim --module 'vmlinuz console=hvc0' --module initrd -- console=xen,pv",
       'Otherwise what the guest prints goes to stdout and stdin is typed into it; --exec waits for a prompt on the console and prints the output of the command alone.',
     ],

@@ -21,7 +21,17 @@ export interface SessionOptions {
   readonly invocation: Invocation;
   readonly config: Pick<
     CreateDomainConfig,
-    'type' | 'kernel' | 'initrd' | 'commandLine' | 'bootModules' | 'bootProtocol' | 'disks' | 'vifs' | 'vcpus'
+    | 'type'
+    | 'kernel'
+    | 'initrd'
+    | 'commandLine'
+    | 'bootModules'
+    | 'bootProtocol'
+    | 'boot'
+    | 'consoleType'
+    | 'disks'
+    | 'vifs'
+    | 'vcpus'
   >;
   /** What the kernel is called in errors. */
   readonly kernelName: string;

@@ -231,9 +231,11 @@ class VcpuLoop {
 
   /** Stays out of the guest while the domain is paused or shut down. Guest time stands still meanwhile. */
   #park(): void {
-    const { domain, engine, profile, trace, vcpu, virtual } = this.#parts;
+    const { board, domain, engine, profile, trace, vcpu, virtual } = this.#parts;
     const reason = domain.shutdownReason;
     trace.flush();
+    // A guest's last words come before its end.
+    board?.flush();
     if (reason >= 0 && !this.#toldShutdown) this.#post({ type: 'shutdown', reason, report: describeCrash(engine) });
     this.#toldShutdown = reason >= 0;
     vcpu.runStateChanged(false);

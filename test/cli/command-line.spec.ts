@@ -5,14 +5,14 @@ describe('dom1', () => {
   it('explains itself: commands, options and exit codes', async () => {
     const { code, stdout, stderr } = await dom1(['--help']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    for (const text of ['demo', 'run <kernel>', '--initrd', '--memory', '--timeout', '--exec', '--trace', 'Exit codes', '124'])
+    for (const text of ['demo', 'run [kernel]', '--initrd', '--memory', '--timeout', '--exec', '--trace', 'Exit codes', '124'])
       expect(stdout).toContain(text);
   });
 
   it.each([[['help', 'run']], [['run', '--help']], [['run', 'vmlinuz', '-h']]])('explains a command: %j', async (words) => {
     const { code, stdout } = await dom1(words);
     expect(code).toBe(0);
-    expect(stdout).toContain('Usage: dom1 run <kernel> [options] [-- guest command line]');
+    expect(stdout).toContain('Usage: dom1 run [kernel] [options] [-- guest command line]');
   });
 
   it('keeps its help within 100 columns', async () => {
@@ -44,6 +44,20 @@ describe('a wrong command line is one line with the next step', () => {
     [['run', 'k', '--timeout', 'soon'], "'soon' is no time for --timeout; give seconds"],
     [['run', 'k', '--timeout', '0'], "'0' is no time for --timeout; give seconds"],
     [['run', 'k', '--clock', 'wall'], "'wall' is no clock for --clock; give real, virtual, or"],
+    [['run', 'k', '--hvm', '--pv'], '--hvm and --pv do not go together: a guest is one or the other; leave one out'],
+    [['run', 'k', '--hvm', '--module', 'm'], '--hvm and --module do not go together: '],
+    [['run', 'k', '--hvm', '--check-jit'], '--hvm and --check-jit do not go together: '],
+    [['run', 'k', '--cdrom', 'i'], '--cdrom is of an HVM guest; add --hvm, or leave it out'],
+    [['run', 'k', '--boot', 'd'], '--boot is of an HVM guest; '],
+    [['run', 'k', '--serial'], '--serial is of an HVM guest; '],
+    [['run', '--hvm'], '--hvm has nothing to boot; give a kernel, a disk image, or --cdrom'],
+    [['run', '--hvm', '--cdrom', 'i', '--initrd', 'f'], '--initrd is of a kernel, and there is none; '],
+    [['run', '--hvm', '--cdrom', 'i', '--', 'quiet'], 'the words after -- are of a kernel, and the BIOS boots what a disk has; '],
+    [['run', '--hvm', '--cdrom', 'i', '--boot', 'n'], "'n' is no order for --boot; write c (hard disk), d (CD-ROM), or both"],
+    [
+      ['run', '--hvm', '--cdrom', 'i', ...['xvda', 'hdb', 'xvdc', 'hdd'].flatMap((vdev) => ['--disk', `d,raw,${vdev},rw`])],
+      '--cdrom has no place left: ',
+    ],
     [['demo', '--', 'quiet'], 'dom1 demo takes no guest command line; leave out the words after --'],
   ])('%j', async (words, line) => {
     const { code, stdout, stderr } = await dom1(words);

@@ -6,8 +6,8 @@ import { readDeb } from '../../src/image/deb.ts';
 import { fetchPackage } from '../../src/node/guest-parts.ts';
 import { requireTools } from './debian-root/require-tools.ts';
 import { runTool } from './debian-root/run-tool.ts';
+import { installGrub, SECTOR } from './install-grub.ts';
 
-const SECTOR = 512;
 /** Where the partition begins, in sectors: the usual 1 MiB. */
 const PARTITION_AT = 2048;
 const PARTITION_TABLE = 446;
@@ -44,17 +44,13 @@ export class GrubMedia {
     const path = join(this.#directory, 'disk.img');
     const image = await open(path, 'w');
     try {
-      // The MBR's code expects the core image in the sectors behind it, and it expects itself there.
-      await image.write(boot.subarray(0, PARTITION_TABLE), 0, PARTITION_TABLE, 0);
       await image.write(partitionTable((await stat(partition)).size / SECTOR), 0, undefined, PARTITION_TABLE);
-      const grub = await readFile(core);
-      if (grub.length > (PARTITION_AT - 1) * SECTOR) throw new Error('GRUB does not fit in front of the partition');
-      await image.write(grub, 0, grub.length, SECTOR);
       const data = await readFile(partition);
       await image.write(data, 0, data.length, PARTITION_AT * SECTOR);
     } finally {
       await image.close();
     }
+    await installGrub(path, { boot, core: await readFile(core) }, 1, PARTITION_AT);
     return path;
   }
 

@@ -29,11 +29,15 @@ export class HvmSide {
 
   /** Takes what the host has said, and sends what the guest has. Cheap when there is nothing. */
   service(): void {
-    if (this.#sent.length > 0) {
-      this.#post({ type: 'serial', bytes: Uint8Array.from(this.#sent) });
-      this.#sent = [];
-    }
+    this.flush();
     this.#mailbox.take((kind, bytes) => this.#receive(kind, bytes));
+  }
+
+  /** Sends what the guest has said. */
+  flush(): void {
+    if (this.#sent.length === 0) return;
+    this.#post({ type: 'serial', bytes: Uint8Array.from(this.#sent) });
+    this.#sent = [];
   }
 
   /** The guest resets the machine in a `way` that none of its chips sees. */

@@ -3,7 +3,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { fetchGrub, fetchShim } from '../../../src/node/boot-images.ts';
+import { fetchGrub, fetchSeabios, fetchShim } from '../../../src/node/boot-images.ts';
 import type { CreateDomainConfig } from '../../../src/node/create-domain.ts';
 import { complaints } from '../kernel-log.ts';
 import { type BootableDisk, bootableDisk, PARTITION_BYTES } from './bootable-disk.ts';
@@ -16,7 +16,7 @@ import { expectCleanFileSystem, expectSoundImage, ScratchImages } from './scratc
 interface Way {
   readonly name: string;
   /** /sys/hypervisor/guest_type */
-  readonly type: 'PVH' | 'PV';
+  readonly type: 'PVH' | 'PV' | 'HVM';
   /** Who found the kernel on the disk. */
   readonly grub: boolean;
   readonly config: (disk: BootableDisk) => CreateDomainConfig;
@@ -31,6 +31,7 @@ const given = ({ kernel, initrd }: BootableDisk): CreateDomainConfig => ({
 const WAYS: readonly Way[] = [
   { name: 'PVH, with a given kernel', type: 'PVH', grub: false, config: given },
   { name: 'GRUB under PVH', type: 'PVH', grub: true, config: () => ({}) },
+  { name: 'SeaBIOS and GRUB, HVM', type: 'HVM', grub: true, config: () => ({ type: 'hvm' }) },
   {
     name: 'PV within the shim, with a given kernel',
     type: 'PV',
@@ -40,7 +41,7 @@ const WAYS: readonly Way[] = [
   { name: 'GRUB under PV, within the shim', type: 'PV', grub: true, config: () => ({ type: 'pv' }) },
 ];
 
-const fetched = await Promise.all([fetchShim(), fetchGrub('x86_64-xen')]).catch((error: unknown) => {
+const fetched = await Promise.all([fetchShim(), fetchGrub('x86_64-xen'), fetchSeabios()]).catch((error: unknown) => {
   process.stderr.write(`skipping disks with GRUB: ${error instanceof Error ? error.message : String(error)}\n`);
   return undefined;
 });
@@ -65,8 +66,8 @@ describe.skipIf(fetched === undefined).each([
     await images?.[Symbol.asyncDispose]();
   });
 
-  // The shim's ways take a minute each, and know no more of a file's format than the others.
-  it.each(WAYS.filter(({ type }) => format === 'raw' || type === 'PVH'))('boots by $name', async ({ type, grub, config }) => {
+  // The shim's ways take longest, and know no more of a file's format than the others.
+  it.each(WAYS.filter(({ type }) => format === 'raw' || type !== 'PV'))('boots by $name', async ({ type, grub, config }) => {
     await using guest = await DebianGuest.bootAs({
       memory: '384MiB',
       ...config(disk),

@@ -14,6 +14,12 @@ export interface FunctionRef {
   readonly results: readonly ValueType[];
 }
 
+/** Which way a branch goes nearly always: of an `if` or a `br_if`, by the place of its opcode. */
+export interface BranchHint {
+  at: number;
+  readonly taken: boolean;
+}
+
 export class FunctionBuilder {
   readonly params: readonly Local[];
   readonly results: readonly ValueType[];
@@ -24,6 +30,9 @@ export class FunctionBuilder {
   readonly #free: Partial<Record<ValueType, Local[]>> = {};
   #scope: Local[] | undefined;
   #depth = 0;
+  readonly #hints: BranchHint[] = [];
+  /** Depth of the innermost open body that hardly ever runs. */
+  #rareAt = -1;
 
   constructor(params: readonly ValueType[], results: readonly ValueType[]) {
     this.params = params.map((type, index) => new Local(type, index));
@@ -34,8 +43,16 @@ export class FunctionBuilder {
   /** Emits `body` in front of what was emitted since the code had `at` bytes. */
   insert(at: number, body: () => void): void {
     const tail = this.code.cut(at);
+    const moved = this.#hints.filter((hint) => hint.at >= at);
     body();
+    const by = this.code.length - at;
+    for (const hint of moved) hint.at += by;
     this.code.bytes(tail);
+  }
+
+  /** What is emitted here hardly ever runs: a hint for the innermost open `if` whose body it is. */
+  rare(): void {
+    this.#rareAt = this.#depth;
   }
 
   /** A new variable, given back at the end of the enclosing `scope`. Its value is whatever was there before. */
@@ -169,23 +186,36 @@ export class FunctionBuilder {
       return;
     }
     condition.emit(this.code);
+    const at = this.code.length;
     this.code.u8(0x04);
     this.code.u8(0x40);
     this.#depth++;
-    then();
+    const thenIsRare = this.#isRare(then);
+    let otherwiseIsRare = false;
     if (otherwise !== undefined) {
       this.code.u8(0x05);
-      otherwise();
+      otherwiseIsRare = this.#isRare(otherwise);
     }
     this.#depth--;
     this.code.u8(0x0b);
+    if (thenIsRare !== otherwiseIsRare) this.#hints.push({ at, taken: otherwiseIsRare });
+  }
+  #isRare(body: () => void): boolean {
+    const outer = this.#rareAt;
+    this.#rareAt = -1;
+    body();
+    const rare = this.#rareAt === this.#depth;
+    this.#rareAt = outer;
+    return rare;
   }
   br(label: Label): void {
     this.code.u8(0x0c);
     this.code.uleb(this.#depth - label.depth);
   }
-  brIf(label: Label, condition: Expr): void {
+  /** `taken`: which way it goes nearly always. */
+  brIf(label: Label, condition: Expr, taken?: boolean): void {
     condition.emit(this.code);
+    if (taken !== undefined) this.#hints.push({ at: this.code.length, taken });
     this.code.u8(0x0d);
     this.code.uleb(this.#depth - label.depth);
   }
@@ -229,8 +259,8 @@ export class FunctionBuilder {
     return this.#take(result);
   }
 
-  /** The body with its local declarations, as the code section wants it (without the size prefix). */
-  finish(): Uint8Array {
+  /** The body with its local declarations, as the code section wants it (without the size prefix), and hints by places in that. */
+  finish(): { readonly body: Uint8Array; readonly hints: readonly BranchHint[] } {
     const out = new ByteWriter(this.code.length + 32);
     const runs: { type: ValueType; count: number }[] = [];
     for (const type of this.#locals) {
@@ -243,9 +273,11 @@ export class FunctionBuilder {
       out.uleb(count);
       out.u8(TYPE_CODE[type]);
     }
+    const first = out.length;
     out.bytes(this.code.toUint8Array());
     out.u8(0x0b);
-    return out.toUint8Array();
+    const hints = this.#hints.map(({ at, taken }) => ({ at: at + first, taken })).sort((a, b) => a.at - b.at);
+    return { body: out.toUint8Array(), hints };
   }
 
   #structured(body: (label: Label) => void): void {

@@ -1,6 +1,6 @@
 // A WebAssembly module: types, imports, functions, one table of functions, exports. Core specification 2.0, section 5.5.
 import { ByteWriter } from './byte-writer.ts';
-import { FunctionBuilder, type FunctionRef } from './function-builder.ts';
+import { type BranchHint, FunctionBuilder, type FunctionRef } from './function-builder.ts';
 import { TYPE_CODE, type ValueType } from './opcodes.ts';
 
 interface Import {
@@ -15,6 +15,7 @@ export class ModuleBuilder {
   readonly #functions: {
     type: number;
     body: Uint8Array | undefined;
+    hints: readonly BranchHint[];
     params: readonly ValueType[];
     results: readonly ValueType[];
   }[] = [];
@@ -39,7 +40,7 @@ export class ModuleBuilder {
   /** Reserves a function index so that bodies can call each other before they are defined. */
   declare(params: readonly ValueType[], results: readonly ValueType[]): FunctionRef {
     const index = this.#imports.length + this.#functions.length;
-    this.#functions.push({ type: this.type(params, results), body: undefined, params, results });
+    this.#functions.push({ type: this.type(params, results), body: undefined, hints: [], params, results });
     return { index, results };
   }
 
@@ -48,7 +49,7 @@ export class ModuleBuilder {
     if (entry === undefined) throw new RangeError('an imported function has no body');
     const f = new FunctionBuilder(entry.params, entry.results);
     f.scope(() => build(f));
-    entry.body = f.finish();
+    Object.assign(entry, f.finish());
   }
 
   /** Declares and defines at once. */
@@ -157,6 +158,7 @@ export class ModuleBuilder {
         s.uleb(table.length);
         for (const { index } of table) s.uleb(index);
       });
+    this.#branchHints(out);
     section(out, 10, (s) => {
       s.uleb(this.#functions.length);
       this.#functions.forEach(({ body }, i) => {
@@ -166,6 +168,27 @@ export class ModuleBuilder {
       });
     });
     return out.toUint8Array();
+  }
+
+  /** The custom section of the proposal "branch hinting", which stands before the code. */
+  #branchHints(out: ByteWriter): void {
+    const hinted = this.#functions.flatMap(({ hints }, i) =>
+      hints.length === 0 ? [] : [{ index: this.#imports.length + i, hints }],
+    );
+    if (hinted.length === 0) return;
+    section(out, 0, (s) => {
+      s.name('metadata.code.branch_hint');
+      s.uleb(hinted.length);
+      for (const { index, hints } of hinted) {
+        s.uleb(index);
+        s.uleb(hints.length);
+        for (const { at, taken } of hints) {
+          s.uleb(at);
+          s.uleb(1);
+          s.u8(taken ? 1 : 0);
+        }
+      }
+    });
   }
 }
 

@@ -1,6 +1,6 @@
 // What both tiers emit alike: memory operands through the inline TLB, vector operands, the stack in memory, exceptions.
 // Where registers, immediates and addresses come from, and where control goes, is the tier's own.
-import { type Expr, i32, type Local, VectorConst } from '../../wasm/expr.ts';
+import { Const, type Expr, i32, type Local, VectorConst } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef, Label } from '../../wasm/function-builder.ts';
 import { SEGMENT, STATE, TLB, VECTOR } from '../state.ts';
 import type { Emitter, FlagEmitter, OperandSize, Variant } from './emitter.ts';
@@ -247,17 +247,17 @@ export abstract class OperandEmitter implements Emitter {
     const entry = this.#tlbEntry(at, access);
     const memory = this.#memory;
     if (memory === undefined) {
-      f.if(entry.load('i64', 8, 0).ne(lastPage(at, size)), () => this.giveUp());
-      return f.let(entry.load('i32', 4, 8).add(at.wrap()));
+      f.if(entry.tag.ne(lastPage(at, size)), () => this.giveUp());
+      return f.let(entry.addend.add(at.wrap()));
     }
     const host = f.local('i32');
     f.block((hit) => {
-      f.set(host, entry.load('i32', 4, 8).add(at.wrap()));
-      f.brIf(hit, entry.load('i64', 8, 0).eq(lastPage(at, size)));
+      f.set(host, entry.addend.add(at.wrap()));
+      f.brIf(hit, entry.tag.eq(lastPage(at, size)), true);
       // A write that starts with a read wants the old contents in the bounce buffer: bit 8.
       const slow = access === 'r' ? memory.readSlow : memory.writeSlow;
       f.set(host, f.callValue(slow, at, i32(access === 'r' ? size : size | 0x100)));
-      f.brIf(hit, host);
+      f.brIf(hit, host, true);
       this.fault();
     });
     return host;
@@ -270,11 +270,11 @@ export abstract class OperandEmitter implements Emitter {
     const memory = this.#memory;
     const host = f.local('i32');
     f.block((hit) => {
-      f.set(host, entry.load('i32', 4, 8).add(at.wrap()));
-      f.brIf(hit, entry.load('i64', 8, 0).eq(lastPage(at, size)));
+      f.set(host, entry.addend.add(at.wrap()));
+      f.brIf(hit, entry.tag.eq(lastPage(at, size)), true);
       if (memory?.plainOnly === true) {
         f.set(host, f.callValue(access === 'r' ? memory.readSlow : memory.writeSlow, at, i32(size)));
-        f.brIf(hit, host);
+        f.brIf(hit, host, true);
       }
       missed();
     });
@@ -325,15 +325,15 @@ export abstract class OperandEmitter implements Emitter {
     return this.variant.operands.slice(0, n).some((o) => o.kind === 'imm');
   }
 
-  #tlbEntry(linear: Expr, access: 'r' | 'w'): Expr {
-    return this.f.let(
-      this.tlb(access).add(
-        linear
-          .shrU(8)
-          .wrap()
-          .and((TLB.entries - 1) * TLB.entrySize),
-      ),
-    );
+  #tlbEntry(linear: Expr, access: 'r' | 'w'): { readonly tag: Expr; readonly addend: Expr } {
+    const tlb = this.tlb(access);
+    const index = linear
+      .shrU(8)
+      .wrap()
+      .and((TLB.entries - 1) * TLB.entrySize);
+    // An array at a known address is an offset of the loads: one addition less before the addend is there.
+    const [at, first] = tlb instanceof Const ? [this.f.let(index), Number(tlb.value)] : [this.f.let(tlb.add(index)), 0];
+    return { tag: at.load('i64', 8, first), addend: at.load('i32', 4, first + 8) };
   }
   /** A store that needs no read before: the fast path writes straight to RAM. */
   #storeTo(linear: Expr, size: number, store: (host: Expr) => void): void {
@@ -342,14 +342,15 @@ export abstract class OperandEmitter implements Emitter {
     const entry = this.#tlbEntry(at, 'w');
     const memory = this.#memory;
     if (memory === undefined) {
-      f.if(entry.load('i64', 8, 0).ne(lastPage(at, size)), () => this.giveUp());
-      store(entry.load('i32', 4, 8).add(at.wrap()));
+      f.if(entry.tag.ne(lastPage(at, size)), () => this.giveUp());
+      store(entry.addend.add(at.wrap()));
       return;
     }
     f.if(
-      entry.load('i64', 8, 0).eq(lastPage(at, size)),
-      () => store(entry.load('i32', 4, 8).add(at.wrap())),
+      entry.tag.eq(lastPage(at, size)),
+      () => store(entry.addend.add(at.wrap())),
       () => {
+        f.rare();
         const host = f.callValue(memory.writeSlow, at, i32(size));
         f.if(host.eqz(), () => this.fault());
         store(host);

@@ -165,6 +165,8 @@ function translated(source: string, mode: number = CODE_MODE.code64, segments: r
     line
       .replaceAll(`0x${(BASE + TLB.at).toString(16)}`, 'readTlb')
       .replaceAll(`0x${(BASE + TLB.at + TLB.bytes).toString(16)}`, 'writeTlb')
+      .replaceAll(`0x${(BASE + TLB.at + 8).toString(16)}`, 'readTlb + 0x8')
+      .replaceAll(`0x${(BASE + TLB.at + TLB.bytes + 8).toString(16)}`, 'writeTlb + 0x8')
       .replaceAll(`0x${TABLES.toString(16)}`, 'fetchTlb')
       // Handlers' numbers change with each instruction that is added.
       .replace(/handler\((\w+),/, (_, index) => `handler(${variants.handlers[Number(index) - SPECIAL_COUNT]?.semantics.name},`),

@@ -7,6 +7,7 @@ import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef, Label } from '../../wasm/function-builder.ts';
 import { STATUS } from '../interpreter/interpreter-emitter.ts';
 import { REGION, REGION_SITE_SHIFT } from '../interpreter/record.ts';
+import { CONDITIONS } from '../sem/move.ts';
 import { CODE_MODE, STATE, TLB } from '../state.ts';
 import { AssumedSegments, type SegmentForm } from './assumed-segments.ts';
 import { analyse, type Flow, isBackward } from './flow.ts';
@@ -157,6 +158,7 @@ class RegionFunction {
   /** Where it is entered: leaves it when what it was made for does not hold. */
   #unless(condition: Expr, why: string): void {
     this.#f.if(condition, () => {
+      this.#f.rare();
       this.#count(why);
       this.#f.return(i32(REGION.interpret));
     });
@@ -217,6 +219,8 @@ class RegionFunction {
   /** A block and everything it dominates. */
   #tree(block: Block): void {
     const { children, merges, loops } = this.#flow;
+    const node = nodeOf(block);
+    if (merges.has(node) || loops.has(node) || this.#dispatched.includes(block)) this.#registers.flagSource = undefined;
     const behind = (children[nodeOf(block)] ?? []).filter((child) => merges.has(child));
     if (!loops.has(nodeOf(block))) {
       this.#within(block, behind);
@@ -261,10 +265,12 @@ class RegionFunction {
     }
     this.#settle();
     const pending = this.#pending;
+    const { flagSource } = this.#registers;
     const cut = this.#cut.has(`${nodeOf(from)} ${nodeOf(to)}`);
     if (cut || isBackward(this.#flow, nodeOf(from), nodeOf(to))) {
       if (cut) this.#count('edge into the middle of a loop, by way of the dispatch');
       f.if(this.#spent(), () => {
+        f.rare();
         this.#count('budget spent, or a request');
         this.#exitWith(REGION.jump, this.#ripAt(to.place));
       });
@@ -276,6 +282,7 @@ class RegionFunction {
       this.#tree(to);
     }
     this.#pending = pending;
+    this.#registers.flagSource = flagSource;
   }
 
   // ---- instructions ----------------------------------------------------------------------------------------------------
@@ -283,8 +290,10 @@ class RegionFunction {
   #block(block: Block): void {
     this.#pending = 0;
     this.#expectPage(pageOfPlace(block.place), block.place);
-    for (const instruction of block.instructions) {
+    const lastCondition = block.instructions.findLastIndex(looksAtCondition);
+    for (const [i, instruction] of block.instructions.entries()) {
       const { place, insn } = instruction;
+      this.#registers.conditionFollows = i < lastCondition;
       if (offsetOfPlace(place) + insn.length > 4096) this.#expectPage(pageOfPlace(place) + 1, place);
       const last = instruction === block.instructions.at(-1);
       switch (this.#context.means(instruction)) {
@@ -293,6 +302,7 @@ class RegionFunction {
           this.#leave(REGION.interpret, this.#ripAt(place));
           return;
         case 'handler':
+          this.#registers.flagSource = undefined;
           this.#byHandler(instruction);
           break;
         case 'inline':
@@ -323,10 +333,14 @@ class RegionFunction {
       runtime,
       {
         interpret: () => {
+          this.#f.rare();
           this.#count(`not plain memory, or a rare case: ${instruction.handler.mnemonic}`);
           this.#leave(REGION.interpret, this.#ripAt(place));
         },
-        fault: () => this.#leave(REGION.fault, this.#ripAt(place)),
+        fault: () => {
+          this.#f.rare();
+          this.#leave(REGION.fault, this.#ripAt(place));
+        },
         jump: (rip) => this.#jump(block, instruction, rip),
         branch: () => {
           this.#pending++;
@@ -426,6 +440,7 @@ class RegionFunction {
     const f = this.#f;
     f.scope(() =>
       f.if(found.eqz(), () => {
+        f.rare();
         const linear = f.let(this.#segments.code(this.#ripAt(page * 4096)));
         const entry = f.let(
           i32(this.#context.fetchTlb).add(
@@ -440,6 +455,7 @@ class RegionFunction {
         // An instruction that the region begins with, and whose end is elsewhere now, would find this region again.
         const code = this.#region.entries.some((entry) => entry.place === place) ? REGION.interpret : REGION.jump;
         f.if(tag.or(table), () => {
+          f.rare();
           this.#count('page not in the TLB, or another one');
           this.#leave(code, this.#ripAt(place));
         });
@@ -471,6 +487,9 @@ class RegionFunction {
     this.#f.br(this.#exit);
   }
 }
+
+const CONDITIONAL: ReadonlySet<string> = new Set(CONDITIONS.flatMap((name) => [`j${name}`, `set${name}`, `cmov${name}`]));
+const looksAtCondition = ({ row }: RegionInstruction): boolean => CONDITIONAL.has(row.semantics.name);
 
 /** Places of the first and the last byte. */
 function extent({ blocks }: Region): { first: number; last: number } {

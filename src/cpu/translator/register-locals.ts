@@ -1,10 +1,11 @@
 // The vCPU's registers in locals of one WebAssembly function: which of them it uses, which it may have changed.
-import type { Expr, Local } from '../../wasm/expr.ts';
+import { Const, type Expr, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder } from '../../wasm/function-builder.ts';
 import type { OperandSize } from '../emit/emitter.ts';
 import type { FlagStore } from '../emit/flag-emitter.ts';
 import { narrowTo } from '../emit/operand-emitter.ts';
 import { STATE } from '../state.ts';
+import type { FlagSource } from './compared-flags.ts';
 
 interface Slot {
   readonly at: number;
@@ -28,6 +29,11 @@ export class RegisterLocals implements FlagStore {
   readonly #written = new Set<number>();
   readonly #locals = new Map<number, Local>();
   readonly #expected = new Set<number>();
+  readonly #kept = new Map<string, Local>();
+  /** What the flags of now are of, as far as it is known: the code that comes next is only reached from the code before. */
+  flagSource: FlagSource | undefined;
+  /** Whether an instruction that looks at a condition may follow before control goes anywhere else. */
+  conditionFollows = false;
 
   constructor(f: FunctionBuilder, state: Expr) {
     this.#f = f;
@@ -123,7 +129,18 @@ export class RegisterLocals implements FlagStore {
     this.#setFlag('c', value);
   }
 
+  /** The value in a variable of its own, which holds it until the next of this name and type is kept. */
+  readonly keep = (name: string, value: Expr): Expr => {
+    if (value instanceof Const) return value;
+    const key = `${name} ${value.type}`;
+    const kept = this.#kept.get(key) ?? this.#f.variable(value.type);
+    this.#kept.set(key, kept);
+    this.#f.set(kept, value);
+    return kept;
+  };
+
   #setFlag(which: 'z' | 's' | 'c', value: Expr): void {
+    this.flagSource = undefined;
     const slot = FLAG_SLOTS[which];
     this.#written.add(slot.at);
     this.#f.set(this.#local(slot), value);

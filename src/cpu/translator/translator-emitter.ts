@@ -2,13 +2,13 @@
 import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef } from '../../wasm/function-builder.ts';
 import type { FlagEmitter, OperandSize } from '../emit/emitter.ts';
-import { WordFlags } from '../emit/flag-emitter.ts';
 import { type MemoryRuntime, narrowTo, OperandEmitter } from '../emit/operand-emitter.ts';
 import type { Routine, RoutineTable } from '../emit/routine.ts';
 import { dwords, qwords, vector } from '../sem/simd-ops.ts';
 import { CODE_MODE, SEG, SEGMENT, STATE, TLB } from '../state.ts';
 import { BASE_RIP, NO_REGISTER } from '../x86/decoder.ts';
 import type { AssumedSegments } from './assumed-segments.ts';
+import { ComparedFlags } from './compared-flags.ts';
 import type { RegionInstruction } from './region.ts';
 import type { RegisterLocals } from './register-locals.ts';
 import { Untranslatable } from './untranslatable.ts';
@@ -81,7 +81,7 @@ export class TranslatorEmitter extends OperandEmitter {
     this.#tlbs = tlbs;
     this.#ends = ends;
     this.#depth = f.depth;
-    this.flags = new WordFlags(f, registers);
+    this.flags = new ComparedFlags(f, registers, at.handler.semantics.name);
   }
 
   // ---- addresses -------------------------------------------------------------------------------------------------------

@@ -1,17 +1,10 @@
 // The demo's guest for programs: Debian's kernel for virtual machines with a busybox userspace, and what one wants to have in it.
-import { readFile, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path/posix';
-import { type CpioEntry, cpioDirectory, cpioFile, readCpio, writeCpio } from '../image/cpio.ts';
+import { readFile } from 'node:fs/promises';
+import { dirname } from 'node:path/posix';
+import { type CpioEntry, cpioDirectory, cpioFile } from '../image/cpio.ts';
 import { BOOT_MODULES, DEMO_DIRECTORIES, demoInitramfs } from './demo-initramfs.ts';
-import {
-  DEMO_KERNEL,
-  fetchBusybox,
-  fetchKernel,
-  type GuestPartsOptions,
-  type KernelFiles,
-  readKernelModules,
-} from './guest-parts.ts';
-import { defaultCacheDirectory, PackageCache } from './package-cache.ts';
+import { DEMO_KERNEL, fetchBusybox, fetchKernel, type GuestPartsOptions } from './guest-parts.ts';
+import { kernelModuleFiles } from './kernel-modules.ts';
 
 /** What the demo's guest has in it. */
 export interface DemoGuestOptions extends GuestPartsOptions {
@@ -54,7 +47,7 @@ export async function fetchDemoGuest(options: DemoGuestOptions = {}): Promise<De
   const busybox = await readFile(await fetchBusybox(fetching));
   const entries = [
     ...withDirectories({ '/etc/udhcpc/default.script': LEASE_SCRIPT, ...files }),
-    ...(modules.length > 0 ? await moduleFiles(parts, modules, fetching) : []),
+    ...(modules.length > 0 ? await kernelModuleFiles(parts, modules, BOOT_MODULES, fetching) : []),
   ];
   return { kernel: parts.kernel, initrd: demoInitramfs(busybox, entries), commandLine: COMMAND_LINE };
 }
@@ -77,20 +70,3 @@ const isProgram = (data: string | Uint8Array): boolean => {
   const start = typeof data === 'string' ? data.slice(0, 4) : new TextDecoder('latin1').decode(data.subarray(0, 4));
   return start.startsWith('#!') || start === '\x7fELF';
 };
-
-/** Finding them in the kernel's package takes seconds, so they are kept beside it. */
-async function moduleFiles(kernel: KernelFiles, names: readonly string[], options: GuestPartsOptions): Promise<CpioEntry[]> {
-  const cache = new PackageCache(options.cacheDirectory ?? defaultCacheDirectory(options.env));
-  const name = [kernel.packageName, ...names].join('+');
-  const path = await cache.provide(cache.path(name, kernel.version, '.cpio'), async (directory) => {
-    const found = await readKernelModules(kernel, names);
-    const file = join(directory, 'modules.cpio');
-    const numbered = found.map((module, i) =>
-      cpioFile(`${BOOT_MODULES}/${String(i).padStart(3, '0')}-${module.name}.ko`, module.data),
-    );
-    const parents = BOOT_MODULES.split('/').map((_, i, parts) => cpioDirectory(parts.slice(0, i + 1).join('/')));
-    await writeFile(file, writeCpio([...parents, ...numbered]));
-    return file;
-  });
-  return readCpio(await readFile(path));
-}

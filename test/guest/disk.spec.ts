@@ -6,13 +6,13 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DiskDevice } from '../../src/backends/block/disk-device.ts';
-import { cpioDirectory } from '../../src/image/cpio.ts';
 import { RamStore } from '../../src/io/ram-store.ts';
 import { sendRange } from '../../src/node/fixtures/send-range.ts';
+import { kernelModuleFiles } from '../../src/node/kernel-modules.ts';
 import { expectSoundImage, md5OfFile, ScratchImages } from './debian-root/scratch-images.ts';
 import { complaints } from './kernel-log.ts';
 import { BOOT_TIME } from './kernels.ts';
-import { moduleFiles, type ShellOptions, XenGuest, xenGuestParts } from './xen-guest.ts';
+import { type ShellOptions, XenGuest, xenGuestParts } from './xen-guest.ts';
 
 const parts = await xenGuestParts();
 const MIB = 1 << 20;
@@ -80,7 +80,7 @@ describe.skipIf(parts === undefined).each(KINDS)('a guest with $name', { timeout
     ] as const;
     guest = await XenGuest.boot(parts, {
       ...(emulated && { type: 'hvm', commandLine: 'xen_emul_unplug=never' }),
-      files: [cpioDirectory('disk'), ...(await moduleFiles(parts, modules, modules.join('+'), 'disk'))],
+      files: await kernelModuleFiles(parts, modules, 'disk'),
       disks: stores.map((store, i) => ({ vdev: VDEVS[i] as string, ...store })),
     });
     await sh('for m in $(ls /disk | sort -n); do insmod /disk/$m || exit 1; done');

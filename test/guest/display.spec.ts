@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cpioDirectory, cpioFile } from '../../src/image/cpio.ts';
 import type { Picture } from '../../src/image/picture.ts';
 import type { FrameBufferDevice, KeyboardDevice } from '../../src/index.ts';
-import { cachedModules } from './cached-modules.ts';
+import { kernelModuleFiles } from '../../src/node/kernel-modules.ts';
 import { BOOT_TIME, dom1 } from './kernels.ts';
 import { XenGuest, xenGuestParts } from './xen-guest.ts';
 
@@ -82,7 +82,7 @@ describe.skipIf(parts === undefined)('a guest with a PV frame buffer, keyboard a
         cpioDirectory('display'),
         cpioFile('display/picture', pattern()),
         cpioFile('display/modes', Buffer.concat([videoMode(640, 400), videoMode(SCREEN.width, SCREEN.height)])),
-        ...(await cachedModules(parts, 'input', ['evdev'])),
+        ...(await kernelModuleFiles(parts, ['evdev'], 'input')),
       ],
       devices: [screen, keyboard],
     });

@@ -3,10 +3,10 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DiskDevice } from '../../src/backends/block/disk-device.ts';
-import { cpioDirectory } from '../../src/image/cpio.ts';
 import { RamStore } from '../../src/io/ram-store.ts';
+import { kernelModuleFiles } from '../../src/node/kernel-modules.ts';
 import { BOOT_TIME } from './kernels.ts';
-import { moduleFiles, XenGuest, xenGuestParts } from './xen-guest.ts';
+import { XenGuest, xenGuestParts } from './xen-guest.ts';
 
 const parts = await xenGuestParts();
 const MIB = 1 << 20;
@@ -21,7 +21,7 @@ describe.skipIf(parts === undefined)('a guest with an emulated CD-ROM drive', { 
     if (parts === undefined) return;
     guest = await XenGuest.boot(parts, {
       type: 'hvm',
-      files: [cpioDirectory('ide'), ...(await moduleFiles(parts, ['ata_piix', 'sr_mod'], 'ata_piix+sr_mod', 'ide'))],
+      files: await kernelModuleFiles(parts, ['ata_piix', 'sr_mod'], 'ide'),
       disks: [
         { vdev: 'hda', store: new RamStore(MIB) },
         { vdev: 'hdc', cdrom: true },

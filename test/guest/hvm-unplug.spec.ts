@@ -5,15 +5,15 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { cpioDirectory, cpioFile, writeCpio } from '../../src/image/cpio.ts';
 import { RamStore } from '../../src/io/ram-store.ts';
 import type { Domain } from '../../src/machine/domain.ts';
+import { kernelModuleFiles } from '../../src/node/kernel-modules.ts';
 import { BOOT_TIME, dom1, guest } from './kernels.ts';
-import { moduleFiles } from './xen-guest.ts';
 
 const MIB = 1 << 20;
 const MAC = '00:16:3e:55:44:33';
 /** The cards' driver is not in the cloud kernel. */
 const kernel = await guest('linux-image-amd64');
 const MODULES = ['ata_piix', 'sd_mod', 'sr_mod', '8139too', 'xen-blkfront', 'xen-netfront'];
-const modules = kernel === undefined ? [] : await moduleFiles(kernel, MODULES, 'unplug', 'drivers');
+const modules = kernel === undefined ? [] : await kernelModuleFiles(kernel, MODULES, 'drivers');
 
 /**
  * Loads all drivers, and says what they found. The CD-ROM drive, which never goes, is in the last place: when it is there, the disks before it are

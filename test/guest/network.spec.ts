@@ -7,12 +7,13 @@ import { type AddressInfo, connect, createServer as createTcpServer } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { cpioDirectory, cpioFile } from '../../src/image/cpio.ts';
+import { cpioFile } from '../../src/image/cpio.ts';
 import { Switch } from '../../src/net/switch.ts';
+import { kernelModuleFiles } from '../../src/node/kernel-modules.ts';
 import type { VifConfig } from '../../src/node/open-vif.ts';
 import { complaints } from './kernel-log.ts';
 import { BOOT_TIME } from './kernels.ts';
-import { moduleFiles, XenGuest, xenGuestParts } from './xen-guest.ts';
+import { XenGuest, xenGuestParts } from './xen-guest.ts';
 
 const MIB = 1 << 20;
 const TRANSFERS = 12;
@@ -98,11 +99,7 @@ describe.skipIf(parts.includes(undefined))('guests with network cards', { timeou
     ];
     const guest = await XenGuest.boot(own, {
       ...(emulated && { type: 'hvm', commandLine: 'xen_emul_unplug=never' }),
-      files: [
-        cpioDirectory('net'),
-        cpioFile('net/lease', LEASE, 0o755),
-        ...(await moduleFiles(own, [module], module, 'net')).filter(({ path }) => path !== 'net'),
-      ],
+      files: [...(await kernelModuleFiles(own, [module], 'net')), cpioFile('net/lease', LEASE, 0o755)],
       vifs: vifs.map((vif, card) => ({ mac: macOf(kind, card), ...vif })),
     });
     guests[number - 1] = guest;

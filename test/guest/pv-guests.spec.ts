@@ -12,11 +12,12 @@ import { RamStore } from '../../src/io/ram-store.ts';
 import { fetchShim } from '../../src/node/boot-images.ts';
 import type { CreateDomainConfig } from '../../src/node/create-domain.ts';
 import { BOOT_MODULES, demoInitramfs } from '../../src/node/demo-initramfs.ts';
+import { kernelModuleFiles } from '../../src/node/kernel-modules.ts';
 import { specConfig } from '../../src/node/spec-config.ts';
 import { buildPvKernel, PV_MAGIC } from '../guests/pv-image.ts';
 import { complaints } from './kernel-log.ts';
 import { BOOT_TIME, dom1 } from './kernels.ts';
-import { moduleFiles, type XenGuestParts, xenGuestParts } from './xen-guest.ts';
+import { type XenGuestParts, xenGuestParts } from './xen-guest.ts';
 
 /** All that the shim does is done by interpreted code at first; a PV kernel's page tables go through it. */
 const PV_BOOT_TIME = 4 * BOOT_TIME;
@@ -101,7 +102,7 @@ describe.skipIf(parts === undefined)("Debian's kernel within the shim", { timeou
     const { busybox, kernel } = parts as XenGuestParts;
     const modules = [
       ...['lib', 'lib/modules'].map((path) => cpioDirectory(path)),
-      ...(await moduleFiles(parts as XenGuestParts, ['xen-blkfront', 'xen-netfront'], 'blk-net-at-boot', BOOT_MODULES)),
+      ...(await kernelModuleFiles(parts as XenGuestParts, ['xen-blkfront', 'xen-netfront'], BOOT_MODULES)),
     ];
     guest = await create({
       kernel,

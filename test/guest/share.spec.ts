@@ -4,8 +4,9 @@ import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { kernelModuleFiles } from '../../src/node/kernel-modules.ts';
 import { BOOT_TIME, dom1 } from './kernels.ts';
-import { moduleFiles, XenGuest, xenGuestParts } from './xen-guest.ts';
+import { XenGuest, xenGuestParts } from './xen-guest.ts';
 
 // The cloud kernels are built without 9P.
 const parts = await xenGuestParts('linux-image-amd64');
@@ -31,7 +32,7 @@ describe.skipIf(parts === undefined)('a guest with a shared folder', { timeout: 
     await writeFile(join(outside, 'secret'), 'of the host');
     await writeFile(host('from-host'), contents);
     await writeFile(join(readOnly, 'file'), 'as it was');
-    const files = await moduleFiles(parts, ['9p', '9pnet_xen'], '9p-modules', 'share');
+    const files = await kernelModuleFiles(parts, ['9p', '9pnet_xen'], 'share');
     guest = await XenGuest.boot(parts, {
       files,
       devices: [

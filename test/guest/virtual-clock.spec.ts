@@ -8,8 +8,9 @@ import type { BlockStore } from '../../src/io/block-store.ts';
 import { RamStore } from '../../src/io/ram-store.ts';
 import type { ClockConfig, DomainEnd } from '../../src/machine/domain-config.ts';
 import { demoInitramfs } from '../../src/node/demo-initramfs.ts';
+import { kernelModuleFiles } from '../../src/node/kernel-modules.ts';
 import { BOOT_TIME, dom1 } from './kernels.ts';
-import { moduleFiles, xenGuestParts } from './xen-guest.ts';
+import { xenGuestParts } from './xen-guest.ts';
 
 const parts = await xenGuestParts();
 const MIB = 1 << 20;
@@ -69,7 +70,7 @@ const COMMANDS = [
 ];
 
 async function run(clock: ClockConfig, translate = true, commands: readonly string[] = COMMANDS): Promise<Run> {
-  const modules = await moduleFiles(parts!, ['xen-blkfront'], 'blkfront', 'disk');
+  const modules = await kernelModuleFiles(parts!, ['xen-blkfront'], 'disk');
   const store = lateStore();
   await using domain = await dom1.createDomain({
     kernel: parts!.kernel,
@@ -162,7 +163,7 @@ describe.skipIf(parts === undefined)('a guest in virtual time', () => {
   });
 
   it('stands still while a disk does not answer, and can be held meanwhile', { timeout: 2 * BOOT_TIME }, async () => {
-    const modules = await moduleFiles(parts!, ['xen-blkfront'], 'blkfront', 'disk');
+    const modules = await kernelModuleFiles(parts!, ['xen-blkfront'], 'disk');
     const ram = new RamStore(MIB);
     let answers = (): void => {};
     let answer: Promise<void> | undefined;

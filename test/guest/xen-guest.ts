@@ -1,14 +1,13 @@
 // A guest to exercise the platform with: Debian's cloud kernel, the demo's shell, the programs for XenStore and kexec, and
 // the modules that give programs event channels and grants.
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { expect } from 'vitest';
-import { type CpioEntry, cpioDirectory, cpioFile, readCpio, writeCpio } from '../../src/image/cpio.ts';
+import { type CpioEntry, cpioFile } from '../../src/image/cpio.ts';
 import type { Domain } from '../../src/machine/domain.ts';
 import type { CreateDomainConfig } from '../../src/node/create-domain.ts';
 import { demoInitramfs } from '../../src/node/demo-initramfs.ts';
-import { fetchBusybox, fetchKernel, type KernelFiles, readKernelModules } from '../../src/node/guest-parts.ts';
-import { PackageCache } from '../../src/node/package-cache.ts';
+import { fetchBusybox, fetchKernel, type KernelFiles } from '../../src/node/guest-parts.ts';
+import { kernelModuleFiles } from '../../src/node/kernel-modules.ts';
 import { debianFiles, XEN_TOOLS } from './debian-files.ts';
 import { complaints } from './kernel-log.ts';
 import { BOOT_TIME, dom1 } from './kernels.ts';
@@ -32,7 +31,7 @@ export async function xenGuestParts(kernelPattern = KERNEL): Promise<XenGuestPar
     const kernel = await fetchKernel(kernelPattern);
     const extra = [
       ...(await debianFiles(XEN_TOOLS)),
-      ...(await moduleFiles(kernel, MODULES, 'xen-modules', 'modules')),
+      ...(await kernelModuleFiles(kernel, MODULES, 'modules')),
       cpioFile('bin/load-modules', LOAD_MODULES, 0o755),
     ];
     return { ...kernel, extra, busybox: await readFile(await fetchBusybox()) };
@@ -40,28 +39,6 @@ export async function xenGuestParts(kernelPattern = KERNEL): Promise<XenGuestPar
     process.stderr.write(`skipping guests with ${kernelPattern}: ${error instanceof Error ? error.message : String(error)}\n`);
     return undefined;
   }
-}
-
-/**
- * Modules and what they depend on, as files of a directory, to be loaded in the order of their names. Finding them in the
- * kernel's package takes seconds, so they are kept beside it.
- * @param label tells kept ones apart
- */
-export async function moduleFiles(
-  kernel: KernelFiles,
-  names: readonly string[],
-  label: string,
-  directory: string,
-): Promise<CpioEntry[]> {
-  const cache = new PackageCache();
-  const path = await cache.provide(cache.path(`${kernel.packageName}+${label}`, kernel.version, '.cpio'), async (place) => {
-    const found = await readKernelModules(kernel, names);
-    const files = found.map(({ name, data }, i) => cpioFile(`${directory}/${i}-${name}.ko`, data));
-    const file = join(place, 'modules.cpio');
-    await writeFile(file, writeCpio([cpioDirectory(directory), ...files]));
-    return file;
-  });
-  return readCpio(await readFile(path));
 }
 
 export interface ShellOptions {

@@ -141,7 +141,9 @@ export class Machine implements Disposable {
       'qemu-tcg': ['qemu-system-x86_64', qemu] as const,
       v86: [process.execPath, v86] as const,
     }[engine];
-    this.#process = spawn(program, argumentsOf, { stdio: ['ignore', 'pipe', 'pipe'] });
+    // dom1-machine.js answers over a channel of Node's.
+    const channel = engine === 'dom1' ? (['ipc'] as const) : [];
+    this.#process = spawn(program, argumentsOf, { stdio: ['ignore', 'pipe', 'pipe', ...channel] });
     this.#process.stdout?.setEncoding('latin1').on('data', (text: string) => this.#receive(text));
     this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#errors += text;
@@ -160,6 +162,18 @@ export class Machine implements Disposable {
   /** Milliseconds since the process was started. */
   get ageMs(): number {
     return performance.now() - this.#started;
+  }
+  /** What the process says it has in use; undefined when it has ended. dom1 only. */
+  memoryUsage(): Promise<NodeJS.MemoryUsage | undefined> {
+    if (!this.#process.connected) return Promise.resolve(undefined);
+    return new Promise((resolve) => {
+      const settle = (usage?: unknown): void => {
+        this.#process.off('message', settle).off('disconnect', settle);
+        resolve(usage as NodeJS.MemoryUsage | undefined);
+      };
+      this.#process.once('message', settle).once('disconnect', settle);
+      this.#process.send('memory', (error) => error !== null && settle());
+    });
   }
   /** Peak resident memory so far, in MiB. Linux only. */
   get peakMiB(): number {

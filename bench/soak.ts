@@ -10,7 +10,8 @@ import { Machine } from './machine.ts';
 import { growth, MemoryWatch } from './memory-watch.ts';
 import { bootBuilt, buildCommands } from './soak-build.ts';
 import { BUILD_ROOT, STRESS_ROOT } from './soak-roots.ts';
-import { STRESS_SKIPPED, stressCommands } from './soak-stress.ts';
+import { stressCommands } from './soak-stress.ts';
+import { SoakVerdict } from './soak-verdict.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -34,10 +35,6 @@ const ALLOWANCE = 400;
 /** MiB an hour that it may grow by, looked at in runs whose second half is long enough to tell. */
 const [GROWTH, GROWTH_MINUTES] = [40, 30] as const;
 const SAMPLE_MS = 10_000;
-/** What the guest's kernel says when something is wrong with it, and when it has waited: the latter may be the host's doing. */
-const COMPLAINT =
-  /BUG:|Oops|WARNING: CPU|general protection|Kernel panic|invalid opcode|double fault|corrupt|bad page|EXT4-fs error|I\/O error/i;
-const STALL = /soft lockup|hung_task|blocked for more than|rcu.*stall/i;
 
 const log = (text: string): void => console.log(`${new Date().toISOString().slice(11, 19)} ${text}`);
 
@@ -51,48 +48,6 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     cleanUp();
     process.exit(130);
   });
-}
-
-const failures: string[] = [];
-const skipped = new Set<string>();
-let [turns, stalls] = [0, 0];
-
-/** Reads the guest's console to its end. Lines of a turn are shown when it fails. */
-async function follow(machine: Machine): Promise<void> {
-  let printed: string[] = [];
-  let begin: number | undefined;
-  for (let line = await machine.line(); line !== undefined; line = await machine.line()) {
-    const { text, ms } = line;
-    if (values.console !== undefined) appendFileSync(values.console, `${text}\n`);
-    // A line may come in pieces, each with what was there before: these end with a full stop, and count once.
-    const [, mark, name = '', status = ''] = /^@@([BE]) (\S+)(?: (\d+))?\.$/.exec(text) ?? [];
-    if (text === '@@D') return;
-    if (mark === 'B') [printed, begin] = [[], ms];
-    else if (mark === 'E' && begin !== undefined) {
-      const seconds = ((ms - begin) / 1000).toFixed(0);
-      begin = undefined;
-      turns++;
-      if (status === '0') log(`${name}: passed, ${seconds} s`);
-      else if (kind === 'stress' && STRESS_SKIPPED.has(Number(status))) {
-        skipped.add(name);
-        log(`${name}: not available in this guest`);
-      } else {
-        failures.push(`${name} ended with status ${status}`);
-        log(`${name}: FAILED, status ${status} after ${seconds} s\n  ${printed.slice(-40).join('\n  ')}`);
-      }
-    } else if (text !== printed.at(-1)) {
-      printed.push(text);
-      if (printed.length > 400) printed = printed.slice(-100);
-      if (STALL.test(text)) {
-        stalls++;
-        log(`the guest has waited (load average of the host ${loadavg()[0]?.toFixed(1)}): ${text}`);
-      } else if (COMPLAINT.test(text)) {
-        failures.push(`the guest's kernel: ${text}`);
-        log(`COMPLAINT: ${text}`);
-      }
-    }
-  }
-  failures.push(`the guest did not reach the end. ${machine.errors}`);
 }
 
 try {
@@ -121,9 +76,18 @@ try {
   running = machine;
   log(`${kind} for ${minutes} minutes, ${memoryMiB} MiB, guest kernel ${image.release}, process ${machine.pid}`);
   using watch = new MemoryWatch(machine, SAMPLE_MS, ({ rssMiB, heapMiB }) =>
-    log(`  resident ${rssMiB.toFixed(0)} MiB, heap ${heapMiB.toFixed(1)} MiB, processor ${(machine.cpuMs / 1000).toFixed(0)} s`),
+    log(
+      `  resident ${rssMiB.toFixed(0)} MiB, heap ${heapMiB.toFixed(1)} MiB, processor ${(machine.cpuMs / 1000).toFixed(0)} s, load ${loadavg()[0]?.toFixed(1)}`,
+    ),
   );
-  await follow(machine);
+  const verdict = new SoakVerdict(log);
+  for (let line = await machine.line(); line !== undefined && !verdict.ended; line = await machine.line()) {
+    if (values.console !== undefined) appendFileSync(values.console, `${line.text}\n`);
+    verdict.line(line.text, line.ms);
+  }
+  const failures = [...verdict.failures];
+  if (!verdict.ended) failures.push(`the guest did not reach the end. ${machine.errors}`);
+  if (verdict.passed === 0) failures.push('nothing has run to its end');
   const { samples } = watch;
   const last = samples.at(-1);
   if (last === undefined) throw new Error('the guest ended before its memory was looked at');
@@ -136,14 +100,14 @@ try {
   console.log(
     [
       '',
-      `${kind}: ${(machine.ageMs / 60_000).toFixed(1)} minutes, ${turns} turns, ${failures.length} failures, ${stalls} stalls reported by the guest`,
-      `not available in this guest: ${[...skipped].join(' ') || 'nothing'}`,
+      `${kind}: ${(machine.ageMs / 60_000).toFixed(1)} minutes, ${verdict.passed} turns passed, ${failures.length} failures, ${verdict.stalls} reports of stalls in the guest`,
+      `not available in this guest: ${[...verdict.skipped].join(' ') || 'nothing'}`,
       `resident memory: peak ${peak.toFixed(0)} MiB, last ${last.rssMiB.toFixed(0)} MiB; the limit is ${limit} MiB`,
       `second half: ${slope.toFixed(1)} MiB an hour; heap at the end ${last.heapMiB.toFixed(1)} MiB`,
       ...failures.map((failure) => `FAILED: ${failure}`),
     ].join('\n'),
   );
+  if (failures.length > 0) process.exitCode = 1;
 } finally {
   cleanUp();
 }
-if (failures.length > 0) process.exitCode = 1;

@@ -42,8 +42,10 @@ export interface MachineOptions {
   readonly commandLine?: string;
   /** Default {@link MEMORY_MIB}. */
   readonly memoryMiB?: number;
-  /** dom1 only: what kind of guest the kernel is. Default 'pvh'. */
-  readonly type?: 'pvh' | 'pv';
+  /** dom1 only: what kind of guest the kernel is. Default 'pvh'. The console of 'hvm' is the first serial port. */
+  readonly type?: 'pvh' | 'pv' | 'hvm';
+  /** dom1 only: how code runs. Default: what is hot is translated. */
+  readonly engineChecks?: EngineChecks;
   /** Gives up after so many milliseconds. */
   readonly timeoutMs: number;
   readonly disks?: readonly MachineDisk[];
@@ -59,9 +61,16 @@ export interface MachineDisk {
   readonly format: 'raw' | 'qcow2';
 }
 
+/** `createDomain`'s: nothing translated; everything translated run in both tiers and compared. */
+export interface EngineChecks {
+  readonly translate?: boolean;
+  readonly checkJit?: boolean;
+}
+
 /** What dom1-machine.js is told of the machine, as JSON. */
-export interface MachineDevices {
-  readonly type?: 'pvh' | 'pv';
+export interface MachineDevices extends EngineChecks {
+  readonly type?: 'pvh' | 'pv' | 'hvm';
+  readonly consoleType?: 'serial';
   readonly disks: readonly (MachineDisk & { readonly vdev: string })[];
   readonly vifs: readonly { readonly forwards: readonly string[]; readonly allowHostLoopback: boolean }[];
 }
@@ -69,10 +78,12 @@ export interface MachineDevices {
 /** Letters of disks: xvda and vda, xvdb and vdb. */
 const LETTERS = 'abcdefgh';
 
-function dom1Devices({ type, disks = [], network }: MachineOptions): MachineDevices {
+function dom1Devices({ type, disks = [], network, engineChecks }: MachineOptions): MachineDevices {
   const forwards = network === undefined ? [] : [`tcp:127.0.0.1:${network.hostPort}-:${network.guestPort}`];
   return {
     ...(type !== undefined && { type }),
+    ...(type === 'hvm' && { consoleType: 'serial' }),
+    ...engineChecks,
     disks: disks.map((disk, i) => ({ ...disk, vdev: `xvd${LETTERS[i]}` })),
     vifs: network === undefined ? [] : [{ forwards, allowHostLoopback: true }],
   };

@@ -1,5 +1,5 @@
-// Endurance: npm run soak -- stress|build [--minutes n] [--memory MiB] [--turn s] [--console file]. Fails when a result is wrong, the guest's kernel
-// complains of itself, or the monitor's memory is not bounded and flat.
+// Endurance: npm run soak -- stress|build [--minutes n] [--memory MiB] [--turn s] [--limit minutes] [--console file] [--interpret|--check-jit]
+// Fails when a result is wrong, the guest's kernel complains of itself, or the monitor's memory is not bounded and flat.
 import { appendFileSync, copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,16 +19,19 @@ const { values, positionals } = parseArgs({
     minutes: { type: 'string' },
     memory: { type: 'string', default: '512' },
     turn: { type: 'string', default: '10' },
+    limit: { type: 'string', default: '240' },
     console: { type: 'string' },
+    interpret: { type: 'boolean', default: false },
+    'check-jit': { type: 'boolean', default: false },
   },
 });
 const [kind = ''] = positionals;
 if (positionals.length !== 1 || !(kind === 'stress' || kind === 'build'))
   throw new RangeError('say what to run: stress or build');
 const minutes = Number(values.minutes ?? (kind === 'stress' ? 60 : 10));
-const [memoryMiB, turnSeconds] = [Number(values.memory), Number(values.turn)];
-if (!(minutes > 0 && memoryMiB >= 256 && turnSeconds >= 1))
-  throw new RangeError('--minutes is more than 0, --memory at least 256 MiB, --turn at least 1 second');
+const [memoryMiB, turnSeconds, limit] = [values.memory, values.turn, values.limit].map(Number) as [number, number, number];
+if (!(minutes > 0 && memoryMiB >= 256 && turnSeconds >= 1 && limit > 0))
+  throw new RangeError('--minutes and --limit are more than 0, --memory is at least 256 MiB, --turn at least 1 second');
 
 /** MiB beyond the guest's RAM that the monitor may take. */
 const ALLOWANCE = 400;
@@ -63,7 +66,7 @@ try {
     'mkdir -p /mnt/dev/pts /mnt/dev/shm',
     'mount -t devpts devpts /mnt/dev/pts',
     'mount -t tmpfs tmpfs /mnt/dev/shm',
-    ...(kind === 'stress' ? stressCommands(minutes, turnSeconds) : buildCommands(minutes)),
+    ...(kind === 'stress' ? stressCommands(minutes, turnSeconds) : buildCommands(minutes, limit)),
     'umount /mnt/dev/shm /mnt/dev/pts /mnt/proc /mnt/sys /mnt/dev /mnt',
   ]);
   using machine = new Machine('dom1', {
@@ -71,6 +74,7 @@ try {
     commandLine: 'rdinit=/bench/init io_disks=a',
     memoryMiB,
     disks: [{ path: disk, format: 'raw' }],
+    engineChecks: { translate: !values.interpret, checkJit: values['check-jit'] },
     timeoutMs: (minutes * 60 + 4 * 3600) * 1000,
   });
   running = machine;
@@ -92,17 +96,18 @@ try {
   const last = samples.at(-1);
   if (last === undefined) throw new Error('the guest ended before its memory was looked at');
   const peak = Math.max(...samples.map(({ rssMiB }) => rssMiB));
-  const limit = memoryMiB + ALLOWANCE;
+  const most = memoryMiB + ALLOWANCE;
   const slope = growth(samples);
-  if (peak > limit) failures.push(`${peak.toFixed(0)} MiB resident, more than ${limit}`);
+  if (peak > most) failures.push(`${peak.toFixed(0)} MiB resident, more than ${most}`);
   if (minutes >= GROWTH_MINUTES && slope > GROWTH) failures.push(`the memory grows by ${slope.toFixed(0)} MiB an hour`);
-  if (kind === 'build' && failures.length === 0) log(`the kernel boots: ${await bootBuilt(disk)}`);
+  if (kind === 'build' && failures.length === 0)
+    log(`the kernel boots: ${(await bootBuilt(disk)) ?? 'not tried, its build was stopped'}`);
   console.log(
     [
       '',
       `${kind}: ${(machine.ageMs / 60_000).toFixed(1)} minutes, ${verdict.passed} turns passed, ${failures.length} failures, ${verdict.stalls} reports of stalls in the guest`,
       `not available in this guest: ${[...verdict.skipped].join(' ') || 'nothing'}`,
-      `resident memory: peak ${peak.toFixed(0)} MiB, last ${last.rssMiB.toFixed(0)} MiB; the limit is ${limit} MiB`,
+      `resident memory: peak ${peak.toFixed(0)} MiB, last ${last.rssMiB.toFixed(0)} MiB; the limit is ${most} MiB`,
       `second half: ${slope.toFixed(1)} MiB an hour; heap at the end ${last.heapMiB.toFixed(1)} MiB`,
       ...failures.map((failure) => `FAILED: ${failure}`),
     ].join('\n'),

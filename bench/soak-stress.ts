@@ -7,6 +7,7 @@ interface Turn {
   readonly stressors: readonly string[];
   /** How many times as long as others. */
   readonly weight: number;
+  readonly user: 'root' | 'nobody';
 }
 
 /** By class. Each class begins with the stressor that it is named after, which has a round's longest turn. */
@@ -40,6 +41,9 @@ const OPTIONS: Readonly<Record<string, string>> = {
   mremap: '--mremap-bytes 64M',
 };
 
+/** They refuse to run as root. */
+const UNPRIVILEGED: ReadonlySet<string> = new Set(['exec']);
+
 /** A round: a stressor of each class in turn, so that the first minutes have had them all, then the five together. */
 function turns(): Turn[] {
   const lists = Object.values(CLASSES).map((lines) => lines.join(' ').split(' '));
@@ -48,9 +52,12 @@ function turns(): Turn[] {
   for (let at = 0; at < longest; at++) {
     for (const list of lists) {
       const name = list[at];
-      if (name !== undefined) round.push({ name, stressors: [name], weight: at === 0 ? 6 : 1 });
+      if (name !== undefined) {
+        const user = UNPRIVILEGED.has(name) ? 'nobody' : 'root';
+        round.push({ name, stressors: [name], weight: at === 0 ? 6 : 1, user });
+      }
     }
-    if (at === 0) round.push({ name: 'all-five', stressors: lists.map((list) => list[0] as string), weight: 6 });
+    if (at === 0) round.push({ name: 'all-five', stressors: lists.map((list) => list[0] as string), weight: 6, user: 'root' });
   }
   return round;
 }
@@ -68,15 +75,15 @@ export function stressCommands(minutes: number, seconds: number): string[] {
     `end=$(($(date +%s) + ${Math.round(minutes * 60)}))`,
     'turn() {',
     '  [ "$(date +%s)" -lt "$end" ] || return',
-    '  name=$1 time=$2; shift 2',
+    '  name=$1 time=$2 user=$3; shift 3',
     '  echo "@@B $name."',
-    `  timeout -s KILL $((time + ${PATIENCE})) chroot /mnt stress-ng --verify --oom-avoid --temp-path /tmp --timeout "$time" "$@"`,
+    `  timeout -s KILL $((time + ${PATIENCE})) chroot /mnt /usr/bin/setpriv --reuid "$user" stress-ng --verify --oom-avoid --temp-path /tmp --timeout "$time" "$@"`,
     '  echo "@@E $name $?."',
     '}',
     'while [ "$(date +%s)" -lt "$end" ]; do',
-    ...turns().map(({ name, stressors, weight }) => {
+    ...turns().map(({ name, stressors, weight, user }) => {
       const words = stressors.map((stressor) => `--${stressor} 1 ${OPTIONS[stressor] ?? ''}`.trim());
-      return `turn ${name} ${seconds * weight} ${words.join(' ')}`;
+      return `turn ${name} ${seconds * weight} ${user} ${words.join(' ')}`;
     }),
     'done',
   ];

@@ -6,6 +6,8 @@ const COMPLAINT =
   /BUG:|Oops|WARNING: CPU|general protection|Kernel panic|invalid opcode|double fault|bad page|EXT4-fs error|I\/O error/i;
 /** What it says when something has waited for long: a busy host does that too. */
 const STALL = /soft lockup|blocked for more than|rcu.*stall/i;
+/** stress-ng's way to succeed without having done anything. */
+const NOT_DONE = /skipping the stressor|No stress workers invoked/;
 /** Lines of a turn that are kept until it has passed. */
 const KEPT = 60;
 
@@ -42,12 +44,13 @@ export class SoakVerdict {
   }
 
   #turn(name: string, status: number, seconds: string): void {
-    if (status === 0) {
+    const idle = this.#printed.find((text) => NOT_DONE.test(text));
+    if (STRESS_SKIPPED.has(status) || (status === 0 && idle !== undefined)) {
+      this.skipped.add(name);
+      this.#log(`${name}: not available in this guest: ${idle ?? this.#printed.at(-1) ?? ''}`);
+    } else if (status === 0) {
       this.passed++;
       this.#log(`${name}: passed, ${seconds} s`);
-    } else if (STRESS_SKIPPED.has(status)) {
-      this.skipped.add(name);
-      this.#log(`${name}: not available in this guest`);
     } else {
       this.failures.push(`${name} ended with status ${status}`);
       this.#log(`${name}: FAILED, status ${status} after ${seconds} s\n  ${this.#printed.join('\n  ')}`);

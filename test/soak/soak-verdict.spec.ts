@@ -27,6 +27,15 @@ describe('the verdict of a soak', () => {
     expect([verdict.failures, [...verdict.skipped]]).toEqual([[], ['fp', 'vecfp']]);
   });
 
+  it('does not take for a success what has done nothing', () => {
+    const { verdict } = read(
+      '@@B exec.',
+      'stress-ng: info: exec stressor must not run as root, skipping the stressor',
+      '@@E exec 0.',
+    );
+    expect([verdict.passed, verdict.failures, [...verdict.skipped]]).toEqual([0, [], ['exec']]);
+  });
+
   it('hears the kernel complain, once for a line that grows', () => {
     const { verdict } = read(
       '[ 1.0] BUG: unable',

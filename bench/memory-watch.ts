@@ -8,6 +8,8 @@ export interface MemorySample {
   readonly rssMiB: number;
   /** JavaScript objects of the main thread, garbage included. */
   readonly heapMiB: number;
+  /** Processor time of all threads so far. */
+  readonly cpuSeconds: number;
 }
 
 const MIB = 2 ** 20;
@@ -21,7 +23,8 @@ export class MemoryWatch implements Disposable {
     this.#timer = setInterval(async () => {
       const usage = await machine.memoryUsage();
       if (usage === undefined) return;
-      const sample = { seconds: machine.ageMs / 1000, rssMiB: usage.rss / MIB, heapMiB: usage.heapUsed / MIB };
+      const [seconds, cpuSeconds] = [machine.ageMs / 1000, machine.cpuMs / 1000];
+      const sample = { seconds, rssMiB: usage.rss / MIB, heapMiB: usage.heapUsed / MIB, cpuSeconds };
       this.samples.push(sample);
       onSample(sample);
     }, everyMs);

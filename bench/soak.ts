@@ -79,9 +79,9 @@ try {
   });
   running = machine;
   log(`${kind} for ${minutes} minutes, ${memoryMiB} MiB, guest kernel ${image.release}, process ${machine.pid}`);
-  using watch = new MemoryWatch(machine, SAMPLE_MS, ({ rssMiB, heapMiB }) =>
+  using watch = new MemoryWatch(machine, SAMPLE_MS, ({ rssMiB, heapMiB, cpuSeconds }) =>
     log(
-      `  resident ${rssMiB.toFixed(0)} MiB, heap ${heapMiB.toFixed(1)} MiB, processor ${(machine.cpuMs / 1000).toFixed(0)} s, load ${loadavg()[0]?.toFixed(1)}`,
+      `  resident ${rssMiB.toFixed(0)} MiB, heap ${heapMiB.toFixed(1)} MiB, processor ${cpuSeconds.toFixed(0)} s, load ${loadavg()[0]?.toFixed(1)}`,
     ),
   );
   const verdict = new SoakVerdict(log);
@@ -105,7 +105,7 @@ try {
   console.log(
     [
       '',
-      `${kind}: ${(machine.ageMs / 60_000).toFixed(1)} minutes, ${verdict.passed} turns passed, ${failures.length} failures, ${verdict.stalls} reports of stalls in the guest`,
+      `${kind}: ${(machine.ageMs / 60_000).toFixed(1)} minutes, ${last.cpuSeconds.toFixed(0)} s of processor time, ${verdict.passed} turns passed, ${failures.length} failures, ${verdict.stalls} reports of stalls in the guest`,
       `not available in this guest: ${[...verdict.skipped].join(' ') || 'nothing'}`,
       `resident memory: peak ${peak.toFixed(0)} MiB, last ${last.rssMiB.toFixed(0)} MiB; the limit is ${most} MiB`,
       `second half: ${slope.toFixed(1)} MiB an hour; heap at the end ${last.heapMiB.toFixed(1)} MiB`,

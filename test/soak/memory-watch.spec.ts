@@ -3,7 +3,7 @@ import { growth } from '../../bench/memory-watch.ts';
 
 describe('growth of memory', () => {
   const samples = (rssMiB: (hours: number) => number) =>
-    Array.from({ length: 360 }, (_, i) => ({ seconds: i * 10, rssMiB: rssMiB(i / 360), heapMiB: 0 }));
+    Array.from({ length: 360 }, (_, i) => ({ seconds: i * 10, rssMiB: rssMiB(i / 360), heapMiB: 0, cpuSeconds: i }));
 
   it('is the slope of the second half alone', () => {
     expect(growth(samples((hours) => 100 + 30 * hours))).toBeCloseTo(30);

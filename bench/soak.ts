@@ -43,13 +43,13 @@ const log = (text: string): void => console.log(`${new Date().toISOString().slic
 
 const { raw } = await debianRoot({ recipe: kind === 'stress' ? STRESS_ROOT : BUILD_ROOT });
 const directory = mkdtempSync(join(tmpdir(), 'dom1-soak-'));
-const cleanUp = (): void => rmSync(directory, { recursive: true, force: true });
 let running: Machine | undefined;
+let interrupted = false;
+// The console ends with the machine, and everything is cleared away as at any end.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
+    interrupted = true;
     running?.[Symbol.dispose]();
-    cleanUp();
-    process.exit(130);
   });
 }
 
@@ -78,10 +78,11 @@ try {
     timeoutMs: (minutes * 60 + 4 * 3600) * 1000,
   });
   running = machine;
+  if (interrupted) machine[Symbol.dispose]();
   log(`${kind} for ${minutes} minutes, ${memoryMiB} MiB, guest kernel ${image.release}, process ${machine.pid}`);
-  using watch = new MemoryWatch(machine, SAMPLE_MS, ({ rssMiB, heapMiB, cpuSeconds }) =>
+  using watch = new MemoryWatch(machine, SAMPLE_MS, ({ rssMiB, ownMiB, heapMiB, cpuSeconds }) =>
     log(
-      `  resident ${rssMiB.toFixed(0)} MiB, heap ${heapMiB.toFixed(1)} MiB, processor ${cpuSeconds.toFixed(0)} s, load ${loadavg()[0]?.toFixed(1)}`,
+      `  resident ${rssMiB.toFixed(0)} MiB, ${ownMiB.toFixed(0)} without the machine's memory, heap ${heapMiB.toFixed(1)} MiB, processor ${cpuSeconds.toFixed(0)} s, load ${loadavg()[0]?.toFixed(1)}`,
     ),
   );
   const verdict = new SoakVerdict(log);
@@ -90,12 +91,14 @@ try {
     verdict.line(line.text, line.ms);
   }
   const failures = [...verdict.failures];
-  if (!verdict.ended) failures.push(`the guest did not reach the end. ${machine.errors}`);
+  if (interrupted) failures.push('it was interrupted');
+  else if (!verdict.ended) failures.push(`the guest did not reach the end. ${machine.errors}`);
   if (verdict.passed === 0) failures.push('nothing has run to its end');
   const { samples } = watch;
   const last = samples.at(-1);
-  if (last === undefined) throw new Error('the guest ended before its memory was looked at');
+  if (last === undefined) throw new Error(failures[0] ?? 'the guest ended before its memory was looked at');
   const peak = Math.max(...samples.map(({ rssMiB }) => rssMiB));
+  const ownPeak = Math.max(...samples.map(({ ownMiB }) => ownMiB));
   const most = memoryMiB + ALLOWANCE;
   const slope = growth(samples);
   if (peak > most) failures.push(`${peak.toFixed(0)} MiB resident, more than ${most}`);
@@ -108,11 +111,12 @@ try {
       `${kind}: ${(machine.ageMs / 60_000).toFixed(1)} minutes, ${last.cpuSeconds.toFixed(0)} s of processor time, ${verdict.passed} turns passed, ${failures.length} failures, ${verdict.stalls} reports of stalls in the guest`,
       `not available in this guest: ${[...verdict.skipped].join(' ') || 'nothing'}`,
       `resident memory: peak ${peak.toFixed(0)} MiB, last ${last.rssMiB.toFixed(0)} MiB; the limit is ${most} MiB`,
+      `without the machine's memory: peak ${ownPeak.toFixed(0)} MiB, last ${last.ownMiB.toFixed(0)} MiB`,
       `second half: ${slope.toFixed(1)} MiB an hour; heap at the end ${last.heapMiB.toFixed(1)} MiB`,
       ...failures.map((failure) => `FAILED: ${failure}`),
     ].join('\n'),
   );
-  if (failures.length > 0) process.exitCode = 1;
+  if (failures.length > 0) process.exitCode = interrupted ? 130 : 1;
 } finally {
-  cleanUp();
+  rmSync(directory, { recursive: true, force: true });
 }

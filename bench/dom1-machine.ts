@@ -1,5 +1,6 @@
 // Runs one guest until it ends: node dom1-machine.js <kernel> <initrd> <MiB> <command line> [devices]; without a kernel ('')
-// the disks boot. The console goes to standard output, each piece of it after @@R, the instructions run so far, and @.
+// the disks boot. The console goes to standard output, each piece of it after @@R, the instructions run so far, and @. Each message
+// of the parent's is answered with the process's memory usage.
 import { createDomain } from '../src/index.ts';
 import type { MachineDevices } from './machine.ts';
 
@@ -13,6 +14,8 @@ domain.console.onOutput((bytes) => {
   process.stdout.write(`@@R${domain.retired}@`);
   process.stdout.write(bytes);
 });
+process.on('message', () => process.send?.(process.memoryUsage()));
+process.channel?.unref();
 domain.run();
 const end = await domain.ended;
 if (end.reason !== 'poweroff') {

@@ -42,10 +42,12 @@ export interface MachineOptions {
   readonly commandLine?: string;
   /** Default {@link MEMORY_MIB}. */
   readonly memoryMiB?: number;
-  /** dom1 only: what kind of guest the kernel is. Default 'pvh'. */
+  /** dom1 only: what kind of guest the kernel is. Default 'pvh'. The console of 'hvm' is the first serial port. */
   readonly type?: 'pvh' | 'pv' | 'hvm';
   /** The kernel is found on this disk, by GRUB, instead of being given. */
   readonly bootDisk?: MachineDisk;
+  /** dom1 only: how code runs. Default: what is hot is translated. */
+  readonly engineChecks?: EngineChecks;
   /** Gives up after so many milliseconds. */
   readonly timeoutMs: number;
   readonly disks?: readonly MachineDisk[];
@@ -61,8 +63,14 @@ export interface MachineDisk {
   readonly format: 'raw' | 'qcow2';
 }
 
+/** `createDomain`'s: nothing translated; everything translated run in both tiers and compared. */
+export interface EngineChecks {
+  readonly translate?: boolean;
+  readonly checkJit?: boolean;
+}
+
 /** What dom1-machine.js is told of the machine, as JSON. */
-export interface MachineDevices {
+export interface MachineDevices extends EngineChecks {
   readonly type?: 'pvh' | 'pv' | 'hvm';
   readonly consoleType?: 'serial';
   readonly disks: readonly (MachineDisk & { readonly vdev: string })[];
@@ -72,12 +80,13 @@ export interface MachineDevices {
 /** Letters of disks: xvda and vda, xvdb and vdb. */
 const LETTERS = 'abcdefgh';
 
-function dom1Devices({ bootDisk, type, disks: more = [], network }: MachineOptions): MachineDevices {
+function dom1Devices({ bootDisk, type, disks: more = [], network, engineChecks }: MachineOptions): MachineDevices {
   const disks = bootDisk === undefined ? more : [bootDisk, ...more];
   const forwards = network === undefined ? [] : [`tcp:127.0.0.1:${network.hostPort}-:${network.guestPort}`];
   return {
     ...(type !== undefined && { type }),
     ...(type === 'hvm' && { consoleType: 'serial' as const }),
+    ...engineChecks,
     disks: disks.map((disk, i) => ({ ...disk, vdev: `xvd${LETTERS[i]}` })),
     vifs: network === undefined ? [] : [{ forwards, allowHostLoopback: true }],
   };
@@ -144,7 +153,9 @@ export class Machine implements Disposable {
       'qemu-tcg': ['qemu-system-x86_64', qemu] as const,
       v86: [process.execPath, v86] as const,
     }[engine];
-    this.#process = spawn(program, argumentsOf, { stdio: ['ignore', 'pipe', 'pipe'] });
+    // dom1-machine.js answers over a channel of Node's.
+    const channel = engine === 'dom1' ? (['ipc'] as const) : [];
+    this.#process = spawn(program, argumentsOf, { stdio: ['ignore', 'pipe', 'pipe', ...channel] });
     this.#process.stdout?.setEncoding('latin1').on('data', (text: string) => this.#receive(text));
     this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#errors += text;
@@ -163,6 +174,18 @@ export class Machine implements Disposable {
   /** Milliseconds since the process was started. */
   get ageMs(): number {
     return performance.now() - this.#started;
+  }
+  /** What the process says it has in use; undefined when it has ended. dom1 only. */
+  memoryUsage(): Promise<NodeJS.MemoryUsage | undefined> {
+    if (!this.#process.connected) return Promise.resolve(undefined);
+    return new Promise((resolve) => {
+      const settle = (usage?: unknown): void => {
+        this.#process.off('message', settle).off('disconnect', settle);
+        resolve(usage as NodeJS.MemoryUsage | undefined);
+      };
+      this.#process.once('message', settle).once('disconnect', settle);
+      this.#process.send('memory', (error) => error !== null && settle());
+    });
   }
   /** Peak resident memory so far, in MiB. Linux only. */
   get peakMiB(): number {

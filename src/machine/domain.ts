@@ -282,6 +282,7 @@ export class Domain implements AsyncDisposable {
     await this.#threads.end();
     await this.#board.close();
     await this.#platform.close();
+    await this.#image.prepare();
     // It may have failed meanwhile.
     this.#expectAlive('reset');
     this.#image.clear();

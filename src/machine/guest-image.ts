@@ -13,6 +13,8 @@ export interface GuestImage {
   /** Whether it has an I/O APIC. */
   readonly ioapic: boolean;
   map(memory: GuestMemory, region: Region): void;
+  /** Comes before each `load` but the first: what is large is not kept while the guest runs. */
+  prepare(): Promise<void>;
   /** Fills the memory. Returns where a PVH kernel starts; undefined for the reset vector of a BIOS. */
   load(memory: GuestMemory): PvhEntry | undefined;
 }

@@ -136,6 +136,11 @@ export class MachineImage {
     }));
   }
 
+  /** Comes before each `load` but the first. @throws ImageError */
+  prepare(): Promise<void> {
+    return this.#guest.prepare();
+  }
+
   /** Fills the memory: RAM with kernel, initrd and tables, and the platform's state. No vCPU runs. */
   load(): PvhEntry | undefined {
     const { config, memory, plan } = this;
@@ -195,16 +200,19 @@ export async function buildImage(config: DomainConfig, options: BuildOptions): P
 const ramBytesOf = (config: DomainConfig): number => Math.max(config.memoryBytes, config.maxMemoryBytes ?? 0);
 
 async function pvhImage(config: DomainConfig): Promise<GuestImage> {
-  if (config.kernel === undefined)
+  const { kernel, bootProtocol } = config;
+  if (kernel === undefined)
     throw new MachineError('no-kernel', 'a PVH domain has no BIOS to boot a disk with', 'give a kernel, or type "hvm"');
-  return new PvhImage({
-    kernel: await loadKernel(config.kernel, config.bootProtocol),
-    ...(config.bootProtocol !== undefined && { protocol: config.bootProtocol }),
-    modules: [...(config.initrd === undefined ? [] : [{ data: config.initrd }]), ...(config.bootModules ?? [])],
-    commandLine: config.commandLine ?? '',
-    ramBytes: ramBytesOf(config),
-    vcpus: config.vcpus ?? 1,
-  });
+  return PvhImage.plan(
+    {
+      ...(bootProtocol !== undefined && { protocol: bootProtocol }),
+      modules: [...(config.initrd === undefined ? [] : [{ data: config.initrd }]), ...(config.bootModules ?? [])],
+      commandLine: config.commandLine ?? '',
+      ramBytes: ramBytesOf(config),
+      vcpus: config.vcpus ?? 1,
+    },
+    () => loadKernel(kernel, bootProtocol),
+  );
 }
 
 function hvmImage(config: DomainConfig, uuid: Uint8Array): GuestImage {

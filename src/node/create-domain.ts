@@ -4,6 +4,7 @@ import type { BuildOptions, DomainConfig } from '../machine/domain-config.ts';
 import { parseMemorySize } from '../machine/memory-size.ts';
 import { type BootModuleFile, bootFiles, type GuestFile, memoryWithShim, type ShimConfig } from './boot-files.ts';
 import { checkDomainConfig } from './check-domain-config.ts';
+import { returnFreedMemory } from './freed-memory.ts';
 import { readGuestFile } from './guest-file.ts';
 import { nodeHost } from './node-host.ts';
 import { closeDevices, type DeviceConfigs, openDevices, type VifConfig } from './open-devices.ts';
@@ -99,6 +100,8 @@ export async function createDomain(config: CreateDomainConfig, options: BuildOpt
     await closeDevices(opened);
     throw error;
   });
+  const returning = returnFreedMemory();
+  void domain.ended.catch(() => {}).then(() => returning[Symbol.dispose]());
   if (signal !== undefined) {
     const destroy = (): void => void domain.destroy();
     signal.addEventListener('abort', destroy, { once: true });

@@ -85,6 +85,11 @@ export class HvmImage implements GuestImage {
       memory.map((first + i) as Gfn, (region.at + this.ramBytes + i * PAGE_SIZE) as HostAddress);
   }
 
+  /** Its files are loaded as they are. */
+  prepare(): Promise<void> {
+    return Promise.resolve();
+  }
+
   load(memory: GuestMemory): undefined {
     for (const { at, data } of this.#placed)
       if (!memory.write(at as Gpa, data)) throw new Error(`no memory for ${data.length} bytes at 0x${at.toString(16)}`);

@@ -14,14 +14,26 @@ export class PvhImage implements GuestImage {
    * a PC and looks for the PIT behind it.
    */
   readonly ioapic: boolean;
-  readonly #config: PvhConfig;
+  readonly #config: Omit<PvhConfig, 'kernel'>;
   readonly #plan: PvhPlan;
+  readonly #unpack: () => Promise<KernelImage>;
+  /** Only until it is loaded: unpacked, a kernel has 50 MiB or more. */
+  #kernel: KernelImage | undefined;
 
-  /** @throws MachineError when it does not fit. */
-  constructor(config: Omit<PvhConfig, 'kernel' | 'ioapic'> & { readonly kernel: KernelImage }) {
-    this.ioapic = !config.kernel.multiboot;
+  private constructor(config: Omit<PvhConfig, 'kernel' | 'ioapic'>, kernel: KernelImage, unpack: () => Promise<KernelImage>) {
+    this.ioapic = !kernel.multiboot;
     this.#config = { ...config, ioapic: this.ioapic };
-    this.#plan = planPvh(this.#config);
+    this.#plan = planPvh({ ...this.#config, kernel });
+    this.#unpack = unpack;
+    this.#kernel = kernel;
+  }
+
+  /**
+   * @param unpack gives the same kernel each time; it is called once for each time that the domain is loaded
+   * @throws MachineError when it does not fit, and what `unpack` throws
+   */
+  static async plan(config: Omit<PvhConfig, 'kernel' | 'ioapic'>, unpack: () => Promise<KernelImage>): Promise<PvhImage> {
+    return new PvhImage(config, await unpack(), unpack);
   }
 
   get ramBytes(): number {
@@ -40,7 +52,14 @@ export class PvhImage implements GuestImage {
     mapPvh(memory, this.#plan, region);
   }
 
+  async prepare(): Promise<void> {
+    this.#kernel ??= await this.#unpack();
+  }
+
   load(memory: GuestMemory): PvhEntry {
-    return loadPvh(memory, this.#plan, this.#config);
+    const kernel = this.#kernel;
+    if (kernel === undefined) throw new Error('the kernel was loaded before: prepare() unpacks it again');
+    this.#kernel = undefined;
+    return loadPvh(memory, this.#plan, { ...this.#config, kernel });
   }
 }

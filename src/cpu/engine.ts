@@ -6,7 +6,7 @@ import { EXIT, type Exit, type ExitReason, newExit, type Segment, type SegmentNa
 import { Breakpoints } from './breakpoints.ts';
 import { type Compute, makeComputes } from './computes.ts';
 import { Cpu, GuestFault } from './cpu.ts';
-import { type EngineCounts, PublishedCounters } from './engine-counters.ts';
+import { type EngineCounts, engineCounts, PublishedCounters } from './engine-counters.ts';
 import { type EngineProbe, measured } from './engine-probe.ts';
 import { type Helper, HelperContext } from './helper-context.ts';
 import { type EngineServices, makeHelpers } from './helpers/all-helpers.ts';
@@ -19,7 +19,7 @@ import {
 } from './interpreter/generate.ts';
 import { STATUS } from './interpreter/interpreter-emitter.ts';
 import { makeLateHandler } from './interpreter/late-handlers.ts';
-import { REC, RECORD_SIZE, SPECIAL, SPECIAL_COUNT } from './interpreter/record.ts';
+import { REC, RECORD_SIZE, SPECIAL_COUNT } from './interpreter/record.ts';
 import { RUN } from './interpreter/run-function.ts';
 import { type Handler, Variants } from './interpreter/variants.ts';
 import type { SharedPages } from './lockstep/access-journal.ts';
@@ -43,13 +43,15 @@ import {
   VCPU_BYTES,
   VECTOR,
 } from './state.ts';
+import { Stepper } from './stepper.ts';
 import { writeControl } from './system/control-registers.ts';
 import { type Event, isFault } from './system/event.ts';
 import { deliver } from './system/exceptions.ts';
 import { resetRegisters } from './system/reset.ts';
-import { checkSegment, fetchRoom } from './system/segment-check.ts';
-import { nmiBlocked, SYSTEM_STATE } from './system/system-state.ts';
+import { checkSegment, leaveBeyondLimit } from './system/segment-check.ts';
+import { nmiBlocked } from './system/system-state.ts';
 import { Regions, SLICE } from './translator/regions.ts';
+import { copyVirtual } from './virtual-memory.ts';
 import { Decoder } from './x86/decoder.ts';
 import { ROWS } from './x86/table/rows.ts';
 
@@ -101,10 +103,10 @@ export class WasmEngine implements VcpuEngine {
   readonly #context: HelperContext;
   readonly #crossings: PageCrossings;
   readonly #run: InterpreterExports['run'];
+  readonly #stepper: Stepper;
   readonly #deliverPlain: InterpreterExports['deliver'];
   readonly #helpers: readonly Helper[];
   readonly #computes: readonly Compute[];
-  readonly #scratch: number;
   readonly #handlers: readonly Handler[];
   readonly #names: InterpreterModule;
   readonly #probe: EngineProbe | undefined;
@@ -127,7 +129,7 @@ export class WasmEngine implements VcpuEngine {
     this.cpu = new Cpu(memory, vcpuRegion.at);
     this.#io = new PendingIo(this.exit);
     // The last two records of the code region serve single steps.
-    this.#scratch = codeRegion.at + codeRegion.size - 2 * RECORD_SIZE;
+    const scratch = codeRegion.at + codeRegion.size - 2 * RECORD_SIZE;
     this.code = new CodeCache(memory, { at: codeRegion.at, size: codeRegion.size - 2 * RECORD_SIZE }, decoder, variants);
     this.mmu = new Mmu(this.cpu, memory, this.code, this.#io);
     this.#crossings = new PageCrossings(this.cpu, memory, this.mmu, this.code);
@@ -176,6 +178,19 @@ export class WasmEngine implements VcpuEngine {
     this.#run = interpreter.run;
     this.#deliverPlain = interpreter.deliver;
     const { cpu, mmu, code, exit } = this;
+    this.#stepper = new Stepper({
+      cpu,
+      memory,
+      mmu,
+      code,
+      variants,
+      scratch,
+      crossings: this.#crossings,
+      io: this.#io,
+      breakpoints: this.#breakpoints,
+      run: interpreter.run,
+      deliver: (event) => this.#deliver(event),
+    });
     if (options.lockstep !== undefined && options.translate !== false) {
       const steps = { ...imports, handler: interpreter.handler };
       this.lockstep = new Lockstep({ cpu, mmu, code, exit, shared: options.lockstep, steps });
@@ -216,8 +231,7 @@ export class WasmEngine implements VcpuEngine {
     this.mmu.flush(true);
     this.#io.reset();
     this.#shutdown = false;
-    this.#trap = 0;
-    this.#heldHits = 0;
+    this.#stepper.reset();
     this.#nmiPending = false;
     this.#windowRequested = false;
     this.#shutTimeGate();
@@ -235,29 +249,7 @@ export class WasmEngine implements VcpuEngine {
 
   /** What the engine counts, as of now. */
   get counts(): EngineCounts {
-    const { code, cpu, lockstep, mmu, regions } = this;
-    const made = regions?.counters;
-    return {
-      region_instructions: cpu.get32(STATE.inRegions) + cpu.get32(STATE.inRegions + 4) * 0x1_0000_0000,
-      regions_made: made?.translated ?? 0,
-      regions_live: regions?.alive ?? 0,
-      regions_dropped_code_written: made?.reasons.written ?? 0,
-      regions_dropped_full: made?.reasons.full ?? 0,
-      regions_dropped_replaced: made?.reasons.replaced ?? 0,
-      regions_refused: made?.refused ?? 0,
-      translated_instructions: made?.instructions ?? 0,
-      module_bytes: made?.moduleBytes ?? 0,
-      compile_ms: made?.milliseconds ?? 0,
-      code_cache_bytes: code.used,
-      code_cache_limit: code.size,
-      code_cache_flushes: code.flushes,
-      decoded_instructions: code.decoded,
-      page_walks: mmu.walks,
-      tlb_flushes: mmu.flushes.all,
-      tlb_page_flushes: mmu.flushes.page,
-      lockstep_checked: lockstep?.counters.checked ?? 0,
-      lockstep_given_up: lockstep?.counters.givenUp ?? 0,
-    };
+    return engineCounts(this);
   }
   /** Puts them where other threads can read them. */
   publishCounters(): void {
@@ -268,17 +260,18 @@ export class WasmEngine implements VcpuEngine {
 
   run(budget: number): ExitReason {
     const { cpu } = this;
+    const stepper = this.#stepper;
     this.#io.complete();
     let left = budget;
     for (;;) {
       if (this.#shutdown) return EXIT.shutdown;
-      const shadow = this.#currentShadow();
+      const shadow = stepper.currentShadow();
       // An instruction waiting for the machine's answer must be finished before anything else.
       const replaying = this.#io.active;
       if (!replaying) {
-        if (this.#trap !== 0) {
-          const debugStatus = this.#trap;
-          this.#trap = 0;
+        if (stepper.trap !== 0) {
+          const debugStatus = stepper.trap;
+          stepper.trap = 0;
           this.#deliver({ vector: VECTOR.db, kind: 'exception', debugStatus });
           continue;
         }
@@ -295,9 +288,9 @@ export class WasmEngine implements VcpuEngine {
         }
       }
       if (left <= 0) return EXIT.budget;
-      const stepping = this.#prepareRun(shadow);
+      const stepping = stepper.prepareRun(shadow);
       const slice = stepping ? 1 : Math.min(left, SLICE);
-      const code = stepping ? this.#step(shadow, replaying) : this.#run(slice, 0);
+      const code = stepping ? stepper.step(shadow, replaying) : this.#run(slice, 0);
       const used = slice - (cpu.i32[STATE.left >> 2] as number);
       this.#untilSample -= used;
       if (code === RUN.poll && this.#untilSample <= 0) {
@@ -328,7 +321,7 @@ export class WasmEngine implements VcpuEngine {
       this.#io.clear();
       if (code === RUN.exit) {
         // A trap wakes from HLT before it has halted.
-        if (this.exit.reason === EXIT.hlt && this.#trap !== 0) continue;
+        if (this.exit.reason === EXIT.hlt && stepper.trap !== 0) continue;
         if (this.exit.reason === EXIT.shutdown) this.#shutdown = true;
         return this.exit.reason;
       }
@@ -340,8 +333,8 @@ export class WasmEngine implements VcpuEngine {
   }
 
   get canInterrupt(): boolean {
-    if ((this.cpu.get32(STATE.eflags) & FLAG.if) === 0 || this.#currentShadow() !== 0) return false;
-    return this.#trap === 0 && !this.#io.active && !this.#io.waiting;
+    if ((this.cpu.get32(STATE.eflags) & FLAG.if) === 0 || this.#stepper.currentShadow() !== 0) return false;
+    return this.#stepper.trap === 0 && !this.#io.active && !this.#io.waiting;
   }
   interrupt(vector: number): void {
     this.#endResume();
@@ -368,7 +361,7 @@ export class WasmEngine implements VcpuEngine {
   }
   completeMsr(ok: boolean): void {
     if (!ok) {
-      this.#awaitedTrap = 0;
+      this.#stepper.awaited(false);
       this.#deliver({ vector: VECTOR.gp, errorCode: 0, kind: 'exception' });
       return;
     }
@@ -378,13 +371,11 @@ export class WasmEngine implements VcpuEngine {
     }
     this.#finishAwaited();
   }
-  /** Where hypercall and MSR exits go on, and the trap due then. */
+  /** Where hypercall and MSR exits go on. */
   #nextRip = 0n;
-  #awaitedTrap = 0;
   #finishAwaited(): void {
     this.cpu.rip = this.#nextRip;
-    this.#trap = this.#awaitedTrap;
-    this.#awaitedTrap = 0;
+    this.#stepper.awaited(true);
   }
 
   flushTlb(): void {
@@ -457,25 +448,10 @@ export class WasmEngine implements VcpuEngine {
     return this.mmu.translate(this.longMode ? address : address & 0xffff_ffffn);
   }
   readVirtual(address: bigint, into: Uint8Array): boolean {
-    return this.#copy(address, into, false);
+    return copyVirtual(this, this.#memory, address, into, false);
   }
   writeVirtual(address: bigint, from: Uint8Array): boolean {
-    return this.#copy(address, from, true);
-  }
-
-  /** A guest's own rights do not matter here, but a read-only page stays read-only. */
-  #copy(address: bigint, bytes: Uint8Array, write: boolean): boolean {
-    for (let done = 0; done < bytes.length; ) {
-      const at = (this.longMode ? address : address & 0xffff_ffffn) + BigInt(done);
-      const count = Math.min(bytes.length - done, 4096 - Number(at & 0xfffn));
-      const gpa = write ? this.mmu.translateForWrite(at) : this.mmu.translate(at);
-      if (gpa < 0) return false;
-      const piece = bytes.subarray(done, done + count);
-      const ok = write ? this.#memory.write(gpa as never, piece) : this.#memory.read(gpa as never, piece);
-      if (!ok) return false;
-      done += count;
-    }
-    return true;
+    return copyVirtual(this, this.#memory, address, from, true);
   }
 
   // ---- called by generated code ------------------------------------------------------------------------------------------------
@@ -489,11 +465,11 @@ export class WasmEngine implements VcpuEngine {
       const answer = (this.#helpers[number] as Helper)(x);
       switch (answer) {
         case 'gate':
-          this.#gated = true;
+          this.#stepper.gated = true;
           this.#pollIfInterruptible();
           return STATUS.jump;
         case 'again':
-          this.#repeated = true;
+          this.#stepper.repeated = true;
           // Whatever comes between two iterations finds RF set: SDM vol. 3, 17.3.1.1.
           cpu.set32(STATE.eflags, cpu.get32(STATE.eflags) | FLAG.rf);
           this.#repeatRip = cpu.rip;
@@ -505,7 +481,7 @@ export class WasmEngine implements VcpuEngine {
           return STATUS.exit;
         case 'await':
           this.#nextRip = x.next;
-          this.#awaits = true;
+          this.#stepper.awaits = true;
           return STATUS.exit;
         case 'poll':
           cpu.rip = x.next;
@@ -531,7 +507,7 @@ export class WasmEngine implements VcpuEngine {
     const { cpu } = this;
     const error = cpu.i32[STATE.faultError >> 2] as number;
     this.#deliver({ vector: cpu.get32(STATE.faultVector), kind: 'exception', ...(error !== -1 && { errorCode: error }) });
-    this.#gated = true;
+    this.#stepper.gated = true;
     this.#pollIfInterruptible();
     if (!this.#shutdown) return STATUS.jump;
     this.exit.reason = EXIT.shutdown;
@@ -558,7 +534,7 @@ export class WasmEngine implements VcpuEngine {
   #pollIfInterruptible(): void {
     const { cpu } = this;
     const nmi = this.#nmiPending && !nmiBlocked(cpu);
-    if (nmi || cpu.i32[STATE.interruptPending >> 2] !== 0 || this.#mustStep(this.#currentShadow())) {
+    if (nmi || cpu.i32[STATE.interruptPending >> 2] !== 0 || this.#stepper.mustStep(this.#stepper.currentShadow())) {
       Atomics.or(cpu.i32, STATE.request >> 2, REQUEST.interrupt);
     } else cpu.set32(STATE.eflags, cpu.get32(STATE.eflags) & ~FLAG.rf);
   }
@@ -580,168 +556,15 @@ export class WasmEngine implements VcpuEngine {
 
   #fetchMiss(): number {
     const { cpu } = this;
-    if (cpu.get32(STATE.codeMode) !== CODE_MODE.code64 && cpu.rip > BigInt(cpu.limit(SEGMENT.cs))) return this.#beyondLimit();
+    if (cpu.get32(STATE.codeMode) !== CODE_MODE.code64 && cpu.rip > BigInt(cpu.limit(SEGMENT.cs))) return leaveBeyondLimit(cpu);
     const table = this.mmu.fetchMiss();
     // Near the limit the loop steps; the page must not be found in the TLB on the way there.
-    if (table !== 0 && this.#nearLimit()) {
+    if (table !== 0 && this.#stepper.nearLimit()) {
       this.mmu.forgetCode();
       Atomics.or(cpu.i32, STATE.request >> 2, REQUEST.interrupt);
     }
     return table;
   }
-  #beyondLimit(): 0 {
-    this.cpu.set32(STATE.faultVector, VECTOR.gp);
-    this.cpu.set32(STATE.faultError, 0);
-    return 0;
-  }
-
-  // ---- stepping ----------------------------------------------------------------------------------------------------------------
-
-  /** DR6 bits of a debug trap to be taken before the next instruction. */
-  #trap = 0;
-  /** Data breakpoints met by a MOV SS or POP SS: the trap waits for the instruction after it. SDM vol. 3, 6.8.3. */
-  #heldHits = 0;
-  // What the current step's helper said.
-  #gated = false;
-  #repeated = false;
-  #awaits = false;
-
-  /** The shadow in force: it covers just the instruction at shadowRip. */
-  #currentShadow(): number {
-    const { cpu } = this;
-    const shadow = cpu.get32(STATE.shadow);
-    if (shadow === 0 || cpu.get64(STATE.shadowRip) === cpu.rip) return shadow;
-    cpu.set32(STATE.shadow, 0);
-    return 0;
-  }
-
-  /** One instruction at a time: TF, breakpoints, a shadow, a replay, the end of the code segment. */
-  #mustStep(shadow: number): boolean {
-    const tf = (this.cpu.get32(STATE.eflags) & FLAG.tf) !== 0;
-    return tf || shadow !== 0 || this.#io.active || this.#breakpoints.armed || this.#nearLimit();
-  }
-
-  /** Decides between stepping and running, and makes the state follow. True: step. */
-  #prepareRun(shadow: number): boolean {
-    const { cpu } = this;
-    const stepping = this.#mustStep(shadow);
-    cpu.set32(STATE.stepping, stepping ? 1 : 0);
-    // Without breakpoints nothing heeds RF.
-    if (!stepping) cpu.set32(STATE.eflags, cpu.get32(STATE.eflags) & ~FLAG.rf);
-    if ((this.#breakpoints.armed || this.#watching) && this.#breakpoints.changed()) {
-      const pages = this.#breakpoints.watchedPages();
-      this.#watching = pages.length > 0;
-      this.mmu.watch(pages);
-    }
-    return stepping;
-  }
-  #watching = false;
-
-  /** Runs one instruction, or one iteration, and leaves what trap follows it in `#trap`. Answers as `run` of the module. */
-  #step(shadow: number, replaying: boolean): number {
-    const { cpu } = this;
-    const flags = cpu.get32(STATE.eflags);
-    const { rip } = cpu;
-    cpu.i32[STATE.left >> 2] = 1;
-    if (!replaying && shadow !== SHADOW.movSs && (flags & FLAG.rf) === 0) {
-      const debugStatus = this.#breakpoints.armed ? this.#breakpoints.atInstruction(this.#linearRip()) : 0;
-      if (debugStatus !== 0) {
-        this.#deliver({ vector: VECTOR.db, kind: 'exception', debugStatus });
-        return RUN.step;
-      }
-    }
-    this.#io.rewind();
-    this.#breakpoints.take();
-    this.#gated = false;
-    this.#repeated = false;
-    this.#awaits = false;
-    const record = this.#prepareStep();
-    if (record === 0) return RUN.fault;
-    // Both end with the instruction, unless it sets them anew.
-    cpu.set32(STATE.shadow, 0);
-    cpu.set32(STATE.eflags, flags & ~FLAG.rf);
-    const code = this.#run(1, record);
-    if (code === RUN.fault && cpu.i32[STATE.left >> 2] === 1) {
-      cpu.set32(STATE.shadow, shadow);
-      cpu.set32(STATE.eflags, cpu.get32(STATE.eflags) | (flags & FLAG.rf));
-      return code;
-    }
-    this.#afterStep(flags, shadow, rip);
-    return code;
-  }
-
-  #linearRip(): bigint {
-    const { cpu } = this;
-    return (cpu.rip + cpu.get64(STATE.codeBase)) & cpu.get64(STATE.linearMask);
-  }
-  /** The code segment ends inside the page RIP is in: each instruction must be checked on its own. */
-  #nearLimit(): boolean {
-    const { cpu } = this;
-    if (cpu.get32(STATE.codeMode) === 2) return false;
-    const limit = cpu.limit(SEGMENT.cs);
-    if (limit === 0xffff_ffff) return false;
-    return fetchRoom(cpu, cpu.get32(STATE.rip)) < 8192;
-  }
-
-  /** A record for exactly the instruction at RIP, followed by a stop. 0 after leaving a fault. */
-  #prepareStep(): number {
-    const { cpu } = this;
-    const { view, u8 } = this.#memory;
-    const linear = this.#linearRip();
-    cpu.set64(STATE.slowAddress, linear);
-    const offset = Number(linear & 0xfffn);
-    const limited = cpu.get32(STATE.codeMode) !== CODE_MODE.code64;
-    if (limited && cpu.rip > BigInt(cpu.limit(SEGMENT.cs))) return this.#beyondLimit();
-    const table = this.mmu.codeTable();
-    if (table === 0) return 0;
-    cpu.set64(STATE.ripBase, cpu.rip - BigInt(offset));
-    let record = view.getUint32(table + offset * 4, true);
-    if (record === 0) record = this.code.decode(table, offset);
-    for (;;) {
-      const op = view.getUint16(record + REC.op, true);
-      if (op === SPECIAL.goto) record = view.getUint32(record + REC.immediate, true);
-      else if (op === SPECIAL.region) record = view.getUint32(record + REC.displacement, true);
-      else if (op === SPECIAL.cross) {
-        record = this.#crossings.reach(record);
-        if (record === 0) return 0;
-      } else break;
-    }
-    if (limited && cpu.rip + BigInt(view.getUint8(record + REC.length) - 1) > BigInt(cpu.limit(SEGMENT.cs)))
-      return this.#beyondLimit();
-    u8.copyWithin(this.#scratch, record, record + RECORD_SIZE);
-    view.setUint16(this.#scratch + REC.op, instructionSet().variants.single(view.getUint16(record + REC.op, true)), true);
-    const stop = this.#scratch + RECORD_SIZE;
-    view.setUint16(stop + REC.op, SPECIAL.stop, true);
-    view.setUint16(stop + REC.offset, offset + view.getUint8(record + REC.length), true);
-    return this.#scratch;
-  }
-
-  /**
-   * The debug trap due after an instruction. `flags`, `shadow` and `rip` are those before it.
-   * SDM vol. 3, 17.3.1.2, 17.3.1.4, 17.4.3 and 6.8.3.
-   */
-  #afterStep(flags: number, shadow: number, rip: bigint): void {
-    const { cpu } = this;
-    if (shadow === SHADOW.movSs && cpu.get32(STATE.shadow) === SHADOW.movSs) cpu.set32(STATE.shadow, 0);
-    let status = this.#heldHits | this.#breakpoints.take();
-    this.#heldHits = 0;
-    if (cpu.get32(STATE.shadow) === SHADOW.movSs) {
-      this.#heldHits = status;
-      return;
-    }
-    if (flags & FLAG.tf && !this.#gated && (!this.#stepsBranches || this.#branched(rip))) status |= DR6_BS;
-    if (this.#awaits) this.#awaitedTrap = status;
-    else this.#trap = status;
-  }
-  get #stepsBranches(): boolean {
-    return (this.cpu.get32(SYSTEM_STATE.debugControl) & DEBUG_CONTROL_BTF) !== 0;
-  }
-  /** The step did not go on to the next instruction in memory. */
-  #branched(rip: bigint): boolean {
-    const length = BigInt(this.#memory.u8[this.#scratch + REC.length] as number);
-    return !this.#repeated && this.cpu.rip !== ((rip + length) & this.cpu.get64(STATE.linearMask));
-  }
-
   #notCanonicalVector(): number {
     const { cpu } = this;
     const record = cpu.get32(STATE.record);
@@ -770,7 +593,3 @@ export class WasmEngine implements VcpuEngine {
     if (deliver(this.cpu, this.mmu, event) !== 'delivered') this.#shutdown = true;
   }
 }
-
-/** Single step. */
-const DR6_BS = 1 << 14;
-const DEBUG_CONTROL_BTF = 2;

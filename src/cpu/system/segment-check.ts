@@ -50,3 +50,10 @@ export function fetchRoom(cpu: Cpu, offset: number): number {
   const limit = cpu.limit(SEGMENT.cs);
   return offset > limit ? 0 : limit - offset + 1;
 }
+
+/** Leaves the fault of fetching beyond the limit of CS in the fault slots. */
+export function leaveBeyondLimit(cpu: Cpu): 0 {
+  cpu.set32(STATE.faultVector, VECTOR.gp);
+  cpu.set32(STATE.faultError, 0);
+  return 0;
+}

@@ -5,7 +5,7 @@ import { EXIT } from '../../vcpu/contract.ts';
 import { FLAG, REQUEST, STATE } from '../state.ts';
 import { AT, LongModeEngine } from './fixtures/long-mode-engine.ts';
 import { machineCode } from './fixtures/machine-code.ts';
-import type { Regions } from './regions.ts';
+import { MOST_REGIONS, OLDEST_REGIONS, type Regions } from './regions.ts';
 
 const ALU = machineCode(`
   48 01 d8 ; 00 add rax,rbx
@@ -527,5 +527,31 @@ describe('a region', () => {
     const before = regions.counters.translated;
     machine.engine.run(2_000_000);
     expect(regions.counters.translated).toBe(before + 1);
+  });
+
+  it('goes when there are as many as may be and it is one of the oldest; its code runs on', () => {
+    const { engine, memory } = new LongModeEngine();
+    const made = engine.regions as Regions;
+    const place = (i: number): number => AT.data + 16 * i;
+    const turns = (i: number): void => {
+      engine.rip = BigInt(place(i));
+      engine.setGpr(R15, 3n);
+      expect(engine.run(PLENTY)).toBe(EXIT.hlt);
+      expect(engine.gpr(R15)).toBe(0n);
+    };
+    const loop = Uint8Array.of(0x41, 0xff, 0xcf, 0x75, 0xfb, 0xf4); // dec r15d; jne; hlt
+    for (let i = 0; i <= MOST_REGIONS; i++) memory.write(place(i) as Gpa, loop);
+    for (let i = 0; i <= MOST_REGIONS; i++) {
+      turns(i);
+      engine.cpu.set64(STATE.slowAddress, BigInt(place(i)));
+      const table = engine.mmu.codeTable();
+      expect(made.alive).toBe(i);
+      expect(made.translate(BigInt(place(i)), table, place(i) & 4095)).toBe(true);
+    }
+    expect(made.alive).toBe(MOST_REGIONS - OLDEST_REGIONS + 1);
+    expect(made.counters.reasons).toEqual({ written: 0, full: OLDEST_REGIONS, replaced: 0 });
+    turns(0);
+    turns(MOST_REGIONS - 1);
+    turns(MOST_REGIONS);
   });
 });

@@ -47,8 +47,12 @@ const HOT_TRANSFERS = 1024;
 const MOST_GROWTHS = 3;
 /** Places kept that are not hot yet; when there are more, all are forgotten. */
 const MOST_CANDIDATES = 4096;
-/** Regions alive at a time: V8 takes memory for each module. When there are more, all are dropped. */
-const MOST_REGIONS = 2000;
+/**
+ * Regions alive at a time: V8 takes some 115 KiB for each (docs/design/0005). When there are as many, the oldest of them go, so
+ * many at once that V8 can free them together.
+ */
+export const MOST_REGIONS = 640;
+export const OLDEST_REGIONS = 64;
 /** Records that a region may need. */
 const ROOM = 512 * RECORD_SIZE;
 
@@ -78,7 +82,7 @@ export interface RegionCounters {
   translated: number;
   refused: number;
   dropped: number;
-  /** The dropped ones by the reason: their code was written, everything was dropped, another region took their place. */
+  /** The dropped ones by the reason: their code was written, there was no more room, another region took their place. */
   readonly reasons: Record<'written' | 'full' | 'replaced', number>;
   instructions: number;
   moduleBytes: number;
@@ -199,10 +203,12 @@ export class Regions {
    */
   translate(linear: bigint, table: number, offset: number, growths = 0): boolean {
     const { code } = this.#options;
-    if (!code.hasRoom(ROOM) || this.#byNumber.size >= MOST_REGIONS) {
+    if (!code.hasRoom(ROOM)) {
       code.flush();
       return false;
     }
+    if (this.#byNumber.size >= MOST_REGIONS)
+      for (const region of [...this.#byNumber.values()].slice(0, OLDEST_REGIONS)) this.#remove(region, 'full');
     const { probe } = this.#options;
     const begun = performance.now();
     this.#replace(table, offset);

@@ -42,7 +42,7 @@ const OPTIONS: Readonly<Record<string, string>> = {
 };
 
 /** They refuse to run as root. */
-const UNPRIVILEGED: ReadonlySet<string> = new Set(['exec']);
+const UNPRIVILEGED: ReadonlySet<string> = new Set(['exec', 'spawn']);
 
 /** A round: a stressor of each class in turn, so that the first minutes have had them all, then the five together. */
 function turns(): Turn[] {

@@ -3,7 +3,7 @@
 import { createRequire } from 'node:module';
 
 /** Milliseconds from look to look, and bytes that the process must have grown by for another trim. */
-const EVERY_MS = 20_000;
+const EVERY_MS = 10_000;
 const WORTH = 8 << 20;
 
 /** Gives back what is free, on another thread. */

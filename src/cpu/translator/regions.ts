@@ -51,7 +51,7 @@ const MOST_CANDIDATES = 4096;
  * Regions alive at a time: V8 takes some 115 KiB for each (docs/design/0005). When there are as many, the oldest of them go, so
  * many at once that V8 can free them together.
  */
-export const MOST_REGIONS = 640;
+export const MOST_REGIONS = 512;
 export const OLDEST_REGIONS = 64;
 /** Records that a region may need. */
 const ROOM = 512 * RECORD_SIZE;

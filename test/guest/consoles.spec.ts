@@ -24,7 +24,10 @@ describe.skipIf(parts === undefined)('a guest with further consoles', { timeout:
   const sh = (command: string): Promise<string> => guest.sh(command, { timeout: 60_000 });
   /** Has the terminal take and give bytes as they are, for as long as somebody has it open. */
   const raw = (node: string): Promise<string> =>
-    sh(`sleep 99999 < ${node} & echo $! > /tmp/holder.$(basename ${node}); stty raw -echo < ${node}`);
+    // The holder sets the mode: set by another, it would be gone again with that one's close, if the holder came later.
+    sh(
+      `(stty raw -echo; exec sleep 99999) < ${node} & echo $! > /tmp/holder.$(basename ${node}); until stty -a < ${node} | grep -q -e -icanon; do sleep 0.1; done`,
+    );
   const release = (node: string): Promise<string> => sh(`kill $(cat /tmp/holder.$(basename ${node}))`);
   /** The last of the terminals that a console is behind: Linux picks the numbers. */
   const last = (): Promise<string> =>

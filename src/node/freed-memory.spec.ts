@@ -10,29 +10,27 @@ describe('returning freed memory', () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
-  it('trims when the process has grown, not when it has not, and not any more after its end', async () => {
-    let resident = 300 * MIB;
-    const trim = vi.fn(async () => {
-      resident = 200 * MIB;
-    });
-    const returning = returnFreedMemory({ load: () => trim, resident: () => resident });
+  it('trims while the process works, not while it idles, and not any more after its end', async () => {
+    let used = 5e6;
+    const trim = vi.fn(async () => {});
+    const returning = returnFreedMemory({ load: () => trim, usedUs: () => used });
     await vi.advanceTimersByTimeAsync(60_000);
     expect(trim).toHaveBeenCalledTimes(1);
-    resident = 204 * MIB;
+    used += 0.4e6;
     await vi.advanceTimersByTimeAsync(60_000);
     expect(trim).toHaveBeenCalledTimes(1);
-    resident = 250 * MIB;
+    used += 0.4e6;
     await vi.advanceTimersByTimeAsync(60_000);
     expect(trim).toHaveBeenCalledTimes(2);
     returning[Symbol.dispose]();
-    resident = 900 * MIB;
+    used += 100e6;
     await vi.advanceTimersByTimeAsync(60_000);
     expect(trim).toHaveBeenCalledTimes(2);
   });
 
   it('looks no more where it cannot trim', async () => {
     const load = vi.fn(() => undefined);
-    returnFreedMemory({ load, resident: () => 300 * MIB });
+    returnFreedMemory({ load, usedUs: () => 5e6 });
     await vi.advanceTimersByTimeAsync(100_000);
     expect(load).toHaveBeenCalledTimes(1);
     expect(vi.getTimerCount()).toBe(0);

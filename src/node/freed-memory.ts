@@ -2,9 +2,9 @@
 // 100 MiB of free memory in them; malloc_trim(3) gives it back to the host.
 import { createRequire } from 'node:module';
 
-/** Milliseconds from look to look, and bytes that the process must have grown by for another trim. */
+/** Milliseconds from look to look, and microseconds of processor time since the last trim that make another worth it. */
 const EVERY_MS = 10_000;
-const WORTH = 8 << 20;
+const WORTH_US = 500_000;
 
 /** Gives back what is free, on another thread. */
 export type Trim = () => Promise<void>;
@@ -24,22 +24,30 @@ export function loadTrim(): Trim | undefined {
 export interface FreedMemoryOptions {
   /** Default: {@link loadTrim}, called when it is first needed. */
   readonly load?: () => Trim | undefined;
-  /** Bytes that the process has resident. Default: of this process. */
-  readonly resident?: () => number;
+  /** Microseconds of processor time that were used so far. Default: by this process. */
+  readonly usedUs?: () => number;
 }
 
-/** Trims whenever the process has grown, until it is disposed of. It keeps no process alive. */
-export function returnFreedMemory({ load = loadTrim, resident = process.memoryUsage.rss }: FreedMemoryOptions = {}): Disposable {
+const processorUs = (): number => {
+  const { user, system } = process.cpuUsage();
+  return user + system;
+};
+
+/**
+ * Trims now and then while the process works, until it is disposed of; it keeps no process alive. What is resident says nothing: memory that
+ * is freed after a trim stays so, and the process does not grow.
+ */
+export function returnFreedMemory({ load = loadTrim, usedUs = processorUs }: FreedMemoryOptions = {}): Disposable {
   let trim: Trim | undefined;
-  let after = 0;
+  let before = 0;
   let busy = false;
   const timer = setInterval(async () => {
-    if (busy || resident() - after < WORTH) return;
+    if (busy || usedUs() - before < WORTH_US) return;
     trim ??= load();
     if (trim === undefined) return clearInterval(timer);
     busy = true;
     await trim();
-    after = resident();
+    before = usedUs();
     busy = false;
   }, EVERY_MS);
   timer.unref();

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { convertDisk } from '../src/node/disk-images.ts';
+import './plain-errors.ts';
 import { ioImage } from './guest-image.ts';
 import { ioRuns } from './io-runs.ts';
 

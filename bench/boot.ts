@@ -2,6 +2,7 @@
 // [--timeout s] [--rows a,b]: boot-ways.ts has the rows.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import './plain-errors.ts';
 import { BOOT_ROWS, type BootRow, type BootWay, bootWays } from './boot-ways.ts';
 import { Machine, MEMORY_MIB, qemuVersion } from './machine.ts';
 import { describeHost, save, table } from './report.ts';

@@ -2,6 +2,7 @@
 // [--rows a,b] [--quick]
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { parseArgs } from 'node:util';
+import './plain-errors.ts';
 import { ioImage } from './guest-image.ts';
 import { ioRuns } from './io-runs.ts';
 

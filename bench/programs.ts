@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { debianRoot } from '../test/guest/debian-root/debian-root.ts';
+import './plain-errors.ts';
 import { ioImage } from './guest-image.ts';
 import { PROGRAM_ROOT, PROGRAMS } from './program-root.ts';
 import { timedRows } from './timed-rows.ts';

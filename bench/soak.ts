@@ -5,6 +5,7 @@ import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { debianRoot } from '../test/guest/debian-root/debian-root.ts';
+import './plain-errors.ts';
 import { ioImage } from './guest-image.ts';
 import { Machine } from './machine.ts';
 import { growth, MemoryWatch } from './memory-watch.ts';

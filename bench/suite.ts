@@ -1,6 +1,7 @@
 // The suite in guests, dom1 beside another engine in turns: 64-bit beside QEMU's TCG, 32-bit beside v86.
 // npm run bench -- [--bits 64|32|both] [--runs n] [--scale x] [--limit s] [--rows a,b] [--only engine] [--v86 path]
 import { parseArgs } from 'node:util';
+import './plain-errors.ts';
 import { suiteImage } from './guest-image.ts';
 import { type Bits, ROWS } from './rows.ts';
 import { timedRows } from './timed-rows.ts';

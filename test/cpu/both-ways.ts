@@ -48,6 +48,16 @@ export function bothWays(m: BenchMachine, prepare: () => void, interrupt?: numbe
   expect(outcome(m, warm, false, interrupt)).toEqual(long);
 }
 
+/** The last of making a state ready: the flags that may be random, what waits, and `jmp $` wherever it may lead to. */
+export function holdAt(m: BenchMachine, flags: number, nmiBlocked: boolean, interruptPending: boolean): void {
+  const { cpu } = m;
+  for (const at of [0, AT.code + 0x100, AT.data + 0x10]) m.code('ebfe', at);
+  cpu.rflags = flags & ~(FLAG.vm | FLAG.tf | FLAG.rf);
+  cpu.set32(SYSTEM_STATE.nmiBlocked, nmiBlocked ? 1 : 0);
+  cpu.i32[STATE.interruptPending >> 2] = interruptPending ? 1 : 0;
+  cpu.updateMode();
+}
+
 /** Has the tables and the stack of level 0 in the TLBs. */
 export function warmUp(m: BenchMachine): void {
   const { mmu } = m.engine;

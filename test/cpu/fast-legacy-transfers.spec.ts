@@ -3,10 +3,9 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { ATTR, CR0, CR4, FLAG, SEGMENT, STATE } from '../../src/cpu/state.ts';
 import { SIZE, segment } from '../../src/cpu/system/fixtures/flat-machine.ts';
-import { SYSTEM_STATE } from '../../src/cpu/system/system-state.ts';
 import { GPR } from '../../src/vcpu/contract.ts';
 import { AT, BenchMachine, SELECTOR as S } from './bench-machine.ts';
-import { bothWays, flags, mostly, oneOf, warmUp } from './both-ways.ts';
+import { bothWays, flags, holdAt, mostly, oneOf, warmUp } from './both-ways.ts';
 import { PTE } from './page-tables.ts';
 
 let m: BenchMachine;
@@ -64,11 +63,7 @@ function begin({ mode, level, flags: image, cr0, cr4, accessed, flat, interruptP
     cpu.set32(STATE.cpl, 0);
     m.set([GPR.rsp, BigInt(AT.kernelStack - 0x80)]);
   }
-  for (const at of [0, AT.code + 0x100, AT.data + 0x10]) m.code('ebfe', at);
-  cpu.rflags = image & ~(FLAG.vm | FLAG.tf | FLAG.rf);
-  cpu.set32(SYSTEM_STATE.nmiBlocked, nmiBlocked ? 1 : 0);
-  cpu.i32[STATE.interruptPending >> 2] = interruptPending ? 1 : 0;
-  cpu.updateMode();
+  holdAt(m, image, nmiBlocked, interruptPending);
 }
 const put32 = (at: number, value: number): void => {
   if (at >= 0 && at + 4 <= AT.end) m.view.setUint32(at, value, true);

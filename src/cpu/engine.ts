@@ -50,7 +50,7 @@ import { deliver } from './system/exceptions.ts';
 import { resetRegisters } from './system/reset.ts';
 import { checkSegment, leaveBeyondLimit } from './system/segment-check.ts';
 import { nmiBlocked } from './system/system-state.ts';
-import { Regions, SLICE } from './translator/regions.ts';
+import { Regions, SLICE, TRACED } from './translator/regions.ts';
 import { copyVirtual } from './virtual-memory.ts';
 import { Decoder } from './x86/decoder.ts';
 import { ROWS } from './x86/table/rows.ts';
@@ -59,6 +59,9 @@ export { VCPU_BYTES };
 
 /** Default size of the cache of decoded code. */
 export const CODE_CACHE_BYTES: number = 64 << 20;
+
+/** About as many instructions as a trace has. */
+const MOST_TRACED = 1024;
 
 export interface EngineOptions extends EngineServices {
   readonly vcpuId: number;
@@ -103,6 +106,7 @@ export class WasmEngine implements VcpuEngine {
   readonly #context: HelperContext;
   readonly #crossings: PageCrossings;
   readonly #run: InterpreterExports['run'];
+  readonly #trace: InterpreterExports['trace'];
   readonly #stepper: Stepper;
   readonly #deliverPlain: InterpreterExports['deliver'];
   readonly #helpers: readonly Helper[];
@@ -113,6 +117,8 @@ export class WasmEngine implements VcpuEngine {
   readonly #counters: PublishedCounters;
   /** Instructions until the next look at where the guest is; exits in between do not matter. */
   #untilSample = SLICE;
+  /** Whether a trace is due. */
+  #traceNext = false;
   /** One of TIME_GATE: what it is between reads. */
   readonly #timeGate: number;
   #windowRequested = false;
@@ -176,6 +182,7 @@ export class WasmEngine implements VcpuEngine {
     const instance = new WebAssembly.Instance(module, { env: imports as unknown as WebAssembly.ModuleImports });
     const interpreter = instance.exports as unknown as InterpreterExports;
     this.#run = interpreter.run;
+    this.#trace = interpreter.trace;
     this.#deliverPlain = interpreter.deliver;
     const { cpu, mmu, code, exit } = this;
     this.#stepper = new Stepper({
@@ -289,14 +296,21 @@ export class WasmEngine implements VcpuEngine {
       }
       if (left <= 0) return EXIT.budget;
       const stepping = stepper.prepareRun(shadow);
-      const slice = stepping ? 1 : Math.min(left, SLICE);
-      const code = stepping ? stepper.step(shadow, replaying) : this.#run(slice, 0);
+      const tracing = this.#traceNext && !stepping;
+      const slice = stepping ? 1 : tracing ? 0 : Math.min(left, SLICE);
+      const code = stepping ? stepper.step(shadow, replaying) : tracing ? this.#trace(TRACED) : this.#run(slice, 0);
       const used = slice - (cpu.i32[STATE.left >> 2] as number);
+      if (tracing) {
+        this.#traceNext = false;
+        this.regions?.traced();
+      }
       this.#untilSample -= used;
       if (code === RUN.poll && this.#untilSample <= 0) {
         this.#untilSample = SLICE;
-        this.#probe?.sample(cpu.get32(STATE.left) === cpu.get32(STATE.regionLeft));
-        this.regions?.sample();
+        const inRegion = cpu.get32(STATE.left) === cpu.get32(STATE.regionLeft);
+        this.#probe?.sample(inRegion);
+        // What a region was left at is in one already. A trace must not go far beyond the budget.
+        this.#traceNext = !inRegion && this.regions?.sample() === true && left - used >= MOST_TRACED;
         this.publishCounters();
       }
       this.#retire(used);

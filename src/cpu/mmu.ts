@@ -168,6 +168,11 @@ export class Mmu implements LinearMemory {
     return this.#tlb.addend(this.#executeArray, low | this.#cpu.get32(STATE.codeTag), high);
   }
 
+  /** The same of the execute TLB at an address. */
+  codeIn(tlbExec: number, low: number, high: number): number {
+    return this.#tlb.addendAt(tlbExec, low | this.#cpu.get32(STATE.codeTag), high);
+  }
+
   /** Entry table of a page of code that runs with the rights of now, if it was run: nothing is walked for it that has effects. */
   cachedCode(linear: bigint): number {
     const gpa = this.translate(linear);

@@ -2,7 +2,7 @@
 // them. Offsets are from the vCPU's base address; generated code bakes base + offset into its loads and stores.
 
 /** Bytes a vCPU takes: registers, scratch space and the software TLBs. */
-export const VCPU_BYTES = 0x42000;
+export const VCPU_BYTES = 0x43000;
 
 export const STATE = {
   /** 16 × u64: RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8..R15. */
@@ -137,6 +137,8 @@ export const STATE = {
   /** u64: instructions run in translated regions; and i32: `left` when the last of them was left. */
   inRegions: 0x690,
   regionLeft: 0x698,
+  /** u32: straight runs of instructions in the trace at TRACE.at. */
+  traced: 0x6a8,
   /** u32: whether a read of the time stamp counter has every instruction before it counted first: see TIME_GATE. */
   timeGate: 0x69c,
   /** u32, not 0 when an instruction with a VEX prefix must raise #UD whatever it does: real-address and virtual-8086 mode. */
@@ -219,6 +221,12 @@ export const SECOND_TLB = { at: 0x2c000, sets: 2048, setBytes: 32, bytes: 2048 *
 
 /** Counters of a profile, u64 each; offset of the first from the vCPU base. They lie behind the lists of the TLBs. */
 export const PROFILE_COUNTERS = { at: 0x40000, count: 1024 } as const;
+
+/**
+ * A trace: what ran, as straight runs of instructions, `most` at a time. Each is the u64 linear address that it begins at, the u32
+ * address of the execute TLB in force, and the u32 number of its instructions.
+ */
+export const TRACE = { at: 0x42000, most: 64, linear: 0, tlbExec: 8, count: 12, sizeof: 16 } as const;
 
 /** RFLAGS bits. SDM vol. 1, 3.4.3. */
 export const FLAG = {

@@ -203,8 +203,12 @@ export class Tlb {
 
   /** What an array has for a page, whose low bits are the tag's, 0 if it has nothing. */
   addend(array: number, low: number, high: number): number {
+    return this.addendAt(this.#base + TLB.at + array * TLB.bytes, low, high);
+  }
+  /** The same of the array at an address. */
+  addendAt(at: number, low: number, high: number): number {
     const u32 = this.#u32;
-    const word = this.#entry(array, low) >>> 2;
+    const word = (at + ((low >>> 12) & (TLB.entries - 1)) * TLB.entrySize) >>> 2;
     return u32[word] === low >>> 0 && u32[word + 1] === high >>> 0 ? (u32[word + 2] as number) : 0;
   }
 

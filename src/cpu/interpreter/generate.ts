@@ -12,6 +12,7 @@ import { fusible } from './pairs.ts';
 import { EA, REC, SPECIAL_COUNT } from './record.ts';
 import { emitRun, type RunCalls } from './run-function.ts';
 import { secondTlb } from './second-tlb.ts';
+import { emitTrace } from './trace-function.ts';
 import type { Handler, Variants } from './variants.ts';
 
 export interface InterpreterModule {
@@ -48,6 +49,8 @@ export interface InterpreterImports {
 export interface InterpreterExports {
   /** Runs at most about `budget` instructions from `STATE.rip`, or from `record` if that is not 0. Returns RUN. */
   run(budget: number, record: number): number;
+  /** The same for so many straight runs of instructions, which are noted at TRACE.at; STATE.left counts down from 0. */
+  trace(runs: number): number;
   /** For translated regions: (linear address, size) → host address or 0. */
   readonly plainRead: (linear: bigint, size: number) => number;
   readonly plainWrite: (linear: bigint, size: number) => number;
@@ -156,6 +159,10 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
   const calls: RunCalls = { fetchMiss: fetchSlow, decodeMiss, crossPage, handlerType, chain };
   const run = m.add(['i32', 'i32'], ['i32'], (f) => emitRun(f, base, variants.handlers.filter(isHot), runtime, calls));
   m.export('run', run);
+  m.export(
+    'trace',
+    m.add(['i32'], ['i32'], (f) => emitTrace(f, base, run)),
+  );
   for (const [name, ref] of Object.entries({ readSlow, writeSlow, addressSlow, segmentSlow })) m.export(name, ref);
   for (const name of LATE_HELPERS) number(helpers, name);
   m.export('plainRead', slow(plainRead, STATE.tlbRead));

@@ -197,7 +197,8 @@ export class RegionReader {
           return;
         case 'branch':
           if (this.#goesTo(instruction)) this.#start(target as number, call);
-          return this.#start(at, call);
+          if (this.#wanted(at)) this.#start(at, call);
+          return;
         case 'call':
           return this.#goIn(call, [isCutShort(instruction) ? undefined : target], at);
         case 'callIndirect':

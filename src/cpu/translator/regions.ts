@@ -10,7 +10,7 @@ import { REC, RECORD_SIZE } from '../interpreter/record.ts';
 import type { Variants } from '../interpreter/variants.ts';
 import type { Lockstep } from '../lockstep/lockstep.ts';
 import type { Mmu } from '../mmu.ts';
-import { CODE_MODE, SEGMENT, STATE } from '../state.ts';
+import { CODE_MODE, SEGMENT, STATE, TRACE } from '../state.ts';
 import { fetchRoom } from '../system/segment-check.ts';
 import type { Decoder } from '../x86/decoder.ts';
 import { segmentForms } from './assumed-segments.ts';
@@ -18,6 +18,7 @@ import { IndirectTargets } from './indirect-targets.ts';
 import { meansOf } from './means.ts';
 import { type CodeSource, offsetOfPlace, pageOfPlace, type Region, type RegionInstruction, RegionReader } from './region.ts';
 import { entryArgument } from './region-function.ts';
+import { type Seen, Traces } from './traces.ts';
 import { type RegionPages, translateRegion } from './translate-region.ts';
 
 export interface RegionsOptions {
@@ -40,7 +41,11 @@ export interface RegionsOptions {
 /** Instructions between two looks at where the guest is. */
 export const SLICE = 16_384;
 /** Samples that make code hot. */
-const HOT = 100;
+const HOT = 30;
+/** The last so many of these samples are followed by a trace: what the guest runs from there is what the region is made of. */
+const TRACES = 10;
+/** Straight runs of instructions in a trace. */
+export const TRACED: number = TRACE.most;
 /** Transfers looked at that found no region at a place, before it becomes a head. */
 const HOT_TRANSFERS = 1024;
 /** Times that a region is translated again for what became known of its indirect jumps. */
@@ -98,6 +103,11 @@ export class Regions {
   /** The same of transfers that were looked at. */
   readonly #transfers = new Map<number, number>();
   readonly #indirect = new IndirectTargets();
+  readonly #traces: Traces;
+  /** What was seen from places that are about to become heads. */
+  readonly #seen = new Map<number, Seen>();
+  /** Where what is seen in the next trace belongs. */
+  #traced: Seen | undefined;
   readonly #byNumber = new Map<number, Installed>();
   /** By the entry table of each page they lie on. */
   readonly #byTable = new Map<number, Set<Installed>>();
@@ -120,17 +130,32 @@ export class Regions {
     this.#options = options;
     this.#view = new DataView(options.bytes.buffer);
     this.#means = meansOf();
+    this.#traces = new Traces(options.cpu, options.mmu, options.bytes, options.variants, this.#indirect);
     options.code.onDrop = (table) => this.#dropped(table);
   }
 
-  /** The guest is at RIP, after a slice. */
-  sample(): void {
+  /** The guest is at RIP, after a slice whose last instruction was interpreted. True when it is of interest what it does next: a trace, and `traced`. */
+  sample(): boolean {
     const { cpu, mmu } = this.#options;
-    if (isNearLimit(cpu)) return;
+    if (isNearLimit(cpu)) return false;
     const linear = linearOf(cpu, cpu.rip);
     cpu.set64(STATE.slowAddress, linear);
     const table = mmu.codeTable();
-    if (table !== 0) this.#heat(this.#samples, linear, table, HOT);
+    if (table === 0) return false;
+    const place = table + Number(linear & 4095n) * 4;
+    const count = this.#heat(this.#samples, linear, table, HOT);
+    if (count < HOT - TRACES) this.#traced = undefined;
+    else {
+      this.#traced = this.#seen.get(place) ?? new Set();
+      this.#seen.set(place, this.#traced);
+    }
+    return this.#traced !== undefined;
+  }
+
+  /** A trace was taken from there. */
+  traced(): void {
+    if (this.#traced !== undefined) this.#traces.read(this.#traced);
+    this.#traced = undefined;
   }
 
   /**
@@ -147,17 +172,23 @@ export class Regions {
     if (!code.isRegion(table, Number(linear & 4095n))) this.#heat(this.#transfers, linear, table, HOT_TRANSFERS);
   }
 
-  /** Counts a linear address, which lies on this page; what is counted often enough is translated. */
-  #heat(counts: Map<number, number>, linear: bigint, table: number, hot: number): void {
+  /** Counts a linear address, which lies on this page; what is counted often enough is translated. The count before that. */
+  #heat(counts: Map<number, number>, linear: bigint, table: number, hot: number): number {
     const offset = Number(linear & 4095n);
     const place = table + offset * 4;
     const count = (counts.get(place) ?? 0) + 1;
-    if (counts.size === MOST_CANDIDATES) counts.clear();
+    if (counts.size === MOST_CANDIDATES) {
+      counts.clear();
+      this.#seen.clear();
+    }
     counts.set(place, count);
-    if (count < hot) return;
+    if (count < hot) return count;
     counts.delete(place);
+    const seen = this.#seen.get(place);
+    this.#seen.delete(place);
     const record = this.#options.code.known(table, offset);
-    if (record !== 0 && !this.#serves(table, record)) this.translate(linear, table, offset);
+    if (record !== 0 && !this.#serves(table, record)) this.translate(linear, table, offset, seen);
+    return 0;
   }
 
   /** Whether this is the record of a region for the privilege and the segments of now. */
@@ -178,7 +209,7 @@ export class Regions {
     const distance = BigInt.asIntN(64, cpu.rip - origin) - BigInt(at.place);
     if (!this.#indirect.count(at.word, Number(distance)) || region.growths === MOST_GROWTHS) return;
     if (code.known(head.table, head.offset) !== head.record) return;
-    this.translate(linearOf(cpu, origin + BigInt(head.offset)), head.table, head.offset, region.growths + 1);
+    this.translate(linearOf(cpu, origin + BigInt(head.offset)), head.table, head.offset, undefined, region.growths + 1);
   }
 
   /** Why the code at RIP is interpreted, in words; for a probe. */
@@ -198,10 +229,10 @@ export class Regions {
   readonly #refusals = new Map<number, string>();
 
   /**
-   * Translates the code at a linear address, which is a place in the page behind `table`, and installs it. False when there is
-   * nothing to gain, or no room.
+   * Translates the code at a linear address, which is a place in the page behind `table`, and installs it: what of it was `seen`,
+   * or, without that, whatever was run. False when there is nothing to gain, or no room.
    */
-  translate(linear: bigint, table: number, offset: number, growths = 0): boolean {
+  translate(linear: bigint, table: number, offset: number, seen?: Seen, growths = 0): boolean {
     const { code } = this.#options;
     if (!code.hasRoom(ROOM)) {
       code.flush();
@@ -215,7 +246,7 @@ export class Regions {
     // The interpreter must have a record to go on with where the region does not hold.
     if (code.known(table, offset) === 0) return false;
     const { cpu, memory, decoder, variants } = this.#options;
-    const source = new GuestCode(this.#options, this.#indirect, linear - BigInt(offset), table);
+    const source = new GuestCode(this.#options, this.#indirect, seen, linear - BigInt(offset), table);
     const region = new RegionReader(source, decoder, variants, cpu.get32(STATE.codeMode)).read(offset);
     if (region === undefined || !this.#begins(region.entries[0]?.instructions[0])) {
       if (probe !== undefined)
@@ -309,6 +340,7 @@ export class Regions {
   clear(): void {
     for (const region of [...this.#byNumber.values()]) this.#remove(region, 'full');
     this.#samples.clear();
+    this.#seen.clear();
     this.#transfers.clear();
     this.#indirect.clear();
     this.#refusals.clear();
@@ -317,7 +349,7 @@ export class Regions {
   #dropped(table: number): void {
     this.#options.cpu.set32(STATE.codeDropped, 1);
     for (const region of this.#byTable.get(table) ?? []) this.#remove(region, 'written');
-    for (const counts of [this.#samples, this.#transfers])
+    for (const counts of [this.#samples, this.#transfers, this.#seen])
       for (const place of counts.keys()) if (place >= table && place < table + 4096 * 4) counts.delete(place);
     this.#indirect.drop(table, table + 4096 * 4);
   }
@@ -379,12 +411,15 @@ const isNearLimit = (cpu: Cpu): boolean =>
 class GuestCode implements CodeSource, RegionPages {
   readonly #options: RegionsOptions;
   readonly #indirect: IndirectTargets;
+  /** All that a region may be made of; undefined: everything that was run. */
+  readonly #seen: Seen | undefined;
   readonly #origin: bigint;
   readonly #tables = new Map<number, number>();
 
-  constructor(options: RegionsOptions, indirect: IndirectTargets, origin: bigint, table: number) {
+  constructor(options: RegionsOptions, indirect: IndirectTargets, seen: Seen | undefined, origin: bigint, table: number) {
     this.#options = options;
     this.#indirect = indirect;
+    this.#seen = seen;
     this.#origin = origin;
     this.#tables.set(0, table);
   }
@@ -417,7 +452,8 @@ class GuestCode implements CodeSource, RegionPages {
 
   known(place: number): boolean {
     const table = this.entryTable(pageOfPlace(place));
-    return table !== 0 && this.#options.code.known(table, offsetOfPlace(place)) !== 0;
+    if (table === 0 || this.#options.code.known(table, offsetOfPlace(place)) === 0) return false;
+    return this.#seen === undefined || this.#seen.has(this.word(place));
   }
 
   /** Address of the word of this place in its page's entry table. */

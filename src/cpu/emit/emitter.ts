@@ -136,6 +136,8 @@ export interface Emitter {
    * would do the instruction again may leave before `failed`.
    */
   compute(name: string, argument?: number | Expr, failed?: () => void): void;
+  /** What the clock of the time stamp counter says now, as i64: TickSource.ticks. */
+  ticks(): Expr;
   /** Calls a function in WebAssembly and keeps its result. */
   routine(routine: Routine, ...args: Expr[]): Local;
   /** A fresh variable. */

@@ -66,6 +66,7 @@ export abstract class OperandEmitter implements Emitter {
   abstract fault(): void;
   abstract helper(name: string): void;
   abstract compute(name: string, argument?: number | Expr, failed?: () => void): void;
+  abstract ticks(): Expr;
   abstract routine(routine: Routine, ...args: Expr[]): Local;
   abstract xmm(register: number): Expr;
   abstract setXmm(register: number, value: Expr): void;

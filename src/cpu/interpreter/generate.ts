@@ -32,6 +32,8 @@ export interface InterpreterImports {
   segmentCheck(segment: number, offset: number, sizeAndWrite: number): number;
   helper(record: number, number: number): number;
   compute(number: number, argument: number): number;
+  /** The clock that the time stamp counter is made of: TickSource.ticks. */
+  ticks(): number;
   /** Execute-TLB miss for `STATE.slowAddress`: address of the page's entry table, 0 after leaving a fault. */
   fetchMiss(): number;
   /** No record yet at this word of an entry table: decodes, returns the record's address, 0 after leaving a fault. */
@@ -82,6 +84,7 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
   const segmentCheck = m.importFunction('segmentCheck', ['i32', 'i32', 'i32'], ['i32']);
   const helper = m.importFunction('helper', ['i32', 'i32'], ['i32']);
   const compute = m.importFunction('compute', ['i32', 'i32'], ['i32']);
+  const ticks = m.importFunction('ticks', [], ['f64']);
   const fetchMiss = m.importFunction('fetchMiss', [], ['i32']);
   const decodeMiss = m.importFunction('decodeMiss', ['i32', 'i32'], ['i32']);
   const crossPage = m.importFunction('crossPage', ['i32'], ['i32']);
@@ -121,6 +124,7 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
     segmentSlow,
     helper,
     compute,
+    ticks,
     helperNumber: (name) => number(helpers, name),
     computeNumber: (name) => number(computes, name),
     routines: routinesOf(m, base),

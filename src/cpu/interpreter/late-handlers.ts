@@ -32,6 +32,7 @@ export function makeLateHandler(
     segmentSlow: m.importFunction('segmentSlow', ['i32', 'i64', 'i32'], ['i64']),
     helper: m.importFunction('helper', ['i32', 'i32'], ['i32']),
     compute: m.importFunction('compute', ['i32', 'i32'], ['i32']),
+    ticks: m.importFunction('ticks', [], ['f64']),
     helperNumber: (name) => number(names.helpers, name),
     computeNumber: (name) => number(names.computes, name),
     routines: routinesOf(m, base),
@@ -43,8 +44,8 @@ export function makeLateHandler(
     f.return(i32(STATUS.next));
   });
   m.export('handler', own);
-  const { memory, commit, helper, compute } = imports;
-  const env = { ...interpreter, memory, commit, helper, compute } as unknown as WebAssembly.ModuleImports;
+  const { memory, commit, helper, compute, ticks } = imports;
+  const env = { ...interpreter, memory, commit, helper, compute, ticks } as unknown as WebAssembly.ModuleImports;
   const instance = new WebAssembly.Instance(new WebAssembly.Module(m.finish()), { env });
   interpreter.handlers.set(handler.index, instance.exports.handler);
 }

@@ -16,6 +16,7 @@ const RUNTIME: RegionRuntime = {
   plainOnly: true,
   routines: ({ result }) => ({ index: 0, results: [result] }),
   compute: NO_FUNCTION,
+  ticks: { index: 0, results: ['f64'] },
   computeNumber: () => 0,
 };
 const NOWHERE = { interpret: () => {}, fault: () => {}, jump: () => {}, branch: () => {} };

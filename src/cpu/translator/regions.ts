@@ -32,6 +32,7 @@ export interface RegionsOptions {
   /** (number, argument) → not 0 on a fault; the number of a name. */
   readonly compute: (number: number, argument: number) => number;
   readonly computeNumber: (name: string) => number;
+  readonly ticks: () => number;
   /** Stands before every region. */
   readonly lockstep?: Lockstep | undefined;
   readonly probe?: EngineProbe | undefined;
@@ -282,9 +283,9 @@ export class Regions {
 
   /** Compiles a module; its number in the table of regions, −1 when the host has no room for more code. */
   #install(module: Uint8Array<ArrayBuffer>, region: Region, source: GuestCode): number {
-    const { memory, interpreter, compute, lockstep } = this.#options;
+    const { memory, interpreter, compute, ticks, lockstep } = this.#options;
     const { plainRead, plainWrite, handler } = interpreter;
-    const env = { memory, plainRead, plainWrite, handler, compute } as unknown as WebAssembly.ModuleImports;
+    const env = { memory, plainRead, plainWrite, handler, compute, ticks } as unknown as WebAssembly.ModuleImports;
     try {
       const instance = new WebAssembly.Instance(new WebAssembly.Module(module), { env });
       const number = this.#number();

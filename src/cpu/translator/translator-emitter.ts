@@ -30,6 +30,8 @@ export interface RegionRuntime extends MemoryRuntime {
   readonly routines: RoutineTable;
   /** (number, argument) → not 0 on a fault. */
   readonly compute: FunctionRef;
+  /** () → f64: TickSource.ticks. */
+  readonly ticks: FunctionRef;
   computeNumber(name: string): number;
 }
 
@@ -284,6 +286,10 @@ export class TranslatorEmitter extends OperandEmitter {
       return;
     }
     throw new Untranslatable(`${this.#at.row.mnemonic} calls the computation '${name}'`);
+  }
+
+  ticks(): Expr {
+    return this.f.callValue(this.#runtime.ticks).convert('i64TruncF64U');
   }
 
   routine(routine: Routine, ...args: Expr[]): Local {

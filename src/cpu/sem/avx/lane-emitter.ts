@@ -221,6 +221,9 @@ export class LaneEmitter implements Emitter {
       this.#e.compute(name, number.or(HALF.first), fail);
     } else this.#e.compute(name, number.or(i32(HALF.second).select(computed, HALF.first)), fail);
   }
+  ticks(): Expr {
+    return this.#e.ticks();
+  }
   routine(routine: Routine, ...args: Expr[]): Local {
     return this.#e.routine(routine, ...args);
   }

@@ -68,8 +68,11 @@ class RegionFunction {
   readonly #rip: Local;
   readonly #code: Local;
   readonly #place: Local;
-  /** RIP of the head's page. */
-  readonly #origin: Local;
+  /**
+   * RIP of the head's page, from memory at each use: of a local V8 would compute all sums with places once, before everything, and
+   * keep them on the stack.
+   */
+  readonly #origin: Expr;
   /** By page: not 0 once it was found where it was. */
   readonly #found = new Map<number, Local>();
   readonly #labels = new Map<Block, Label>();
@@ -95,7 +98,7 @@ class RegionFunction {
     this.#rip = f.variable('i64');
     this.#code = f.variable('i32');
     this.#place = f.variable('i64');
-    this.#origin = f.variable('i64');
+    this.#origin = this.#state.load('i64', 8, STATE.regionOrigin);
     this.#entry = f.variable('i32');
     this.#dispatched = [...region.entries];
     const successors = region.blocks.map(({ taken, targets, next, returned }) =>
@@ -115,9 +118,9 @@ class RegionFunction {
     const argument = f.params[0] as Local;
     // Another privilege, or alignment checks: the data TLBs are others.
     this.#unless(state.load('i32', 4, STATE.tlbRead).ne(this.#tlbs), 'other privilege than before');
-    f.set(this.#origin, state.load('i64', 8, STATE.ripBase));
+    const home = state.load('i64', 8, STATE.ripBase);
     const homes = new Set(entries.map(({ place }) => pageOfPlace(place)));
-    if (homes.size > 1) f.set(this.#origin, this.#origin.sub(argument.shrS(8).shl(12).extendS()));
+    f.store(state, 8, homes.size > 1 ? home.sub(argument.shrS(8).shl(12).extendS()) : home, STATE.regionOrigin);
     const assumed = f.code.length;
     f.store(state, 4, i32(0), STATE.codeDropped);
     f.set(this.#left, state.load('i32', 4, STATE.left));

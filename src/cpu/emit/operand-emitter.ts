@@ -16,9 +16,12 @@ export interface MemoryRuntime {
   readonly commit: FunctionRef;
   /** What the slow paths reach is plain RAM; for whatever is anything else they answer 0. */
   readonly plainOnly: boolean;
+  /** (linear i64, size i32, address of a TLB array) → what the second-level TLB has for the page, 0 for nothing. */
+  readonly secondTlb?: FunctionRef;
 }
 
 const BOUNCE_BYTES = 64;
+const PAGE = 4096;
 
 export abstract class OperandEmitter implements Emitter {
   readonly f: FunctionBuilder;
@@ -265,8 +268,25 @@ export abstract class OperandEmitter implements Emitter {
   }
 
   plainOperand(size: number, access: 'r' | 'w', missed: () => void): Expr {
+    return this.#plain(this.f.let(this.operandLinear(size, access === 'w', missed)), size, access, missed);
+  }
+
+  plainArea(size: number, access: 'r' | 'w', missed: () => void): (offset: number) => Expr {
     const { f } = this;
     const at = f.let(this.operandLinear(size, access === 'w', missed));
+    const first = this.#plain(at, 1, access, missed);
+    const inFirst = f.let(i32(PAGE).sub(at.wrap().and(PAGE - 1)));
+    const second = f.local('i32');
+    f.set(second, first);
+    f.if(inFirst.ltU(size), () => {
+      f.set(second, this.#plain(f.let(at.add(inFirst.extendU())), 1, access, missed).sub(inFirst));
+    });
+    return (offset) => first.select(inFirst.gtU(offset), second);
+  }
+
+  /** Host address of bytes in one page of plain RAM. */
+  #plain(at: Expr, size: number, access: 'r' | 'w', missed: () => void): Local {
+    const { f } = this;
     const entry = this.#tlbEntry(at, access);
     const memory = this.#memory;
     const host = f.local('i32');
@@ -276,6 +296,10 @@ export abstract class OperandEmitter implements Emitter {
       if (memory?.plainOnly === true) {
         f.set(host, f.callValue(access === 'r' ? memory.readSlow : memory.writeSlow, at, i32(size)));
         f.brIf(hit, host, true);
+      } else if (memory?.secondTlb !== undefined) {
+        const addend = f.callValue(memory.secondTlb, at, i32(size), this.tlb(access));
+        f.set(host, addend.add(at.wrap()));
+        f.brIf(hit, addend, true);
       }
       missed();
     });

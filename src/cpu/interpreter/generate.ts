@@ -60,6 +60,7 @@ export interface InterpreterExports {
   /** What handlers outside of the module call: see Runtime. */
   readonly readSlow: (linear: bigint, size: number) => number;
   readonly writeSlow: (linear: bigint, size: number) => number;
+  readonly secondTlb: (linear: bigint, size: number, array: number) => number;
   readonly addressSlow: (record: number, access: number) => bigint;
   readonly segmentSlow: (segment: number, offset: bigint, access: number) => bigint;
   /** Handlers by number; those that are late are put there: see makeLateHandler. */
@@ -120,6 +121,7 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
     writeSlow,
     commit,
     plainOnly: false,
+    secondTlb: second,
     addressSlow,
     segmentSlow,
     helper,
@@ -160,7 +162,8 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
   const calls: RunCalls = { fetchMiss: fetchSlow, decodeMiss, crossPage, handlerType, chain };
   const run = m.add(['i32', 'i32'], ['i32'], (f) => emitRun(f, base, variants.handlers.filter(isHot), runtime, calls));
   m.export('run', run);
-  for (const [name, ref] of Object.entries({ readSlow, writeSlow, addressSlow, segmentSlow })) m.export(name, ref);
+  for (const [name, ref] of Object.entries({ readSlow, writeSlow, secondTlb: second, addressSlow, segmentSlow }))
+    m.export(name, ref);
   for (const name of LATE_HELPERS) number(helpers, name);
   m.export('plainRead', slow(plainRead, STATE.tlbRead));
   m.export('plainWrite', slow(plainWrite, STATE.tlbWrite));

@@ -28,6 +28,7 @@ export function makeLateHandler(
     writeSlow: m.importFunction('writeSlow', ['i64', 'i32'], ['i32']),
     commit: m.importFunction('commit', [], ['i32']),
     plainOnly: false,
+    secondTlb: m.importFunction('secondTlb', ['i64', 'i32', 'i32'], ['i32']),
     addressSlow: m.importFunction('addressSlow', ['i32', 'i32'], ['i64']),
     segmentSlow: m.importFunction('segmentSlow', ['i32', 'i64', 'i32'], ['i64']),
     helper: m.importFunction('helper', ['i32', 'i32'], ['i32']),

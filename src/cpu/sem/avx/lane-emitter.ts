@@ -158,6 +158,9 @@ export class LaneEmitter implements Emitter {
   plainOperand(size: number, access: 'r' | 'w', missed: () => void): Expr {
     return this.#e.plainOperand(size, access, missed);
   }
+  plainArea(size: number, access: 'r' | 'w', missed: () => void): (offset: number) => Expr {
+    return this.#e.plainArea(size, access, missed);
+  }
   push(value: Expr, size: 2 | 4 | 8): void {
     this.#e.push(value, size);
   }

@@ -140,7 +140,7 @@ export class WasmEngine implements VcpuEngine {
     this.#context = new HelperContext(this.cpu, this.mmu, this.#io, this.exit, variants.handlers);
 
     const pages = wasmMemory.buffer.byteLength / 65536;
-    this.#names = generateInterpreter(variants, vcpuRegion.at, pages);
+    this.#names = generateInterpreter(variants, vcpuRegion.at, pages, this.code.crossings);
     const { probe } = options;
     this.#probe = probe;
     this.#counters = new PublishedCounters(memory, vcpuRegion.at);

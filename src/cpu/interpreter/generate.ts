@@ -6,6 +6,7 @@ import { isFlat } from '../emit/flat-segment.ts';
 import { routinesOf } from '../emit/routine.ts';
 import { CODE_MODE, SEG, STATE } from '../state.ts';
 import { emitChain } from './chain-function.ts';
+import { crossingFunction } from './crossing-function.ts';
 import { deliverFunction } from './deliver-function.ts';
 import { type Ends, InterpreterEmitter, type Runtime, STATUS } from './interpreter-emitter.ts';
 import { fusible } from './pairs.ts';
@@ -69,8 +70,11 @@ export interface InterpreterExports {
   readonly regions: WebAssembly.Table;
 }
 
-/** Generates the module for the vCPU at `base`. `pages` is the size of the shared memory in 64 KiB. */
-export function generateInterpreter(variants: Variants, base: number, pages: number): InterpreterModule {
+/**
+ * Generates the module for the vCPU at `base`. `pages` is the size of the shared memory in 64 KiB, `crossings` the address of the first
+ * CROSSING.
+ */
+export function generateInterpreter(variants: Variants, base: number, pages: number, crossings: number): InterpreterModule {
   const helpers: string[] = [];
   const computes: string[] = [];
   const number = (names: string[], name: string) => {
@@ -159,7 +163,8 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
   const handlerType = m.type(['i32'], ['i32']);
   const regionType = m.type(['i32'], ['i32']);
   const chain = m.add(['i32'], ['i32'], (f) => emitChain(f, base, regionType, transfer));
-  const calls: RunCalls = { fetchMiss: fetchSlow, decodeMiss, crossPage, handlerType, chain };
+  const cross = crossingFunction(m, base, crossings, crossPage);
+  const calls: RunCalls = { fetchMiss: fetchSlow, decodeMiss, crossPage: cross, handlerType, chain };
   const run = m.add(['i32', 'i32'], ['i32'], (f) => emitRun(f, base, variants.handlers.filter(isHot), runtime, calls));
   m.export('run', run);
   for (const [name, ref] of Object.entries({ readSlow, writeSlow, secondTlb: second, addressSlow, segmentSlow }))

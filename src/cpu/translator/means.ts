@@ -50,7 +50,7 @@ function isInline(instruction: RegionInstruction): boolean {
   const segments = new AssumedSegments(i32(0), instruction.mode, FLAT_FORMS);
   try {
     instruction.handler.semantics.emit(
-      new TranslatorEmitter(f, instruction, i64(0), 0, 0, registers, segments, RUNTIME, NOWHERE),
+      new TranslatorEmitter(f, instruction, i64(0), 0, i32(0), registers, segments, RUNTIME, NOWHERE),
     );
     return true;
   } catch (reason) {

@@ -9,7 +9,8 @@ import { STATUS } from '../interpreter/interpreter-emitter.ts';
 import { REGION, REGION_SITE_SHIFT } from '../interpreter/record.ts';
 import { CONDITIONS } from '../sem/move.ts';
 import { CODE_MODE, STATE, TLB } from '../state.ts';
-import { AssumedSegments, type SegmentForm } from './assumed-segments.ts';
+import { AssumedSegments, extent, type SegmentForm } from './assumed-segments.ts';
+import { AssumedTlbs } from './assumed-tlbs.ts';
 import { analyse, type Flow, isBackward } from './flow.ts';
 import { type Block, endingOf, offsetOfPlace, pageOfPlace, type Region, type RegionInstruction } from './region.ts';
 import { RegisterLocals } from './register-locals.ts';
@@ -64,6 +65,7 @@ class RegionFunction {
   readonly #state: Expr;
   readonly #registers: RegisterLocals;
   readonly #segments: AssumedSegments;
+  readonly #tlbs: AssumedTlbs;
   readonly #left: Local;
   readonly #rip: Local;
   readonly #code: Local;
@@ -95,6 +97,7 @@ class RegionFunction {
     this.#registers = new RegisterLocals(f, this.#state);
     this.#segments = new AssumedSegments(this.#state, region.mode, context.segments);
     this.#left = f.variable('i32');
+    this.#tlbs = new AssumedTlbs(f, this.#state, context.base, region, context.mmuIndex);
     this.#rip = f.variable('i64');
     this.#code = f.variable('i32');
     this.#place = f.variable('i64');
@@ -116,8 +119,8 @@ class RegionFunction {
     const state = this.#state;
     const { entries, pages } = this.#region;
     const argument = f.params[0] as Local;
-    // Another privilege, or alignment checks: the data TLBs are others.
-    this.#unless(state.load('i32', 4, STATE.tlbRead).ne(this.#tlbs), 'other privilege than before');
+    this.#unless(this.#tlbs.differ, 'other privilege than before');
+    this.#tlbs.begin();
     const home = state.load('i64', 8, STATE.ripBase);
     const homes = new Set(entries.map(({ place }) => pageOfPlace(place)));
     f.store(state, 8, homes.size > 1 ? home.sub(argument.shrS(8).shl(12).extendS()) : home, STATE.regionOrigin);
@@ -210,9 +213,6 @@ class RegionFunction {
     return this.#state.load('i32', 4, STATE.request).or(this.#left.leS(0));
   }
 
-  get #tlbs(): number {
-    return this.#context.base + TLB.at + 3 * this.#context.mmuIndex * TLB.bytes;
-  }
   #ripAt(place: number): Expr {
     return this.#origin.add(place);
   }
@@ -330,7 +330,7 @@ class RegionFunction {
       instruction,
       this.#origin,
       base,
-      this.#tlbs,
+      this.#tlbs.read,
       this.#registers,
       this.#segments,
       runtime,
@@ -353,6 +353,7 @@ class RegionFunction {
       },
     );
     this.#f.scope(() => instruction.handler.semantics.emit(e));
+    this.#tlbs.after(instruction);
   }
 
   #targetOf({ mode, insn, target }: RegionInstruction): Expr {
@@ -412,9 +413,8 @@ class RegionFunction {
         f.store(state, 4, this.#left.sub(1), STATE.left);
         f.return(i32(REGION.exit).select(status.eq(STATUS.exit), i32(REGION.jump)));
       });
-      // It may have written to the region's own code or flushed the TLB; CLAC and STAC change the data TLBs.
-      const tlbsChanged = state.load('i32', 4, STATE.tlbRead).xor(this.#tlbs);
-      f.if(state.load('i32', 4, STATE.codeDropped).or(tlbsChanged), () => {
+      // It may have written to the region's own code, flushed the TLB, or changed the data TLBs.
+      f.if(state.load('i32', 4, STATE.codeDropped).or(this.#tlbs.changed), () => {
         f.store(state, 8, this.#ripAt(place + insn.length), STATE.rip);
         f.store(state, 4, this.#left.sub(1), STATE.left);
         f.return(i32(REGION.jump));
@@ -493,11 +493,3 @@ class RegionFunction {
 
 const CONDITIONAL: ReadonlySet<string> = new Set(CONDITIONS.flatMap((name) => [`j${name}`, `set${name}`, `cmov${name}`]));
 const looksAtCondition = ({ row }: RegionInstruction): boolean => CONDITIONAL.has(row.semantics.name);
-
-/** Places of the first and the last byte. */
-function extent({ blocks }: Region): { first: number; last: number } {
-  return {
-    first: Math.min(...blocks.map(({ place }) => place)),
-    last: Math.max(...blocks.map(({ end }) => end - 1)),
-  };
-}

@@ -14,6 +14,7 @@ import { CODE_MODE, SEGMENT, STATE } from '../state.ts';
 import { fetchRoom } from '../system/segment-check.ts';
 import type { Decoder } from '../x86/decoder.ts';
 import { segmentForms } from './assumed-segments.ts';
+import { mmuIndexesOf } from './assumed-tlbs.ts';
 import { IndirectTargets } from './indirect-targets.ts';
 import { meansOf } from './means.ts';
 import { type CodeSource, offsetOfPlace, pageOfPlace, type Region, type RegionInstruction, RegionReader } from './region.ts';
@@ -65,8 +66,8 @@ interface Entry {
 
 interface Installed {
   readonly number: number;
-  /** One of MMU_INDEX. */
-  readonly mmuIndex: number;
+  /** Of MMU_INDEX: what it can be entered with. */
+  readonly mmuIndexes: readonly number[];
   readonly segments: string;
   /** The head, then where it is come back to. */
   readonly entries: readonly Entry[];
@@ -165,7 +166,7 @@ export class Regions {
   #serves(table: number, record: number): boolean {
     const there = [...(this.#byTable.get(table) ?? [])].find(({ entries }) => entries.some((entry) => entry.record === record));
     const { cpu } = this.#options;
-    return there !== undefined && there.mmuIndex === cpu.get32(STATE.mmuIndex) && there.segments === segmentsOf(cpu);
+    return there?.mmuIndexes.includes(cpu.get32(STATE.mmuIndex)) === true && there.segments === segmentsOf(cpu);
   }
 
   /** What an indirect jump of a region does; the region is translated again when there is enough to go by. */
@@ -242,7 +243,7 @@ export class Regions {
     if (number < 0) return false;
     const installed: Installed = {
       number,
-      mmuIndex,
+      mmuIndexes: mmuIndexesOf(region, mmuIndex),
       segments: segmentsOf(cpu),
       entries: this.#enter(region, source, number),
       tables: region.pages.map((page) => source.entryTable(page)),

@@ -1,5 +1,5 @@
 // Semantics over "this local, this constant": the emitter of the translating tier, for one instruction.
-import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
+import { Const, type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef } from '../../wasm/function-builder.ts';
 import type { FlagEmitter, OperandSize } from '../emit/emitter.ts';
 import { type MemoryRuntime, narrowTo, OperandEmitter } from '../emit/operand-emitter.ts';
@@ -8,6 +8,7 @@ import { dwords, qwords, vector } from '../sem/simd-ops.ts';
 import { CODE_MODE, SEG, SEGMENT, STATE, TLB } from '../state.ts';
 import { BASE_RIP, NO_REGISTER } from '../x86/decoder.ts';
 import type { AssumedSegments } from './assumed-segments.ts';
+import { SWITCH_TLBS } from './assumed-tlbs.ts';
 import { ComparedFlags } from './compared-flags.ts';
 import type { RegionInstruction } from './region.ts';
 import type { RegisterLocals } from './register-locals.ts';
@@ -56,7 +57,7 @@ export class TranslatorEmitter extends OperandEmitter {
   readonly #origin: Expr;
   readonly #registers: RegisterLocals;
   readonly #segments: AssumedSegments;
-  readonly #tlbs: number;
+  readonly #tlbs: Expr;
   readonly #runtime: RegionRuntime;
   readonly #ends: RegionEnds;
   /** Nesting of the code before the instruction: what is emitted at this depth always runs. */
@@ -68,7 +69,7 @@ export class TranslatorEmitter extends OperandEmitter {
     at: RegionInstruction,
     origin: Expr,
     base: number,
-    tlbs: number,
+    tlbs: Expr,
     registers: RegisterLocals,
     segments: AssumedSegments,
     runtime: RegionRuntime,
@@ -133,7 +134,9 @@ export class TranslatorEmitter extends OperandEmitter {
     return this.#segments.mode === CODE_MODE.code64;
   }
   protected tlb(access: 'r' | 'w'): Expr {
-    return i32(this.#tlbs + (access === 'r' ? 0 : TLB.bytes));
+    const tlbs = this.#tlbs;
+    const offset = access === 'r' ? 0 : TLB.bytes;
+    return tlbs instanceof Const ? i32(Number(tlbs.value) + offset) : tlbs.add(offset);
   }
 
   // ---- registers -------------------------------------------------------------------------------------------------------
@@ -214,7 +217,7 @@ export class TranslatorEmitter extends OperandEmitter {
     return at === STATE.stackMask ? i64(this.#segments.stackMask) : super.slot64(at);
   }
   override setSlot32(at: number, value: Expr): void {
-    if (ASSUMED.has(at) && !this.semantics.endsBlock)
+    if (ASSUMED.has(at) && !this.semantics.endsBlock && !SWITCH_TLBS.has(this.semantics.name))
       throw new Untranslatable(`${this.#at.row.mnemonic} changes what the translation assumes`);
     super.setSlot32(at, value);
   }

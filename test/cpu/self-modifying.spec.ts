@@ -137,7 +137,9 @@ describe('stores to the code that is running', () => {
 describe('instructions across a page border', () => {
   const AHEAD = AT.data + 0xffe;
   it('unchanged, they do not leave WebAssembly', () => {
-    m.start('long').code(`49c7c4${le(AHEAD)} 41ffd4 ffcb 75f9 f4`).code(RETURNS(1), AHEAD); // l: call r12; dec ebx; jnz l
+    m.start('long')
+      .code(`49c7c4${le(AHEAD)} 41ffd4 ffcb 75f9 f4`)
+      .code(RETURNS(1), AHEAD); // l: call r12; dec ebx; jnz l
     m.set([rbx, 50n]);
     const looks = vi.spyOn(m.engine.mmu, 'codeTable');
     m.run();

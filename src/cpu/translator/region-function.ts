@@ -5,6 +5,7 @@
 // where the one edge to them is.
 import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef, Label } from '../../wasm/function-builder.ts';
+import { StackWindow } from '../emit/stack-window.ts';
 import { STATUS } from '../interpreter/interpreter-emitter.ts';
 import { REGION, REGION_SITE_SHIFT } from '../interpreter/record.ts';
 import { CONDITIONS } from '../sem/move.ts';
@@ -64,6 +65,7 @@ class RegionFunction {
   readonly #state: Expr;
   readonly #registers: RegisterLocals;
   readonly #segments: AssumedSegments;
+  readonly #stack: StackWindow;
   readonly #left: Local;
   readonly #rip: Local;
   readonly #code: Local;
@@ -91,6 +93,7 @@ class RegionFunction {
     this.#state = i32(context.base);
     this.#registers = new RegisterLocals(f, this.#state);
     this.#segments = new AssumedSegments(this.#state, region.mode, context.segments);
+    this.#stack = new StackWindow(f, stackPointers(region));
     this.#left = f.variable('i32');
     this.#rip = f.variable('i64');
     this.#code = f.variable('i32');
@@ -142,6 +145,7 @@ class RegionFunction {
       const { blocked } = this.#registers;
       if (blocked !== undefined) this.#unless(blocked, 'SSE or AVX not to be used');
       this.#registers.load();
+      this.#openWindow();
     });
     f.insert(assumed, () => {
       const { first, last } = extent(this.#region);
@@ -330,6 +334,7 @@ class RegionFunction {
       this.#tlbs,
       this.#registers,
       this.#segments,
+      this.#stack,
       runtime,
       {
         interpret: () => {
@@ -431,6 +436,19 @@ class RegionFunction {
         f.return(i32(REGION.jump));
       });
     this.#registers.load();
+    this.#openWindow();
+  }
+  /** Onto whatever the TLB has at the place of the stack pointer's page. */
+  #openWindow(): void {
+    if (!this.#stack.isUsed) return;
+    const f = this.#f;
+    const place = this.#state
+      .load('i32', 4, STATE.gpr + RSP * 8)
+      .shrU(8)
+      .and((TLB.entries - 1) * TLB.entrySize);
+    const entry = f.let(place);
+    const at = this.#tlbs + TLB.bytes;
+    this.#stack.move({ tag: entry.load('i64', 8, at), addend: entry.load('i32', 4, at + 8) });
   }
 
   /** Goes on only if the page is the one that was translated; looks once each time the region is run. */
@@ -490,6 +508,21 @@ class RegionFunction {
 
 const CONDITIONAL: ReadonlySet<string> = new Set(CONDITIONS.flatMap((name) => [`j${name}`, `set${name}`, `cmov${name}`]));
 const looksAtCondition = ({ row }: RegionInstruction): boolean => CONDITIONAL.has(row.semantics.name);
+
+const [RSP, RBP] = [4, 5];
+/** ModRM bytes of a move between them. */
+const FRAME_MOVES: ReadonlySet<number> = new Set([0xe5, 0xec]);
+
+/** RBP is one of them where frames begin or end. */
+function stackPointers({ blocks }: Region): Set<number> {
+  const framed = blocks.some(({ instructions }) =>
+    instructions.some(({ row, insn }) => {
+      const { name } = row.semantics;
+      return name === 'leave' || (name === 'mov' && FRAME_MOVES.has(insn.modrm));
+    }),
+  );
+  return new Set(framed ? [RSP, RBP] : [RSP]);
+}
 
 /** Places of the first and the last byte. */
 function extent({ blocks }: Region): { first: number; last: number } {

@@ -4,6 +4,7 @@ import type { FunctionBuilder, FunctionRef } from '../../wasm/function-builder.t
 import type { FlagEmitter, OperandSize } from '../emit/emitter.ts';
 import { type MemoryRuntime, narrowTo, OperandEmitter } from '../emit/operand-emitter.ts';
 import type { Routine, RoutineTable } from '../emit/routine.ts';
+import type { StackWindow } from '../emit/stack-window.ts';
 import { dwords, qwords, vector } from '../sem/simd-ops.ts';
 import { CODE_MODE, SEG, SEGMENT, STATE, TLB } from '../state.ts';
 import { BASE_RIP, NO_REGISTER } from '../x86/decoder.ts';
@@ -54,6 +55,7 @@ export class TranslatorEmitter extends OperandEmitter {
   readonly #origin: Expr;
   readonly #registers: RegisterLocals;
   readonly #segments: AssumedSegments;
+  readonly #stack: StackWindow;
   readonly #tlbs: number;
   readonly #runtime: RegionRuntime;
   readonly #ends: RegionEnds;
@@ -69,6 +71,7 @@ export class TranslatorEmitter extends OperandEmitter {
     tlbs: number,
     registers: RegisterLocals,
     segments: AssumedSegments,
+    stack: StackWindow,
     runtime: RegionRuntime,
     ends: RegionEnds,
   ) {
@@ -78,6 +81,7 @@ export class TranslatorEmitter extends OperandEmitter {
     this.#origin = origin;
     this.#registers = registers;
     this.#segments = segments;
+    this.#stack = stack;
     this.#tlbs = tlbs;
     this.#ends = ends;
     this.#depth = f.depth;
@@ -121,6 +125,10 @@ export class TranslatorEmitter extends OperandEmitter {
       this.f.if(offset.add(size - 1).gtU(limit), () => this.#ends.interpret());
     }
     return this.f.let(segments.isAtZero(which) ? offset : based().and(0xffff_ffff));
+  }
+  protected override window(segment: number | 'operand'): StackWindow | undefined {
+    const isNear = segment === 'operand' ? this.#stack.isNear(this.#at.insn.base) : segment === SEGMENT.ss;
+    return isNear ? this.#stack : undefined;
   }
   isFlat(segment: number | 'operand'): Expr {
     const which = segment === 'operand' ? this.#at.insn.segment : segment;

@@ -1,0 +1,45 @@
+// The page of the stack that was found last, in two variables: most accesses around the stack pointer need no more than one
+// comparison with it. Only code that nothing can take TLB entries from meanwhile may have one.
+import type { Expr, Local } from '../../wasm/expr.ts';
+import type { FunctionBuilder } from '../../wasm/function-builder.ts';
+
+export class StackWindow {
+  readonly #f: FunctionBuilder;
+  readonly #pointers: ReadonlySet<number>;
+  /** As an entry of the write TLB: no page when it is empty. Declared when first looked at. */
+  #entry: { readonly tag: Local; readonly addend: Local } | undefined;
+
+  /** `pointers`: the registers that point into the stack. */
+  constructor(f: FunctionBuilder, pointers: ReadonlySet<number>) {
+    this.#f = f;
+    this.#pointers = pointers;
+  }
+
+  /** Whether the code emitted so far looks at it. */
+  get isUsed(): boolean {
+    return this.#entry !== undefined;
+  }
+  /** Whether what this register points to is likely to be in it. */
+  isNear(register: number): boolean {
+    return this.#pointers.has(register);
+  }
+  /** i32, not 0 when this is the page; `page` is an i64. */
+  isAt(page: Expr): Expr {
+    return this.#variables.tag.eq(page);
+  }
+  /** What leads from a linear address in the page to the host's. */
+  get addend(): Expr {
+    return this.#variables.addend;
+  }
+  /** It becomes the page of this entry of the write TLB. */
+  move({ tag, addend }: { readonly tag: Expr; readonly addend: Expr }): void {
+    const mine = this.#variables;
+    this.#f.set(mine.tag, tag);
+    this.#f.set(mine.addend, addend);
+  }
+
+  get #variables(): { readonly tag: Local; readonly addend: Local } {
+    this.#entry ??= { tag: this.#f.variable('i64'), addend: this.#f.variable('i32') };
+    return this.#entry;
+  }
+}

@@ -1,4 +1,4 @@
-// XSAVE, XSAVEOPT and XRSTOR the way 64-bit kernels switch processes: of SSE and AVX state, while the x87 is as FNINIT leaves it, in an
+// XSAVE, XSAVEOPT and XRSTOR the way kernels switch processes: of SSE and AVX state, while the x87 is as FNINIT leaves it, in an
 // area of plain memory within one page. Whatever is not that is the helper's (system/xsave.ts). SDM vol. 1, chapter 13.
 import { type Expr, i32, i64 } from '../../wasm/expr.ts';
 import type { Label } from '../../wasm/function-builder.ts';
@@ -11,6 +11,8 @@ import { test, vector, ZERO } from './simd-ops.ts';
 const RAX = 0;
 const { x87: X87, sse: SSE, avx: AVX } = STATE_COMPONENTS;
 const REGISTERS = 16;
+/** XMM8..XMM15 exist in 64-bit mode only: elsewhere they are neither saved nor loaded. */
+const registersOf = (e: Emitter): number => (e.variant.long ? REGISTERS : REGISTERS / 2);
 const XCOMP_BV = HEADER_AT + 8;
 const HEADER_RESERVED = HEADER_AT + 16;
 
@@ -22,10 +24,6 @@ function unlessUnusual(
   fast: (area: Expr, requested: Expr, slow: Label) => void,
 ): void {
   const { f } = e;
-  if (e.variant.osize !== 8) {
-    e.helper(name);
-    return;
-  }
   f.block((done) => {
     f.block((slow) => {
       f.brIf(slow, e.slot32(STATE.cr0).and(CR0.ts).or(e.slot32(STATE.cr4).and(CR4.osxsave).eqz()));
@@ -56,7 +54,7 @@ const isX87InUse = (e: Emitter): Expr =>
     .or(isAnySet(e, STATE.x87, 8));
 
 function copyRegisters(e: Emitter, from: Expr, fromAt: number, to: Expr, toAt: number): void {
-  for (let i = 0; i < REGISTERS; i++) e.f.storeV(to, from.loadV(fromAt + i * 16), toAt + i * 16);
+  for (let i = 0; i < registersOf(e); i++) e.f.storeV(to, from.loadV(fromAt + i * 16), toAt + i * 16);
 }
 function clearRegisters(e: Emitter, at: number, count: number): void {
   for (let i = 0; i < count; i++) e.f.storeV(e.state, ZERO, at + i * 16);
@@ -84,7 +82,7 @@ const save = (name: string, optimized: boolean): Semantics =>
         f.store(area, 8, others.or(inUse.extendU()), HEADER_AT);
       });
     },
-    { by: 'osize' },
+    { by: 'osize mode' },
   );
 export const xsave = save('xsave', false);
 export const xsaveopt = save('xsaveopt', true);
@@ -118,12 +116,12 @@ export const xrstor = semantics(
           f.if(
             loaded.and(bit),
             () => copyRegisters(e, area, from, e.state, at),
-            () => clearRegisters(e, at, REGISTERS),
+            () => clearRegisters(e, at, registersOf(e)),
           ),
         );
       component(SSE, STATE.xmm, FXSAVE_IMAGE.xmm);
       component(AVX, STATE.ymmHigh, AVX_AREA.at);
     });
   },
-  { by: 'osize' },
+  { by: 'osize mode' },
 );

@@ -267,7 +267,7 @@ export abstract class OperandEmitter implements Emitter {
     f.block((hit) => {
       if (window !== undefined) {
         f.set(host, window.addend.add(at.wrap()));
-        f.brIf(hit, window.isAt(lastPage(at, size)), true);
+        f.brIf(hit, window.holds(at, size), true);
       }
       if (window === undefined || !inOrder) {
         const entry = this.#tlbEntry(at, access);

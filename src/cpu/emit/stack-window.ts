@@ -23,9 +23,12 @@ export class StackWindow {
   isNear(register: number): boolean {
     return this.#pointers.has(register);
   }
-  /** i32, not 0 when this is the page; `page` is an i64. */
-  isAt(page: Expr): Expr {
-    return this.#variables.tag.eq(page);
+  /**
+   * i32, not 0 when `size` bytes (a power of two) at a linear address lie in the page. Those that are not aligned count as not: bits
+   * that tell this and the page's are compared at once, and an empty entry has bits that no address has after that.
+   */
+  holds(linear: Expr, size: number): Expr {
+    return this.#variables.tag.eq(linear.and(-4096 | (size - 1)));
   }
   /** What leads from a linear address in the page to the host's. */
   get addend(): Expr {

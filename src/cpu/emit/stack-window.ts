@@ -2,6 +2,7 @@
 // comparison with it. Only code that nothing can take TLB entries from meanwhile may have one.
 import type { Expr, Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder } from '../../wasm/function-builder.ts';
+import { TLB } from '../state.ts';
 
 export class StackWindow {
   readonly #f: FunctionBuilder;
@@ -15,10 +16,6 @@ export class StackWindow {
     this.#pointers = pointers;
   }
 
-  /** Whether the code emitted so far looks at it. */
-  get isUsed(): boolean {
-    return this.#entry !== undefined;
-  }
   /** Whether what this register points to is likely to be in it. */
   isNear(register: number): boolean {
     return this.#pointers.has(register);
@@ -28,6 +25,7 @@ export class StackWindow {
    * that tell this and the page's are compared at once, and an empty entry has bits that no address has after that.
    */
   holds(linear: Expr, size: number): Expr {
+    if ((size & (size - 1)) !== 0) throw new RangeError(`${size} bytes: the size of an access to the stack is a power of two`);
     return this.#variables.tag.eq(linear.and(-4096 | (size - 1)));
   }
   /** What leads from a linear address in the page to the host's. */
@@ -39,6 +37,16 @@ export class StackWindow {
     const mine = this.#variables;
     this.#f.set(mine.tag, tag);
     this.#f.set(mine.addend, addend);
+  }
+
+  /**
+   * It becomes what the write TLB at this address has at the place of the page of a linear address (i32): a page of the stack or not, it
+   * may be written. Nothing is emitted where no code emitted before looks at the window.
+   */
+  open(linear: Expr, writeTlb: number): void {
+    if (this.#entry === undefined) return;
+    const at = this.#f.let(linear.shrU(8).and((TLB.entries - 1) * TLB.entrySize));
+    this.move({ tag: at.load('i64', 8, writeTlb), addend: at.load('i32', 4, writeTlb + 8) });
   }
 
   get #variables(): { readonly tag: Local; readonly addend: Local } {

@@ -14,6 +14,7 @@ import { AssumedSegments, type SegmentForm } from './assumed-segments.ts';
 import { analyse, type Flow, isBackward } from './flow.ts';
 import { type Block, endingOf, offsetOfPlace, pageOfPlace, type Region, type RegionInstruction } from './region.ts';
 import { RegisterLocals } from './register-locals.ts';
+import { RSP, stackPointers } from './stack-pointers.ts';
 import { type RegionRuntime, TranslatorEmitter } from './translator-emitter.ts';
 
 /** How an instruction is done: by its semantics, by the interpreter's handler in their place, or outside of the region. */
@@ -93,7 +94,7 @@ class RegionFunction {
     this.#state = i32(context.base);
     this.#registers = new RegisterLocals(f, this.#state);
     this.#segments = new AssumedSegments(this.#state, region.mode, context.segments);
-    this.#stack = new StackWindow(f, stackPointers(region));
+    this.#stack = new StackWindow(f, stackPointers(region.blocks));
     this.#left = f.variable('i32');
     this.#rip = f.variable('i64');
     this.#code = f.variable('i32');
@@ -438,17 +439,8 @@ class RegionFunction {
     this.#registers.load();
     this.#openWindow();
   }
-  /** Onto whatever the TLB has at the place of the stack pointer's page. */
   #openWindow(): void {
-    if (!this.#stack.isUsed) return;
-    const f = this.#f;
-    const place = this.#state
-      .load('i32', 4, STATE.gpr + RSP * 8)
-      .shrU(8)
-      .and((TLB.entries - 1) * TLB.entrySize);
-    const entry = f.let(place);
-    const at = this.#tlbs + TLB.bytes;
-    this.#stack.move({ tag: entry.load('i64', 8, at), addend: entry.load('i32', 4, at + 8) });
+    this.#stack.open(this.#state.load('i32', 4, STATE.gpr + RSP * 8), this.#tlbs + TLB.bytes);
   }
 
   /** Goes on only if the page is the one that was translated; looks once each time the region is run. */
@@ -508,21 +500,6 @@ class RegionFunction {
 
 const CONDITIONAL: ReadonlySet<string> = new Set(CONDITIONS.flatMap((name) => [`j${name}`, `set${name}`, `cmov${name}`]));
 const looksAtCondition = ({ row }: RegionInstruction): boolean => CONDITIONAL.has(row.semantics.name);
-
-const [RSP, RBP] = [4, 5];
-/** ModRM bytes of a move between them. */
-const FRAME_MOVES: ReadonlySet<number> = new Set([0xe5, 0xec]);
-
-/** RBP is one of them where frames begin or end. */
-function stackPointers({ blocks }: Region): Set<number> {
-  const framed = blocks.some(({ instructions }) =>
-    instructions.some(({ row, insn }) => {
-      const { name } = row.semantics;
-      return name === 'leave' || (name === 'mov' && FRAME_MOVES.has(insn.modrm));
-    }),
-  );
-  return new Set(framed ? [RSP, RBP] : [RSP]);
-}
 
 /** Places of the first and the last byte. */
 function extent({ blocks }: Region): { first: number; last: number } {

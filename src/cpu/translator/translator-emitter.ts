@@ -12,6 +12,7 @@ import type { AssumedSegments } from './assumed-segments.ts';
 import { ComparedFlags } from './compared-flags.ts';
 import type { RegionInstruction } from './region.ts';
 import type { RegisterLocals } from './register-locals.ts';
+import { RSP } from './stack-pointers.ts';
 import { Untranslatable } from './untranslatable.ts';
 
 /** Where control goes; the translation of the whole region knows. */
@@ -45,8 +46,6 @@ const RARE: ReadonlySet<string> = new Set(['loadSegment']);
 
 /** Slots that decide what a translation may assume: only what ends the region changes them, after its last access to memory. */
 const ASSUMED: ReadonlySet<number> = new Set([STATE.mmuIndex, STATE.tlbRead, STATE.tlbWrite, STATE.codeMode, STATE.cpl]);
-
-const RSP = 4;
 
 export class TranslatorEmitter extends OperandEmitter {
   readonly flags: FlagEmitter;

@@ -10,6 +10,7 @@ import { crossingFunction } from './crossing-function.ts';
 import { deliverFunction } from './deliver-function.ts';
 import { type Ends, InterpreterEmitter, type Runtime, STATUS } from './interpreter-emitter.ts';
 import { fusible } from './pairs.ts';
+import { probe } from './probe-function.ts';
 import { EA, REC, SPECIAL_COUNT } from './record.ts';
 import { emitRun, type RunCalls } from './run-function.ts';
 import { secondTlb } from './second-tlb.ts';
@@ -51,7 +52,7 @@ export interface InterpreterImports {
 export interface InterpreterExports {
   /** Runs at most about `budget` instructions from `STATE.rip`, or from `record` if that is not 0. Returns RUN. */
   run(budget: number, record: number): number;
-  /** For translated regions: (linear address, size) → host address or 0. */
+  /** For translated regions: (linear address, size) → host address or 0, from the TLBs or by a walk. */
   readonly plainRead: (linear: bigint, size: number) => number;
   readonly plainWrite: (linear: bigint, size: number) => number;
   /** For translated regions: runs a handler on a record; answers STATUS. */
@@ -170,8 +171,18 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
   for (const [name, ref] of Object.entries({ readSlow, writeSlow, secondTlb: second, addressSlow, segmentSlow }))
     m.export(name, ref);
   for (const name of LATE_HELPERS) number(helpers, name);
-  m.export('plainRead', slow(plainRead, STATE.tlbRead));
-  m.export('plainWrite', slow(plainWrite, STATE.tlbWrite));
+  const probed = probe(m, second);
+  /** Regions call these also where they have not looked into the TLB themselves. */
+  const plain = (miss: FunctionRef, tlb: number) =>
+    m.add(['i64', 'i32'], ['i32'], (f) => {
+      const [linear, size] = f.params as [Local, Local];
+      const found = f.callValue(probed, linear, size.and(0xff), state.load('i32', 4, tlb));
+      f.if(found, () => f.return(found));
+      f.store(state, 8, linear, STATE.slowAddress);
+      f.return(f.callValue(miss, size));
+    });
+  m.export('plainRead', plain(plainRead, STATE.tlbRead));
+  m.export('plainWrite', plain(plainWrite, STATE.tlbWrite));
   const handler = m.add(['i32', 'i32'], ['i32'], (f) => {
     const [number, record] = f.params as [Local, Local];
     f.return(f.callIndirect(handlerType, 'i32', number, record));

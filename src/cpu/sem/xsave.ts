@@ -1,5 +1,5 @@
-// XSAVE, XSAVEOPT and XRSTOR the way 64-bit kernels switch processes: of SSE and AVX state, while the x87 is as FNINIT leaves it, in an
-// area of plain memory. Whatever is not that is the helper's (system/xsave.ts). SDM vol. 1, chapter 13.
+// XSAVE, XSAVEOPT and XRSTOR the way kernels switch processes: of SSE and AVX state, while the x87 is as FNINIT leaves it, in an area of
+// plain memory. Whatever is not that is the helper's (system/xsave.ts). SDM vol. 1, chapter 13.
 import { type Expr, i32, i64 } from '../../wasm/expr.ts';
 import type { Label } from '../../wasm/function-builder.ts';
 import type { Emitter } from '../emit/emitter.ts';
@@ -11,6 +11,8 @@ import { test, vector, ZERO } from './simd-ops.ts';
 const RAX = 0;
 const { x87: X87, sse: SSE, avx: AVX } = STATE_COMPONENTS;
 const REGISTERS = 16;
+/** XMM8..XMM15 exist in 64-bit mode only: elsewhere they are neither saved nor loaded. */
+const registersOf = (e: Emitter): number => (e.variant.long ? REGISTERS : REGISTERS / 2);
 const XCOMP_BV = HEADER_AT + 8;
 const HEADER_RESERVED = HEADER_AT + 16;
 
@@ -25,10 +27,6 @@ function unlessUnusual(
   fast: (area: Area, requested: Expr, slow: Label) => void,
 ): void {
   const { f } = e;
-  if (e.variant.osize !== 8) {
-    e.helper(name);
-    return;
-  }
   f.block((done) => {
     f.block((slow) => {
       f.brIf(slow, e.slot32(STATE.cr0).and(CR0.ts).or(e.slot32(STATE.cr4).and(CR4.osxsave).eqz()));
@@ -59,10 +57,10 @@ const isX87InUse = (e: Emitter): Expr =>
     .or(isAnySet(e, STATE.x87, 8));
 
 function saveRegisters(e: Emitter, at: number, area: Area, to: number): void {
-  for (let i = 0; i < REGISTERS * 16; i += 16) e.f.storeV(area(to + i), e.state.loadV(at + i), to + i);
+  for (let i = 0; i < registersOf(e) * 16; i += 16) e.f.storeV(area(to + i), e.state.loadV(at + i), to + i);
 }
 function loadRegisters(e: Emitter, at: number, area: Area, from: number): void {
-  for (let i = 0; i < REGISTERS * 16; i += 16) e.f.storeV(e.state, area(from + i).loadV(from + i), at + i);
+  for (let i = 0; i < registersOf(e) * 16; i += 16) e.f.storeV(e.state, area(from + i).loadV(from + i), at + i);
 }
 function clearRegisters(e: Emitter, at: number, count: number): void {
   for (let i = 0; i < count; i++) e.f.storeV(e.state, ZERO, at + i * 16);
@@ -91,7 +89,7 @@ const save = (name: string, optimized: boolean): Semantics =>
         f.store(header, 8, others.or(inUse.extendU()), HEADER_AT);
       });
     },
-    { by: 'osize' },
+    { by: 'osize mode' },
   );
 export const xsave = save('xsave', false);
 export const xsaveopt = save('xsaveopt', true);
@@ -126,12 +124,12 @@ export const xrstor = semantics(
           f.if(
             loaded.and(bit),
             () => loadRegisters(e, at, area, from),
-            () => clearRegisters(e, at, REGISTERS),
+            () => clearRegisters(e, at, registersOf(e)),
           ),
         );
       component(SSE, STATE.xmm, FXSAVE_IMAGE.xmm);
       component(AVX, STATE.ymmHigh, AVX_AREA.at);
     });
   },
-  { by: 'osize' },
+  { by: 'osize mode' },
 );

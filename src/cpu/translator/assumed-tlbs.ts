@@ -43,8 +43,10 @@ export class AssumedTlbs {
   begin(): void {
     if (!(this.read instanceof Const)) this.#f.set(this.read as Local, this.#force);
   }
-  /** The instruction was done. */
-  after(instruction: RegionInstruction): void {
-    if (switches(instruction)) this.begin();
+  /** The instruction was done. True when others may be in force than before it. */
+  after(instruction: RegionInstruction): boolean {
+    if (!switches(instruction)) return false;
+    this.begin();
+    return true;
   }
 }

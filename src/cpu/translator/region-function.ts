@@ -5,6 +5,7 @@
 // where the one edge to them is.
 import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef, Label } from '../../wasm/function-builder.ts';
+import { StackWindow } from '../emit/stack-window.ts';
 import { STATUS } from '../interpreter/interpreter-emitter.ts';
 import { REGION, REGION_SITE_SHIFT } from '../interpreter/record.ts';
 import { CONDITIONS } from '../sem/move.ts';
@@ -14,6 +15,7 @@ import { AssumedTlbs } from './assumed-tlbs.ts';
 import { analyse, type Flow, isBackward } from './flow.ts';
 import { type Block, endingOf, offsetOfPlace, pageOfPlace, type Region, type RegionInstruction } from './region.ts';
 import { RegisterLocals } from './register-locals.ts';
+import { RSP, stackPointers } from './stack-pointers.ts';
 import { type RegionRuntime, TranslatorEmitter } from './translator-emitter.ts';
 
 /** How an instruction is done: by its semantics, by the interpreter's handler in their place, or outside of the region. */
@@ -66,6 +68,7 @@ class RegionFunction {
   readonly #registers: RegisterLocals;
   readonly #segments: AssumedSegments;
   readonly #tlbs: AssumedTlbs;
+  readonly #stack: StackWindow;
   readonly #left: Local;
   readonly #rip: Local;
   readonly #code: Local;
@@ -96,6 +99,7 @@ class RegionFunction {
     this.#state = i32(context.base);
     this.#registers = new RegisterLocals(f, this.#state);
     this.#segments = new AssumedSegments(this.#state, region.mode, context.segments);
+    this.#stack = new StackWindow(f, stackPointers(region.blocks));
     this.#left = f.variable('i32');
     this.#tlbs = new AssumedTlbs(f, this.#state, context.base, region, context.mmuIndex);
     this.#rip = f.variable('i64');
@@ -148,6 +152,7 @@ class RegionFunction {
       const { blocked } = this.#registers;
       if (blocked !== undefined) this.#unless(blocked, 'SSE or AVX not to be used');
       this.#registers.load();
+      this.#openWindow();
     });
     f.insert(assumed, () => {
       const { first, last } = extent(this.#region);
@@ -333,6 +338,7 @@ class RegionFunction {
       this.#tlbs.read,
       this.#registers,
       this.#segments,
+      this.#stack,
       runtime,
       {
         interpret: () => {
@@ -353,7 +359,7 @@ class RegionFunction {
       },
     );
     this.#f.scope(() => instruction.handler.semantics.emit(e));
-    this.#tlbs.after(instruction);
+    if (this.#tlbs.after(instruction)) this.#stack.close();
   }
 
   #targetOf({ mode, insn, target }: RegionInstruction): Expr {
@@ -434,6 +440,10 @@ class RegionFunction {
         f.return(i32(REGION.jump));
       });
     this.#registers.load();
+    this.#openWindow();
+  }
+  #openWindow(): void {
+    this.#stack.open(this.#state.load('i32', 4, STATE.gpr + RSP * 8), this.#tlbs.read);
   }
 
   /** Goes on only if the page is the one that was translated; looks once each time the region is run. */

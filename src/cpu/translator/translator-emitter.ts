@@ -4,6 +4,7 @@ import type { FunctionBuilder, FunctionRef } from '../../wasm/function-builder.t
 import type { FlagEmitter, OperandSize } from '../emit/emitter.ts';
 import { type MemoryRuntime, narrowTo, OperandEmitter } from '../emit/operand-emitter.ts';
 import type { Routine, RoutineTable } from '../emit/routine.ts';
+import type { StackWindow } from '../emit/stack-window.ts';
 import { dwords, qwords, vector } from '../sem/simd-ops.ts';
 import { CODE_MODE, SEG, SEGMENT, STATE, TLB } from '../state.ts';
 import { BASE_RIP, NO_REGISTER } from '../x86/decoder.ts';
@@ -12,6 +13,7 @@ import { SWITCH_TLBS } from './assumed-tlbs.ts';
 import { ComparedFlags } from './compared-flags.ts';
 import type { RegionInstruction } from './region.ts';
 import type { RegisterLocals } from './register-locals.ts';
+import { RSP } from './stack-pointers.ts';
 import { Untranslatable } from './untranslatable.ts';
 
 /** Where control goes; the translation of the whole region knows. */
@@ -48,8 +50,6 @@ const RARE: ReadonlySet<string> = new Set(['loadSegment']);
 /** Slots that decide what a translation may assume: only what ends the region changes them, after its last access to memory. */
 const ASSUMED: ReadonlySet<number> = new Set([STATE.mmuIndex, STATE.tlbRead, STATE.tlbWrite, STATE.codeMode, STATE.cpl]);
 
-const RSP = 4;
-
 export class TranslatorEmitter extends OperandEmitter {
   readonly flags: FlagEmitter;
   readonly #at: RegionInstruction;
@@ -57,6 +57,7 @@ export class TranslatorEmitter extends OperandEmitter {
   readonly #origin: Expr;
   readonly #registers: RegisterLocals;
   readonly #segments: AssumedSegments;
+  readonly #stack: StackWindow;
   readonly #tlbs: Expr;
   readonly #runtime: RegionRuntime;
   readonly #ends: RegionEnds;
@@ -72,6 +73,7 @@ export class TranslatorEmitter extends OperandEmitter {
     tlbs: Expr,
     registers: RegisterLocals,
     segments: AssumedSegments,
+    stack: StackWindow,
     runtime: RegionRuntime,
     ends: RegionEnds,
   ) {
@@ -81,6 +83,7 @@ export class TranslatorEmitter extends OperandEmitter {
     this.#origin = origin;
     this.#registers = registers;
     this.#segments = segments;
+    this.#stack = stack;
     this.#tlbs = tlbs;
     this.#ends = ends;
     this.#depth = f.depth;
@@ -124,6 +127,10 @@ export class TranslatorEmitter extends OperandEmitter {
       this.f.if(offset.add(size - 1).gtU(limit), () => this.#ends.interpret());
     }
     return this.f.let(segments.isAtZero(which) ? offset : based().and(0xffff_ffff));
+  }
+  protected override window(segment: number | 'operand'): StackWindow | undefined {
+    const isNear = segment === 'operand' ? this.#stack.isNear(this.#at.insn.base) : segment === SEGMENT.ss;
+    return isNear ? this.#stack : undefined;
   }
   isFlat(segment: number | 'operand'): Expr {
     const which = segment === 'operand' ? this.#at.insn.segment : segment;

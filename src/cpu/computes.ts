@@ -6,7 +6,6 @@ import { fpOperation } from './sse-slow.ts';
 import { pcmpxstrx } from './strings/pcmpxstrx.ts';
 import { storeMachineStatus } from './system/control-registers.ts';
 import { type CpuidPolicy, cpuid } from './system/cpuid.ts';
-import { passTimeGate, readTsc, type TickSource } from './system/msr.ts';
 import { loadDataSegment } from './system/segmentation.ts';
 import { accessRights, isReadableSegment, isWritableSegment, segmentLimit } from './system/selector-queries.ts';
 import { loadLdt, loadTaskRegister, storeLdt, storeTaskRegister } from './system/table-registers.ts';
@@ -23,7 +22,6 @@ const hostRandom: RandomSource = (into) => void globalThis.crypto.getRandomValue
 export function makeComputes(
   cpu: Cpu,
   mem: Mmu,
-  ticks: TickSource,
   policy: CpuidPolicy,
   fillRandom: RandomSource = hostRandom,
 ): Readonly<Record<string, Compute>> {
@@ -72,12 +70,6 @@ export function makeComputes(
     cpuid: () => {
       const words = cpuid(cpu, cpu.get32(SCRATCH.a), cpu.get32(SCRATCH.b), policy);
       for (let i = 0; i < 4; i++) cpu.set32(SCRATCH.a + i * 4, words[i] as number);
-      return 0;
-    },
-    rdtsc: () => {
-      const tsc = readTsc(cpu, ticks);
-      passTimeGate(cpu);
-      cpu.set64(SCRATCH.a, tsc);
       return 0;
     },
     rdrand: () => {

@@ -27,6 +27,7 @@ const KINDS: Readonly<Record<string, CallKind>> = {
   fetchMiss: 'code',
   decodeMiss: 'code',
   crossPage: 'code',
+  ticks: 'compute',
 };
 
 /** Functions that generated code imports, measured where somebody wants that. */

@@ -146,7 +146,7 @@ export class WasmEngine implements VcpuEngine {
     this.#context = new HelperContext(this.cpu, this.mmu, this.#io, this.exit, variants.handlers);
 
     const pages = wasmMemory.buffer.byteLength / 65536;
-    this.#names = generateInterpreter(variants, vcpuRegion.at, pages);
+    this.#names = generateInterpreter(variants, vcpuRegion.at, pages, this.code.crossings);
     const { probe } = options;
     this.#probe = probe;
     this.#counters = new PublishedCounters(memory, vcpuRegion.at);
@@ -156,7 +156,7 @@ export class WasmEngine implements VcpuEngine {
       if (helper === undefined) throw new Error(`the instruction table needs a helper '${name}' that does not exist`);
       return probe?.timed('helper', name, helper) ?? helper;
     });
-    const computes = makeComputes(this.cpu, this.mmu, options, options.cpuid, options.random);
+    const computes = makeComputes(this.cpu, this.mmu, options.cpuid, options.random);
     this.#computes = this.#names.computes.map((name) => {
       const compute = computes[name];
       if (compute === undefined) throw new Error(`the instruction table needs a computation '${name}' that does not exist`);
@@ -171,6 +171,7 @@ export class WasmEngine implements VcpuEngine {
       // Addresses come as i32: negative from 2 GiB on.
       helper: (record, number) => this.#helper(record >>> 0, number),
       compute: (number, argument) => this.#compute(number, argument),
+      ticks: options.lockstep === undefined ? options.ticks : () => this.#repeatedTicks(options.ticks),
       fetchMiss: () => this.#fetchMiss(),
       decodeMiss: (table, offset) => this.code.decode(table >>> 0, offset),
       crossPage: (record) => this.#crossings.reach(record >>> 0),
@@ -219,6 +220,7 @@ export class WasmEngine implements VcpuEngine {
         variants,
         interpreter,
         compute: imports.compute,
+        ticks: imports.ticks,
         computeNumber: (name) => this.#names.computes.indexOf(name),
         lockstep,
         probe,
@@ -590,6 +592,11 @@ export class WasmEngine implements VcpuEngine {
   /** Another instruction than the one that was let through is next. */
   #shutTimeGate(): void {
     this.cpu.set32(STATE.timeGate, this.#timeGate);
+  }
+
+  /** Both runs of a region see the same time. */
+  #repeatedTicks(clock: () => number): number {
+    return this.lockstep?.answers.ticks(clock) ?? clock();
   }
 
   /** After a triple fault the CPU stays shut down until `reset`. */

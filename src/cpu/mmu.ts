@@ -175,6 +175,9 @@ export class Mmu implements LinearMemory {
 
   /** Entry table of a page of code that runs with the rights of now, if it was run: nothing is walked for it that has effects. */
   cachedCode(linear: bigint): number {
+    const page = linear & ~0xfffn;
+    const known = this.knownCode(Number(BigInt.asIntN(32, page)), Number(BigInt.asIntN(32, page >> 32n)));
+    if (known !== 0) return known;
     const gpa = this.translate(linear);
     if (gpa < 0) return 0;
     const gfn = Math.floor(gpa / 4096) as Gfn;

@@ -3,6 +3,7 @@
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { Cpu } from './cpu.ts';
 import type { CodeCache } from './interpreter/code-cache.ts';
+import { CROSSING } from './interpreter/crossing-function.ts';
 import { REC, SPECIAL } from './interpreter/record.ts';
 import type { Mmu } from './mmu.ts';
 import { CODE_MODE, STATE } from './state.ts';
@@ -34,48 +35,24 @@ export class PageCrossings {
 
   /**
    * The instruction of a `cross` record: gathers its bytes from both pages and decodes them, unless that was done before and
-   * they are still the same. Returns the address of a record to run now, 0 after leaving a fault.
+   * they are still the same. Returns the address of a record to run now, 0 after leaving a fault. Generated code finds 64-bit code by
+   * itself the next time, if both pages are in the TLB: see interpreter/crossing-function.ts.
    */
   reach(record: number): number {
-    return this.#again(record) || this.#gather(record);
-  }
-
-  /** The same as last time, where both pages are in the TLB; 0 when something must be looked at. 64-bit code only. */
-  #again(record: number): number {
-    const cpu = this.#cpu;
-    const { view, u8 } = this.#memory;
-    const target = this.#code.crossing(record);
-    const known = this.#known.get(target);
-    const mode = CODE_MODE.code64;
-    if (known === undefined || known.record !== record || known.mode !== mode || cpu.get32(STATE.codeMode) !== mode) return 0;
-    const { offset, length, bytes } = known;
-    if (view.getUint16(record + REC.offset, true) !== offset) return 0;
-    const low = cpu.get32(STATE.ripBase);
-    const high = cpu.get32(STATE.ripBase + 4);
-    const nextLow = (low + 4096) >>> 0;
-    const table = this.#mmu.knownCode(low, high);
-    const nextTable = this.#mmu.knownCode(nextLow, nextLow === 0 ? high + 1 : high);
-    if (table === 0 || nextTable === 0) return 0;
-    const here = this.#code.hostOf(table) + offset;
-    const there = this.#code.hostOf(nextTable);
-    const first = 4096 - offset;
-    for (let i = 0; i < length; i++) if (u8[i < first ? here + i : there + i - first] !== bytes[i]) return 0;
-    return target;
-  }
-
-  #gather(record: number): number {
     const cpu = this.#cpu;
     const { view, u8 } = this.#memory;
     const offset = view.getUint16(record + REC.offset, true);
     const rip = cpu.get64(STATE.ripBase) + BigInt(offset);
     const linear = (rip + cpu.get64(STATE.codeBase)) & cpu.get64(STATE.linearMask);
     const next = (linear - BigInt(offset) + 4096n) & cpu.get64(STATE.linearMask);
-    const here = this.#hostOfCode(linear - BigInt(offset));
-    const there = here === 0 ? 0 : this.#hostOfCode(next);
-    if (there === 0) {
+    const table = this.#tableOfCode(linear - BigInt(offset));
+    const here = this.#code.hostOf(table);
+    const nextTable = table === 0 ? 0 : this.#tableOfCode(next);
+    if (nextTable === 0) {
       cpu.rip = rip;
       return 0;
     }
+    const there = this.#code.hostOf(nextTable);
     const count = 4096 - offset;
     const bytes = this.#bytes;
     bytes.set(u8.subarray(here + offset, here + 4096));
@@ -86,8 +63,12 @@ export class PageCrossings {
     if (cached !== undefined && cached.record === record && cached.mode === mode && cached.offset === offset) {
       let same = true;
       for (let i = 0; i < cached.length; i++) if (cached.bytes[i] !== bytes[i]) same = false;
-      if (same) return target;
+      if (same) {
+        this.#note(target, cached, table, nextTable, here);
+        return target;
+      }
     }
+    this.#set(target + CROSSING.from, 0);
     this.#code.mode = mode;
     const status = this.#code.decodeOne(bytes, mode, offset, target);
     if (status !== DECODE.ok) {
@@ -97,14 +78,39 @@ export class PageCrossings {
       return target;
     }
     const length = this.#code.lastLength;
-    this.#known.set(target, { record, mode, offset, length, bytes: bytes.slice(0, length) });
+    const known = { record, mode, offset, length, bytes: bytes.slice(0, length) };
+    this.#known.set(target, known);
+    this.#note(target, known, table, nextTable, here);
     return target;
   }
 
-  #hostOfCode(page: bigint): number {
-    const cpu = this.#cpu;
-    cpu.set64(STATE.slowAddress, page);
-    const probe = this.#mmu.codeTable();
-    return probe === 0 ? 0 : this.#code.hostOf(probe);
+  /** Leaves what is known of an instruction to generated code. */
+  #note(target: number, { record, mode, offset, length, bytes }: Known, table: number, nextTable: number, here: number): void {
+    // Looking for the second page may have emptied the code cache.
+    if (mode !== CODE_MODE.code64 || this.#code.hostOf(table) !== here) return;
+    const { u8 } = this.#memory;
+    const [expected, masks] = [target + CROSSING.bytes, target + CROSSING.masks];
+    u8.fill(0, expected, target + CROSSING.sizeof);
+    const first = 4096 - offset;
+    for (let i = 0; i < length; i++) {
+      // Of 32 bytes, 16 on each side of the border.
+      const at = 16 - first + i;
+      u8[expected + at] = bytes[i] as number;
+      u8[masks + at] = 0xff;
+    }
+    this.#set(target + CROSSING.table, table);
+    this.#set(target + CROSSING.nextTable, nextTable);
+    this.#set(target + CROSSING.first, here + 4096 - 16);
+    this.#set(target + CROSSING.second, this.#code.hostOf(nextTable));
+    this.#set(target + CROSSING.from, record);
+  }
+  #set(at: number, value: number): void {
+    this.#memory.u32[at >>> 2] = value;
+  }
+
+  /** Entry table of a page, 0 after leaving a fault. */
+  #tableOfCode(page: bigint): number {
+    this.#cpu.set64(STATE.slowAddress, page);
+    return this.#mmu.codeTable();
   }
 }

@@ -145,6 +145,8 @@ export const STATE = {
   vexBlocked: 0x6a0,
   /** u32, not 0 when AVX instructions must raise #UD or #NM: see Cpu.updateMode. */
   avxBlocked: 0x6a4,
+  /** u64: RIP of the head's page of the translated region that runs. */
+  regionOrigin: 0x6a8,
   /** 16 × 16 bytes: bits 255:128 of the YMM registers. */
   ymmHigh: 0xc00,
 } as const;

@@ -197,7 +197,7 @@ export function buildVcpu(data: VcpuThreadData, post: (message: VcpuMessage) => 
     vcpuRegion: regions.cpu,
     codeRegion: regions.code,
     ...(virtual !== undefined && { ticksAreInstructions: true, random: repeatableRandom() }),
-    ticks: () => BigInt(Math.floor(nowNs() * (TSC_KHZ / 1_000_000))),
+    ticks: () => Math.floor(nowNs() * (TSC_KHZ / 1_000_000)),
     cpuid: {
       apicId: vcpuId * 2,
       vcpuCount: plan.vcpus.length,

@@ -103,7 +103,7 @@ export class BenchMachine {
   mode: BenchMode = 'real';
   /** The page tables of `paged`, `pae`, `long` and `compat`. */
   tables: PageTables;
-  ticks = 1000n;
+  ticks = 1000;
   taskPriority = 0;
 
   /** @param codeBytes size of the cache of decoded code */

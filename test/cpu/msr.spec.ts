@@ -106,7 +106,7 @@ describe('the time stamp counter', () => {
   it('RDTSC, RDTSCP, IA32_TSC agree; a write moves it and IA32_TSC_ADJUST', () => {
     // rdtsc; mov ebx,eax; mov ecx,10; mov eax,5000; xor edx,edx; wrmsr; rdtsc; mov esi,eax; mov ecx,3b; rdmsr
     m.start('long').code(`0f31 89c3 b910000000 b8${le(5000)} 31d2 0f30 0f31 89c6 b93b000000 0f32 f4`);
-    m.ticks = 1000n;
+    m.ticks = 1000;
     m.run();
     expect([m.gpr(rbx), m.gpr(6), m.gpr(rax)]).toEqual([1000n, 5000n, 4000n]);
     m.start('long').code('0f01f9 f4');

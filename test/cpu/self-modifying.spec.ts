@@ -1,5 +1,5 @@
 // Code that changes while it runs: the next fetch sees every store. SDM vol. 3, 11.6.
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { CR4, SEGMENT } from '../../src/cpu/state.ts';
 import { GPR } from '../../src/vcpu/contract.ts';
 import { AT, BenchMachine, bytesOf, le } from './bench-machine.ts';
@@ -136,6 +136,17 @@ describe('stores to the code that is running', () => {
 
 describe('instructions across a page border', () => {
   const AHEAD = AT.data + 0xffe;
+  it('unchanged, they do not leave WebAssembly', () => {
+    m.start('long')
+      .code(`49c7c4${le(AHEAD)} 41ffd4 ffcb 75f9 f4`)
+      .code(RETURNS(1), AHEAD); // l: call r12; dec ebx; jnz l
+    m.set([rbx, 50n]);
+    const looks = vi.spyOn(m.engine.mmu, 'codeTable');
+    m.run();
+    expect([m.gpr(rbx), m.gpr(rax)]).toEqual([0n, 1n]);
+    expect(looks.mock.calls.length).toBeLessThan(5);
+    looks.mockRestore();
+  });
   it('changed in their second page', () => {
     m.start('long')
       .code(`49c7c4${le(AHEAD)} 41ffd4 89c3 c60602 41ffd4 f4`)

@@ -52,7 +52,7 @@ it('the same registers, flags and memory', () => {
 });
 
 it('the same when decoded code is thrown away all the time', () => {
-  const small = new BenchMachine(99 << 10);
+  const small = new BenchMachine(195 << 10);
   const before = small.engine.code.flushes;
   const [free, cramped] = [outcome(m, false), outcome(small, false)];
   expect(small.engine.code.flushes - before).toBeGreaterThan(10);

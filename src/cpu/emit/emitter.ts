@@ -91,6 +91,11 @@ export interface Emitter {
    * comes to `missed`, which must go elsewhere.
    */
   plainOperand(size: number, access: 'r' | 'w', missed: () => void): Expr;
+  /**
+   * The same of an operand that may lie in two pages: for an offset in it, what to add to the offset for the host address of the
+   * bytes there, which must lie in one page.
+   */
+  plainArea(size: number, access: 'r' | 'w', missed: () => void): (offset: number) => Expr;
 
   push(value: Expr, size: 2 | 4 | 8): void;
   /** Reads the top of the stack; the caller moves the pointer with `setStackPointer(stackPointer().add(size))`. */
@@ -136,6 +141,8 @@ export interface Emitter {
    * would do the instruction again may leave before `failed`.
    */
   compute(name: string, argument?: number | Expr, failed?: () => void): void;
+  /** What the clock of the time stamp counter says now, as i64: TickSource.ticks. */
+  ticks(): Expr;
   /** Calls a function in WebAssembly and keeps its result. */
   routine(routine: Routine, ...args: Expr[]): Local;
   /** A fresh variable. */

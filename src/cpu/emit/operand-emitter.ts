@@ -6,19 +6,26 @@ import { SEGMENT, STATE, TLB, VECTOR } from '../state.ts';
 import type { Emitter, FlagEmitter, OperandSize, Variant } from './emitter.ts';
 import type { Routine } from './routine.ts';
 import type { Semantics } from './semantics.ts';
+import type { StackWindow } from './stack-window.ts';
 
 /** The slow paths of memory. */
 export interface MemoryRuntime {
-  /** (linear i64, size i32) → host address, 0 on a fault. Reading; writing (size bit 8: the old contents are wanted too). */
+  /**
+   * (linear i64, size i32) → host address, 0 on a fault. Reading; writing (size bit 8: the old contents are wanted too). Those that
+   * reach plain RAM only look into the TLB first.
+   */
   readonly readSlow: FunctionRef;
   readonly writeSlow: FunctionRef;
   /** Writes the bounce buffer to where it belongs; not 0 on a fault. */
   readonly commit: FunctionRef;
   /** What the slow paths reach is plain RAM; for whatever is anything else they answer 0. */
   readonly plainOnly: boolean;
+  /** (linear i64, size i32, address of a TLB array) → what the second-level TLB has for the page, 0 for nothing. */
+  readonly secondTlb?: FunctionRef;
 }
 
 const BOUNCE_BYTES = 64;
+const PAGE = 4096;
 
 export abstract class OperandEmitter implements Emitter {
   readonly f: FunctionBuilder;
@@ -66,6 +73,7 @@ export abstract class OperandEmitter implements Emitter {
   abstract fault(): void;
   abstract helper(name: string): void;
   abstract compute(name: string, argument?: number | Expr, failed?: () => void): void;
+  abstract ticks(): Expr;
   abstract routine(routine: Routine, ...args: Expr[]): Local;
   abstract xmm(register: number): Expr;
   abstract setXmm(register: number, value: Expr): void;
@@ -109,7 +117,7 @@ export abstract class OperandEmitter implements Emitter {
         return this.immediate(n);
       case 'mem': {
         const writes = this.semantics.access[n] === 'rw';
-        const host = this.hostAddress(this.linear(n), size, writes ? 'w' : 'r');
+        const host = this.#reach(this.linear(n), size, writes ? 'w' : 'r', this.window('operand'));
         this.#hosts.set(n, host);
         const locked = writes && this.variant.lock;
         const label = locked ? this.f.beginLoop() : undefined;
@@ -135,7 +143,7 @@ export abstract class OperandEmitter implements Emitter {
     const host = this.#hosts.get(n);
     if (host === undefined) {
       const kept = this.f.let(value);
-      this.#storeTo(this.linear(n), size, (at) => this.f.store(at, size, kept, 0));
+      this.#storeTo(this.linear(n), size, (at) => this.f.store(at, size, kept, 0), this.window('operand'));
       return;
     }
     if (this.#retry !== undefined) {
@@ -163,7 +171,7 @@ export abstract class OperandEmitter implements Emitter {
     }
     const linear = this.linear(n, options.aligned === true);
     if (options.aligned === true) this.#requireAligned(linear, size);
-    const host = this.hostAddress(linear, size, this.semantics.access[n] === 'rw' ? 'w' : 'r');
+    const host = this.#reach(linear, size, this.semantics.access[n] === 'rw' ? 'w' : 'r', this.window('operand'));
     this.#hosts.set(n, host);
     if (size >= 16) return this.f.let(host.loadV(0));
     if (size === 8 || size === 4) return this.f.let(host.loadZero(size, 0));
@@ -186,11 +194,12 @@ export abstract class OperandEmitter implements Emitter {
     const v = this.f.let(value);
     const linear = this.linear(n, options.aligned === true);
     if (options.aligned === true) this.#requireAligned(linear, size);
-    this.#storeTo(linear, size, (at) => {
+    const store = (at: Expr) => {
       if (size === 16) this.f.storeV(at, v, 0);
       else if (size === 8) this.f.store(at, 8, v.simd(0x1d, 'i64', [], 0), 0);
       else this.f.store(at, size as 1 | 2 | 4, v.simd(0x1b, 'i32', [], 0), 0);
-    });
+    };
+    this.#storeTo(linear, size, store, this.window('operand'));
   }
 
   setWide(n: number, low: Expr, high: Expr, options: { aligned?: boolean } = {}): void {
@@ -233,39 +242,85 @@ export abstract class OperandEmitter implements Emitter {
   // ---- memory ----------------------------------------------------------------------------------------------------------
 
   loadAt(segment: number | 'operand', offset: Expr, size: OperandSize): Expr {
-    const host = this.hostAddress(this.linearAt(segment, offset, size, false), size, 'r');
+    const host = this.#reach(this.linearAt(segment, offset, size, false), size, 'r', this.window(segment), segment !== 'operand');
     return this.f.let(host.load(size === 8 ? 'i64' : 'i32', size, 0));
   }
   storeAt(segment: number | 'operand', offset: Expr, size: OperandSize, value: Expr): void {
     const kept = this.f.let(value);
-    this.#storeTo(this.linearAt(segment, offset, size, true), size, (at) => this.f.store(at, size, kept, 0));
+    const linear = this.linearAt(segment, offset, size, true);
+    this.#storeTo(linear, size, (at) => this.f.store(at, size, kept, 0), this.window(segment), segment !== 'operand');
   }
 
   hostAddress(linear: Expr, size: number, access: 'r' | 'w'): Expr {
+    return this.#reach(linear, size, access);
+  }
+  /** Where accesses by this segment, or to the memory operand, are likely to be, if the tier keeps that. */
+  protected window(_segment: number | 'operand'): StackWindow | undefined {
+    return undefined;
+  }
+  #reach(linear: Expr, size: number, access: 'r' | 'w', window?: StackWindow, inOrder = false): Expr {
     const { f } = this;
     const at = f.let(linear);
-    const entry = this.#tlbEntry(at, access);
     const memory = this.#memory;
     if (memory === undefined) {
+      const entry = this.#tlbEntry(at, access);
       f.if(entry.tag.ne(lastPage(at, size)), () => this.giveUp());
       return f.let(entry.addend.add(at.wrap()));
     }
     const host = f.local('i32');
     f.block((hit) => {
-      f.set(host, entry.addend.add(at.wrap()));
-      f.brIf(hit, entry.tag.eq(lastPage(at, size)), true);
+      if (window !== undefined) {
+        f.set(host, window.addend.add(at.wrap()));
+        f.brIf(hit, window.holds(at, size), true);
+      }
+      if (window === undefined || !inOrder) {
+        const entry = this.#tlbEntry(at, access);
+        const found = () => f.set(host, entry.addend.add(at.wrap()));
+        if (window !== undefined && access === 'w') {
+          f.if(entry.tag.eq(lastPage(at, size)), () => {
+            window.move(entry);
+            found();
+            f.br(hit);
+          });
+        } else {
+          found();
+          f.brIf(hit, entry.tag.eq(lastPage(at, size)), true);
+        }
+      }
       // A write that starts with a read wants the old contents in the bounce buffer: bit 8.
       const slow = access === 'r' ? memory.readSlow : memory.writeSlow;
       f.set(host, f.callValue(slow, at, i32(access === 'r' ? size : size | 0x100)));
-      f.brIf(hit, host, true);
+      if (window !== undefined && access === 'w')
+        f.if(host, () => {
+          window.move({ tag: lastPage(at, size), addend: host.sub(at.wrap()) });
+          f.br(hit);
+        });
+      else f.brIf(hit, host, true);
       this.fault();
     });
     return host;
   }
 
   plainOperand(size: number, access: 'r' | 'w', missed: () => void): Expr {
+    return this.#plain(this.f.let(this.operandLinear(size, access === 'w', missed)), size, access, missed);
+  }
+
+  plainArea(size: number, access: 'r' | 'w', missed: () => void): (offset: number) => Expr {
     const { f } = this;
     const at = f.let(this.operandLinear(size, access === 'w', missed));
+    const first = this.#plain(at, 1, access, missed);
+    const inFirst = f.let(i32(PAGE).sub(at.wrap().and(PAGE - 1)));
+    const second = f.local('i32');
+    f.set(second, first);
+    f.if(inFirst.ltU(size), () => {
+      f.set(second, this.#plain(f.let(at.add(inFirst.extendU())), 1, access, missed).sub(inFirst));
+    });
+    return (offset) => first.select(inFirst.gtU(offset), second);
+  }
+
+  /** Host address of bytes in one page of plain RAM. */
+  #plain(at: Expr, size: number, access: 'r' | 'w', missed: () => void): Local {
+    const { f } = this;
     const entry = this.#tlbEntry(at, access);
     const memory = this.#memory;
     const host = f.local('i32');
@@ -275,6 +330,10 @@ export abstract class OperandEmitter implements Emitter {
       if (memory?.plainOnly === true) {
         f.set(host, f.callValue(access === 'r' ? memory.readSlow : memory.writeSlow, at, i32(size)));
         f.brIf(hit, host, true);
+      } else if (memory?.secondTlb !== undefined) {
+        const addend = f.callValue(memory.secondTlb, at, i32(size), this.tlb(access));
+        f.set(host, addend.add(at.wrap()));
+        f.brIf(hit, addend, true);
       }
       missed();
     });
@@ -293,7 +352,7 @@ export abstract class OperandEmitter implements Emitter {
   push(value: Expr, size: 2 | 4 | 8): void {
     const kept = this.f.let(value);
     const pointer = this.f.let(this.stackBelow(size));
-    this.#storeTo(this.linearAt(SEGMENT.ss, pointer, size, true), size, (at) => this.f.store(at, size, kept, 0));
+    this.storeAt(SEGMENT.ss, pointer, size, kept);
     this.setStackPointer(pointer);
   }
   peek(depth: number, size: 2 | 4 | 8): Expr {
@@ -336,8 +395,14 @@ export abstract class OperandEmitter implements Emitter {
     return { tag: at.load('i64', 8, first), addend: at.load('i32', 4, first + 8) };
   }
   /** A store that needs no read before: the fast path writes straight to RAM. */
-  #storeTo(linear: Expr, size: number, store: (host: Expr) => void): void {
+  #storeTo(linear: Expr, size: number, store: (host: Expr) => void, window?: StackWindow, inOrder = false): void {
     const { f } = this;
+    if (window !== undefined) {
+      const host = this.#reach(linear, size, 'w', window, inOrder);
+      store(host);
+      this.commit(host);
+      return;
+    }
     const at = f.let(linear);
     const entry = this.#tlbEntry(at, 'w');
     const memory = this.#memory;

@@ -5,6 +5,7 @@ import type { Region } from '../../memory/arena.ts';
 import { type GuestMemory, P2M } from '../../memory/guest-memory.ts';
 import { CODE_MODE, SEG, SEGMENT, STATE } from '../state.ts';
 import { BASE_RIP, DECODE, type Decoder, Instruction, NO_REGISTER } from '../x86/decoder.ts';
+import { CROSSING, CROSSINGS, crossingOffset } from './crossing-function.ts';
 import { EA, REC, RECORD_SIZE, SPECIAL, SPECIAL_COUNT } from './record.ts';
 import type { Variants } from './variants.ts';
 
@@ -16,10 +17,8 @@ const REPEATED = 8;
 /** A store invalidates decoded code only within its chunk of this many bytes. */
 const CHUNK_SHIFT = 7;
 
-/** Instructions across a page border are kept apart, direct-mapped by the address of their `cross` record. */
+/** Instructions across a page border are kept apart. */
 const CROSSINGS_AT = 64;
-const CROSSINGS = 1024;
-const CROSSING_BYTES = 2 * RECORD_SIZE;
 
 class CodePage {
   readonly gfn: Gfn;
@@ -82,12 +81,16 @@ export class CodeCache {
   }
 
   get #first(): number {
-    return this.#region.at + CROSSINGS_AT + CROSSINGS * CROSSING_BYTES;
+    return this.crossings + CROSSINGS * CROSSING.sizeof;
   }
 
   /** Where the records for an instruction that crosses out of its page go: two records, outside of any page. */
   crossing(record: number): number {
-    return this.#region.at + CROSSINGS_AT + ((record >> 5) & (CROSSINGS - 1)) * CROSSING_BYTES;
+    return this.crossings + crossingOffset(record);
+  }
+  /** Address of the first CROSSING. */
+  get crossings(): number {
+    return this.#region.at + CROSSINGS_AT;
   }
 
   /** The page an entry table belongs to. */
@@ -314,6 +317,7 @@ export class CodeCache {
     }
     this.#pages.clear();
     this.#byTable.clear();
+    for (let i = 0; i < CROSSINGS; i++) this.#memory.u32[(this.crossings + i * CROSSING.sizeof + CROSSING.from) >>> 2] = 0;
     // Records may still be executing: the first words of the region are reused only by a later decode.
     this.#next = this.#first;
     this.flushes++;

@@ -6,9 +6,11 @@ import { isFlat } from '../emit/flat-segment.ts';
 import { routinesOf } from '../emit/routine.ts';
 import { CODE_MODE, SEG, STATE } from '../state.ts';
 import { emitChain } from './chain-function.ts';
+import { crossingFunction } from './crossing-function.ts';
 import { deliverFunction } from './deliver-function.ts';
 import { type Ends, InterpreterEmitter, type Runtime, STATUS } from './interpreter-emitter.ts';
 import { fusible } from './pairs.ts';
+import { probe } from './probe-function.ts';
 import { EA, REC, SPECIAL_COUNT } from './record.ts';
 import { emitRun, type RunCalls } from './run-function.ts';
 import { secondTlb } from './second-tlb.ts';
@@ -33,6 +35,8 @@ export interface InterpreterImports {
   segmentCheck(segment: number, offset: number, sizeAndWrite: number): number;
   helper(record: number, number: number): number;
   compute(number: number, argument: number): number;
+  /** The clock that the time stamp counter is made of: TickSource.ticks. */
+  ticks(): number;
   /** Execute-TLB miss for `STATE.slowAddress`: address of the page's entry table, 0 after leaving a fault. */
   fetchMiss(): number;
   /** No record yet at this word of an entry table: decodes, returns the record's address, 0 after leaving a fault. */
@@ -51,7 +55,7 @@ export interface InterpreterExports {
   run(budget: number, record: number): number;
   /** The same for so many straight runs of instructions, which are noted at TRACE.at; STATE.left counts down from 0. */
   trace(runs: number): number;
-  /** For translated regions: (linear address, size) → host address or 0. */
+  /** For translated regions: (linear address, size) → host address or 0, from the TLBs or by a walk. */
   readonly plainRead: (linear: bigint, size: number) => number;
   readonly plainWrite: (linear: bigint, size: number) => number;
   /** For translated regions: runs a handler on a record; answers STATUS. */
@@ -61,6 +65,7 @@ export interface InterpreterExports {
   /** What handlers outside of the module call: see Runtime. */
   readonly readSlow: (linear: bigint, size: number) => number;
   readonly writeSlow: (linear: bigint, size: number) => number;
+  readonly secondTlb: (linear: bigint, size: number, array: number) => number;
   readonly addressSlow: (record: number, access: number) => bigint;
   readonly segmentSlow: (segment: number, offset: bigint, access: number) => bigint;
   /** Handlers by number; those that are late are put there: see makeLateHandler. */
@@ -69,8 +74,11 @@ export interface InterpreterExports {
   readonly regions: WebAssembly.Table;
 }
 
-/** Generates the module for the vCPU at `base`. `pages` is the size of the shared memory in 64 KiB. */
-export function generateInterpreter(variants: Variants, base: number, pages: number): InterpreterModule {
+/**
+ * Generates the module for the vCPU at `base`. `pages` is the size of the shared memory in 64 KiB, `crossings` the address of the first
+ * CROSSING.
+ */
+export function generateInterpreter(variants: Variants, base: number, pages: number, crossings: number): InterpreterModule {
   const helpers: string[] = [];
   const computes: string[] = [];
   const number = (names: string[], name: string) => {
@@ -85,6 +93,7 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
   const segmentCheck = m.importFunction('segmentCheck', ['i32', 'i32', 'i32'], ['i32']);
   const helper = m.importFunction('helper', ['i32', 'i32'], ['i32']);
   const compute = m.importFunction('compute', ['i32', 'i32'], ['i32']);
+  const ticks = m.importFunction('ticks', [], ['f64']);
   const fetchMiss = m.importFunction('fetchMiss', [], ['i32']);
   const decodeMiss = m.importFunction('decodeMiss', ['i32', 'i32'], ['i32']);
   const crossPage = m.importFunction('crossPage', ['i32'], ['i32']);
@@ -120,10 +129,12 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
     writeSlow,
     commit,
     plainOnly: false,
+    secondTlb: second,
     addressSlow,
     segmentSlow,
     helper,
     compute,
+    ticks,
     helperNumber: (name) => number(helpers, name),
     computeNumber: (name) => number(computes, name),
     routines: routinesOf(m, base),
@@ -156,17 +167,29 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
   const handlerType = m.type(['i32'], ['i32']);
   const regionType = m.type(['i32'], ['i32']);
   const chain = m.add(['i32'], ['i32'], (f) => emitChain(f, base, regionType, transfer));
-  const calls: RunCalls = { fetchMiss: fetchSlow, decodeMiss, crossPage, handlerType, chain };
+  const cross = crossingFunction(m, base, crossings, crossPage);
+  const calls: RunCalls = { fetchMiss: fetchSlow, decodeMiss, crossPage: cross, handlerType, chain };
   const run = m.add(['i32', 'i32'], ['i32'], (f) => emitRun(f, base, variants.handlers.filter(isHot), runtime, calls));
   m.export('run', run);
   m.export(
     'trace',
     m.add(['i32'], ['i32'], (f) => emitTrace(f, base, run)),
   );
-  for (const [name, ref] of Object.entries({ readSlow, writeSlow, addressSlow, segmentSlow })) m.export(name, ref);
+  for (const [name, ref] of Object.entries({ readSlow, writeSlow, secondTlb: second, addressSlow, segmentSlow }))
+    m.export(name, ref);
   for (const name of LATE_HELPERS) number(helpers, name);
-  m.export('plainRead', slow(plainRead, STATE.tlbRead));
-  m.export('plainWrite', slow(plainWrite, STATE.tlbWrite));
+  const probed = probe(m, second);
+  /** Regions call these also where they have not looked into the TLB themselves. */
+  const plain = (miss: FunctionRef, tlb: number) =>
+    m.add(['i64', 'i32'], ['i32'], (f) => {
+      const [linear, size] = f.params as [Local, Local];
+      const found = f.callValue(probed, linear, size.and(0xff), state.load('i32', 4, tlb));
+      f.if(found, () => f.return(found));
+      f.store(state, 8, linear, STATE.slowAddress);
+      f.return(f.callValue(miss, size));
+    });
+  m.export('plainRead', plain(plainRead, STATE.tlbRead));
+  m.export('plainWrite', plain(plainWrite, STATE.tlbWrite));
   const handler = m.add(['i32', 'i32'], ['i32'], (f) => {
     const [number, record] = f.params as [Local, Local];
     f.return(f.callIndirect(handlerType, 'i32', number, record));

@@ -20,6 +20,8 @@ export interface Runtime extends MemoryRuntime {
   readonly helper: FunctionRef;
   /** (number, argument) → not 0 on a fault. */
   readonly compute: FunctionRef;
+  /** () → f64: TickSource.ticks. */
+  readonly ticks: FunctionRef;
   /** Numbers of helpers and computes by name; asking registers the name. */
   helperNumber(name: string): number;
   computeNumber(name: string): number;
@@ -334,6 +336,10 @@ export class InterpreterEmitter extends OperandEmitter {
     const number = i32(this.#runtime.computeNumber(name));
     const failed = this.f.callValue(this.#runtime.compute, number, typeof argument === 'number' ? i32(argument) : argument);
     this.f.if(failed, otherwise ?? (() => this.fault()));
+  }
+
+  ticks(): Expr {
+    return this.f.callValue(this.#runtime.ticks).convert('i64TruncF64U');
   }
 
   routine(routine: Routine, ...args: Expr[]): Local {

@@ -28,10 +28,12 @@ export function makeLateHandler(
     writeSlow: m.importFunction('writeSlow', ['i64', 'i32'], ['i32']),
     commit: m.importFunction('commit', [], ['i32']),
     plainOnly: false,
+    secondTlb: m.importFunction('secondTlb', ['i64', 'i32', 'i32'], ['i32']),
     addressSlow: m.importFunction('addressSlow', ['i32', 'i32'], ['i64']),
     segmentSlow: m.importFunction('segmentSlow', ['i32', 'i64', 'i32'], ['i64']),
     helper: m.importFunction('helper', ['i32', 'i32'], ['i32']),
     compute: m.importFunction('compute', ['i32', 'i32'], ['i32']),
+    ticks: m.importFunction('ticks', [], ['f64']),
     helperNumber: (name) => number(names.helpers, name),
     computeNumber: (name) => number(names.computes, name),
     routines: routinesOf(m, base),
@@ -43,8 +45,8 @@ export function makeLateHandler(
     f.return(i32(STATUS.next));
   });
   m.export('handler', own);
-  const { memory, commit, helper, compute } = imports;
-  const env = { ...interpreter, memory, commit, helper, compute } as unknown as WebAssembly.ModuleImports;
+  const { memory, commit, helper, compute, ticks } = imports;
+  const env = { ...interpreter, memory, commit, helper, compute, ticks } as unknown as WebAssembly.ModuleImports;
   const instance = new WebAssembly.Instance(new WebAssembly.Module(m.finish()), { env });
   interpreter.handlers.set(handler.index, instance.exports.handler);
 }

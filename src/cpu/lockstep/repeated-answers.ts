@@ -1,16 +1,18 @@
-// Computations that do not answer the same twice, such as RDTSC: the second run is given the answers of the first.
+// What does not answer the same twice, the clock and RDRAND: the second run is given the answers of the first.
 import type { Compute } from '../computes.ts';
 import type { Cpu } from '../cpu.ts';
 import { STATE } from '../state.ts';
 
 const SCRATCH_BYTES = 64;
-const NOT_REPEATABLE: ReadonlySet<string> = new Set(['rdtsc', 'rdrand']);
+const NOT_REPEATABLE: ReadonlySet<string> = new Set(['rdrand']);
 
 export class RepeatedAnswers {
   readonly #cpu: Cpu;
   readonly #answers: { readonly status: number; readonly scratch: Uint8Array }[] = [];
   #phase: 'off' | 'record' | 'repeat' = 'off';
   #next = 0;
+  readonly #ticks: number[] = [];
+  #nextTicks = 0;
 
   constructor(cpu: Cpu) {
     this.#cpu = cpu;
@@ -19,14 +21,23 @@ export class RepeatedAnswers {
   record(): void {
     this.#phase = 'record';
     this.#answers.length = 0;
+    this.#ticks.length = 0;
   }
   /** From the first answer on. */
   repeat(): void {
     this.#phase = 'repeat';
     this.#next = 0;
+    this.#nextTicks = 0;
   }
   stop(): void {
     this.#phase = 'off';
+  }
+
+  /** What the clock says, or said at this place the first time. */
+  ticks(clock: () => number): number {
+    const now = (this.#phase === 'repeat' ? this.#ticks[this.#nextTicks++] : undefined) ?? clock();
+    if (this.#phase === 'record') this.#ticks.push(now);
+    return now;
   }
 
   /** The computations of these names: those that would answer something else take part in this. */
@@ -40,7 +51,6 @@ export class RepeatedAnswers {
       const known = this.#phase === 'repeat' ? this.#answers[this.#next++] : undefined;
       const status = compute(argument);
       if (known !== undefined) {
-        // What else it does, such as shutting the time gate, has happened again.
         this.#cpu.u8.set(known.scratch, STATE.scratch);
         return known.status;
       }

@@ -128,14 +128,16 @@ export const cpuid = semantics('cpuid', '', (e) => {
   e.setGpr(RDX, 4, e.slot32(SCRATCH.d));
 });
 
-/** The compute leaves the time stamp counter in SCRATCH.a (low) and b (high). */
+/** SDM vol. 3, 18.17. A clock that counts instructions is read with all those before this one counted: see TIME_GATE. */
 function readTimeStamp(e: Emitter): void {
   const forbidden = e.slot32(STATE.cpl).ne(0).and(e.slot32(STATE.cr4).and(CR4.tsd).ne(0));
   e.f.if(forbidden, () => e.raise(VECTOR.gp, 0));
-  e.f.if(e.slot32(STATE.timeGate).eq(TIME_GATE.shut), () => e.helper('countFirst'));
-  e.compute('rdtsc');
-  e.setGpr(RAX, 4, e.slot32(SCRATCH.a));
-  e.setGpr(RDX, 4, e.slot32(SCRATCH.b));
+  const gate = e.f.let(e.slot32(STATE.timeGate));
+  e.f.if(gate.eq(TIME_GATE.shut), () => e.helper('countFirst'));
+  const stamp = e.f.let(e.ticks().add(e.slot64(STATE.tscOffset)));
+  e.f.if(gate, () => e.setSlot32(STATE.timeGate, i32(TIME_GATE.shut)));
+  e.setGpr(RAX, 4, stamp.wrap());
+  e.setGpr(RDX, 4, stamp.shrU(32).wrap());
 }
 export const rdtsc = semantics('rdtsc', '', readTimeStamp);
 export const rdtscp = semantics('rdtscp', '', (e) => {

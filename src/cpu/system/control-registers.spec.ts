@@ -18,7 +18,7 @@ import { SYSTEM_STATE } from './system-state.ts';
 
 const GP0 = [VECTOR.gp, 0];
 const PG = BigInt(CR0.pg >>> 0);
-const clock = { ticks: () => 0n };
+const clock = { ticks: () => 0 };
 
 describe('entering and leaving long mode (SDM vol. 3, 9.8.5)', () => {
   const enable = (m: FlatMachine) => writeControl(m.cpu, m.mem, 0, m.cpu.get64(STATE.cr0) | PG);

@@ -3,7 +3,7 @@ import { STATE } from '../state.ts';
 import { FlatMachine } from './fixtures/flat-machine.ts';
 import { MSR, readMsr, readTsc, writeMsr } from './msr.ts';
 
-const clock = { ticks: () => 1000n };
+const clock = { ticks: () => 1000 };
 const bench = () => {
   const m = new FlatMachine().long();
   const read = (msr: number) => readMsr(m.cpu, msr, clock);

@@ -34,8 +34,8 @@ export const MSR = {
 
 /** What the TSC needs of the machine. */
 export interface TickSource {
-  /** The clock in TSC ticks, before STATE.tscOffset; u64. */
-  ticks(): bigint;
+  /** The clock in TSC ticks, before STATE.tscOffset: a whole number, at least 0 and below 2^63. */
+  ticks(): number;
 }
 
 /** gp: #GP(0). external: not the CPU's; the machine answers (APIC base, x2APIC, TSC deadline, hypervisor range). */
@@ -53,8 +53,8 @@ export function passTimeGate(cpu: Cpu): boolean {
   return gate !== TIME_GATE.shut;
 }
 
-/** The TSC now: what RDTSC and RDTSCP read. u64. */
-export const readTsc = (cpu: Cpu, source: TickSource): bigint => (source.ticks() + cpu.get64(STATE.tscOffset)) & MASK64;
+/** The TSC now, as RDTSC and RDTSCP (sem/system.ts) read it. u64. */
+export const readTsc = (cpu: Cpu, source: TickSource): bigint => (BigInt(source.ticks()) + cpu.get64(STATE.tscOffset)) & MASK64;
 
 /** Plain registers: any 64-bit value. */
 const PLAIN = new Map<number, number>([[MSR.star, STATE.star]]);

@@ -5,6 +5,7 @@ import { type Expr, i64 } from '../../wasm/expr.ts';
 import type { FunctionBuilder } from '../../wasm/function-builder.ts';
 import type { Cpu } from '../cpu.ts';
 import { ATTR, CODE_MODE, SEG, SEGMENT, STATE } from '../state.ts';
+import type { Region } from './region.ts';
 
 const SEGMENTS = 6;
 const NO_LIMIT = 0xffff_ffff;
@@ -112,4 +113,12 @@ export class AssumedSegments {
     this.#used.add(which);
     return this.#forms[which] as SegmentForm;
   }
+}
+
+/** Places of the first and the last byte. */
+export function extent({ blocks }: Region): { first: number; last: number } {
+  return {
+    first: Math.min(...blocks.map(({ place }) => place)),
+    last: Math.max(...blocks.map(({ end }) => end - 1)),
+  };
 }

@@ -1,6 +1,7 @@
 // Which instructions a region can do by itself: found by trying, once for each handler.
 import { i32, i64 } from '../../wasm/expr.ts';
 import { FunctionBuilder } from '../../wasm/function-builder.ts';
+import { StackWindow } from '../emit/stack-window.ts';
 import { AssumedSegments, FLAT_FORMS } from './assumed-segments.ts';
 import type { RegionInstruction } from './region.ts';
 import type { Means } from './region-function.ts';
@@ -16,6 +17,7 @@ const RUNTIME: RegionRuntime = {
   plainOnly: true,
   routines: ({ result }) => ({ index: 0, results: [result] }),
   compute: NO_FUNCTION,
+  ticks: { index: 0, results: ['f64'] },
   computeNumber: () => 0,
 };
 const NOWHERE = { interpret: () => {}, fault: () => {}, jump: () => {}, branch: () => {} };
@@ -47,9 +49,10 @@ function isInline(instruction: RegionInstruction): boolean {
   const f = new FunctionBuilder([], []);
   const registers = new RegisterLocals(f, i32(0));
   const segments = new AssumedSegments(i32(0), instruction.mode, FLAT_FORMS);
+  const stack = new StackWindow(f, new Set());
   try {
     instruction.handler.semantics.emit(
-      new TranslatorEmitter(f, instruction, i64(0), 0, 0, registers, segments, RUNTIME, NOWHERE),
+      new TranslatorEmitter(f, instruction, i64(0), 0, i32(0), registers, segments, stack, RUNTIME, NOWHERE),
     );
     return true;
   } catch (reason) {

@@ -203,6 +203,47 @@ describe('a region', () => {
     expect(halted()).toBe(BigInt(AT.handlers + 14));
   });
 
+  it('goes on after STAC and CLAC', () => {
+    put(
+      AT.code,
+      machineCode(`
+      0f 01 cb ; 00 stac
+      48 03 06 ; 03 add rax,q[rsi]
+      48 89 46 08 ; 06 mov q[rsi+0x8],rax
+      0f 01 ca ; 0a clac
+      41 ff cf ; 0d dec r15d
+      75 ee ; 10 jne 0x0
+      48 8b 06 ; 12 mov rax,q[rsi]
+      f4 ; 15 hlt
+    `),
+    );
+    map(AT.data, AT.data, PTE.present | PTE.write | PTE.user);
+    put(AT.data, Uint8Array.of(3, 0, 0, 0, 0, 0, 0, 0));
+    for (const table of [0x1000, 0x2000, 0x3000]) put(table, Uint8Array.of(((table + 0x1000) & 0xff) | 7));
+    const sum = new Uint8Array(1);
+    for (const [translated, ac] of [
+      [false, 0],
+      [true, 0],
+      [true, FLAG.ac],
+    ] as const) {
+      start(AT.code, { [RSI]: BigInt(AT.data), [R15]: 50n });
+      cpu.set64(STATE.cr4, cpu.get64(STATE.cr4) | BigInt(CR4.smap));
+      cpu.updateMode();
+      if (translated) translate(AT.code);
+      cpu.rflags |= ac;
+      cpu.updateMode();
+      const before = cpu.get32(STATE.inRegions);
+      runToHalt();
+      // The last read finds the user's page forbidden again.
+      expect(engine.rip - 1n).toBe(BigInt(AT.handlers + 14));
+      expect(engine.gpr(RAX)).toBe(150n);
+      memory.read((AT.data + 8) as Gpa, sum);
+      expect(sum[0]).toBe(150);
+      // Six instructions a round.
+      if (translated) expect(cpu.get32(STATE.inRegions) - before).toBe(300);
+    }
+  });
+
   it('does ENTER once, also when the new frame is not there', () => {
     // The list of frames is copied on to itself, 8 bytes further down; then the allocation fails.
     put(

@@ -5,14 +5,17 @@
 // where the one edge to them is.
 import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef, Label } from '../../wasm/function-builder.ts';
+import { StackWindow } from '../emit/stack-window.ts';
 import { STATUS } from '../interpreter/interpreter-emitter.ts';
 import { REGION, REGION_SITE_SHIFT } from '../interpreter/record.ts';
 import { CONDITIONS } from '../sem/move.ts';
 import { CODE_MODE, STATE, TLB } from '../state.ts';
-import { AssumedSegments, type SegmentForm } from './assumed-segments.ts';
+import { AssumedSegments, extent, type SegmentForm } from './assumed-segments.ts';
+import { AssumedTlbs } from './assumed-tlbs.ts';
 import { analyse, type Flow, isBackward } from './flow.ts';
 import { type Block, endingOf, offsetOfPlace, pageOfPlace, type Region, type RegionInstruction } from './region.ts';
 import { RegisterLocals } from './register-locals.ts';
+import { RSP, stackPointers } from './stack-pointers.ts';
 import { type RegionRuntime, TranslatorEmitter } from './translator-emitter.ts';
 
 /** How an instruction is done: by its semantics, by the interpreter's handler in their place, or outside of the region. */
@@ -64,12 +67,17 @@ class RegionFunction {
   readonly #state: Expr;
   readonly #registers: RegisterLocals;
   readonly #segments: AssumedSegments;
+  readonly #tlbs: AssumedTlbs;
+  readonly #stack: StackWindow;
   readonly #left: Local;
   readonly #rip: Local;
   readonly #code: Local;
   readonly #place: Local;
-  /** RIP of the head's page. */
-  readonly #origin: Local;
+  /**
+   * RIP of the head's page, from memory at each use: of a local V8 would compute all sums with places once, before everything, and
+   * keep them on the stack.
+   */
+  readonly #origin: Expr;
   /** By page: not 0 once it was found where it was. */
   readonly #found = new Map<number, Local>();
   readonly #labels = new Map<Block, Label>();
@@ -91,11 +99,13 @@ class RegionFunction {
     this.#state = i32(context.base);
     this.#registers = new RegisterLocals(f, this.#state);
     this.#segments = new AssumedSegments(this.#state, region.mode, context.segments);
+    this.#stack = new StackWindow(f, stackPointers(region.blocks));
     this.#left = f.variable('i32');
+    this.#tlbs = new AssumedTlbs(f, this.#state, context.base, region, context.mmuIndex);
     this.#rip = f.variable('i64');
     this.#code = f.variable('i32');
     this.#place = f.variable('i64');
-    this.#origin = f.variable('i64');
+    this.#origin = this.#state.load('i64', 8, STATE.regionOrigin);
     this.#entry = f.variable('i32');
     this.#dispatched = [...region.entries];
     const successors = region.blocks.map(({ taken, targets, next, returned }) =>
@@ -113,11 +123,11 @@ class RegionFunction {
     const state = this.#state;
     const { entries, pages } = this.#region;
     const argument = f.params[0] as Local;
-    // Another privilege, or alignment checks: the data TLBs are others.
-    this.#unless(state.load('i32', 4, STATE.tlbRead).ne(this.#tlbs), 'other privilege than before');
-    f.set(this.#origin, state.load('i64', 8, STATE.ripBase));
+    this.#unless(this.#tlbs.differ, 'other privilege than before');
+    this.#tlbs.begin();
+    const home = state.load('i64', 8, STATE.ripBase);
     const homes = new Set(entries.map(({ place }) => pageOfPlace(place)));
-    if (homes.size > 1) f.set(this.#origin, this.#origin.sub(argument.shrS(8).shl(12).extendS()));
+    f.store(state, 8, homes.size > 1 ? home.sub(argument.shrS(8).shl(12).extendS()) : home, STATE.regionOrigin);
     const assumed = f.code.length;
     f.store(state, 4, i32(0), STATE.codeDropped);
     f.set(this.#left, state.load('i32', 4, STATE.left));
@@ -142,6 +152,7 @@ class RegionFunction {
       const { blocked } = this.#registers;
       if (blocked !== undefined) this.#unless(blocked, 'SSE or AVX not to be used');
       this.#registers.load();
+      this.#openWindow();
     });
     f.insert(assumed, () => {
       const { first, last } = extent(this.#region);
@@ -207,9 +218,6 @@ class RegionFunction {
     return this.#state.load('i32', 4, STATE.request).or(this.#left.leS(0));
   }
 
-  get #tlbs(): number {
-    return this.#context.base + TLB.at + 3 * this.#context.mmuIndex * TLB.bytes;
-  }
   #ripAt(place: number): Expr {
     return this.#origin.add(place);
   }
@@ -327,9 +335,10 @@ class RegionFunction {
       instruction,
       this.#origin,
       base,
-      this.#tlbs,
+      this.#tlbs.read,
       this.#registers,
       this.#segments,
+      this.#stack,
       runtime,
       {
         interpret: () => {
@@ -350,6 +359,7 @@ class RegionFunction {
       },
     );
     this.#f.scope(() => instruction.handler.semantics.emit(e));
+    if (this.#tlbs.after(instruction)) this.#stack.close();
   }
 
   #targetOf({ mode, insn, target }: RegionInstruction): Expr {
@@ -409,9 +419,8 @@ class RegionFunction {
         f.store(state, 4, this.#left.sub(1), STATE.left);
         f.return(i32(REGION.exit).select(status.eq(STATUS.exit), i32(REGION.jump)));
       });
-      // It may have written to the region's own code or flushed the TLB; CLAC and STAC change the data TLBs.
-      const tlbsChanged = state.load('i32', 4, STATE.tlbRead).xor(this.#tlbs);
-      f.if(state.load('i32', 4, STATE.codeDropped).or(tlbsChanged), () => {
+      // It may have written to the region's own code, flushed the TLB, or changed the data TLBs.
+      f.if(state.load('i32', 4, STATE.codeDropped).or(this.#tlbs.changed), () => {
         f.store(state, 8, this.#ripAt(place + insn.length), STATE.rip);
         f.store(state, 4, this.#left.sub(1), STATE.left);
         f.return(i32(REGION.jump));
@@ -431,6 +440,10 @@ class RegionFunction {
         f.return(i32(REGION.jump));
       });
     this.#registers.load();
+    this.#openWindow();
+  }
+  #openWindow(): void {
+    this.#stack.open(this.#state.load('i32', 4, STATE.gpr + RSP * 8), this.#tlbs.read);
   }
 
   /** Goes on only if the page is the one that was translated; looks once each time the region is run. */
@@ -490,11 +503,3 @@ class RegionFunction {
 
 const CONDITIONAL: ReadonlySet<string> = new Set(CONDITIONS.flatMap((name) => [`j${name}`, `set${name}`, `cmov${name}`]));
 const looksAtCondition = ({ row }: RegionInstruction): boolean => CONDITIONAL.has(row.semantics.name);
-
-/** Places of the first and the last byte. */
-function extent({ blocks }: Region): { first: number; last: number } {
-  return {
-    first: Math.min(...blocks.map(({ place }) => place)),
-    last: Math.max(...blocks.map(({ end }) => end - 1)),
-  };
-}

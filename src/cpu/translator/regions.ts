@@ -14,6 +14,7 @@ import { CODE_MODE, SEGMENT, STATE, TRACE } from '../state.ts';
 import { fetchRoom } from '../system/segment-check.ts';
 import type { Decoder } from '../x86/decoder.ts';
 import { segmentForms } from './assumed-segments.ts';
+import { mmuIndexesOf } from './assumed-tlbs.ts';
 import { IndirectTargets } from './indirect-targets.ts';
 import { meansOf } from './means.ts';
 import { type CodeSource, offsetOfPlace, pageOfPlace, type Region, type RegionInstruction, RegionReader } from './region.ts';
@@ -33,6 +34,7 @@ export interface RegionsOptions {
   /** (number, argument) → not 0 on a fault; the number of a name. */
   readonly compute: (number: number, argument: number) => number;
   readonly computeNumber: (name: string) => number;
+  readonly ticks: () => number;
   /** Stands before every region. */
   readonly lockstep?: Lockstep | undefined;
   readonly probe?: EngineProbe | undefined;
@@ -69,8 +71,8 @@ interface Entry {
 
 interface Installed {
   readonly number: number;
-  /** One of MMU_INDEX. */
-  readonly mmuIndex: number;
+  /** Of MMU_INDEX: what it can be entered with. */
+  readonly mmuIndexes: readonly number[];
   readonly segments: string;
   /** The head, then where it is come back to. */
   readonly entries: readonly Entry[];
@@ -195,7 +197,7 @@ export class Regions {
   #serves(table: number, record: number): boolean {
     const there = [...(this.#byTable.get(table) ?? [])].find(({ entries }) => entries.some((entry) => entry.record === record));
     const { cpu } = this.#options;
-    return there !== undefined && there.mmuIndex === cpu.get32(STATE.mmuIndex) && there.segments === segmentsOf(cpu);
+    return there?.mmuIndexes.includes(cpu.get32(STATE.mmuIndex)) === true && there.segments === segmentsOf(cpu);
   }
 
   /** What an indirect jump of a region does; the region is translated again when there is enough to go by. */
@@ -272,7 +274,7 @@ export class Regions {
     if (number < 0) return false;
     const installed: Installed = {
       number,
-      mmuIndex,
+      mmuIndexes: mmuIndexesOf(region, mmuIndex),
       segments: segmentsOf(cpu),
       entries: this.#enter(region, source, number),
       tables: region.pages.map((page) => source.entryTable(page)),
@@ -313,9 +315,9 @@ export class Regions {
 
   /** Compiles a module; its number in the table of regions, −1 when the host has no room for more code. */
   #install(module: Uint8Array<ArrayBuffer>, region: Region, source: GuestCode): number {
-    const { memory, interpreter, compute, lockstep } = this.#options;
+    const { memory, interpreter, compute, ticks, lockstep } = this.#options;
     const { plainRead, plainWrite, handler } = interpreter;
-    const env = { memory, plainRead, plainWrite, handler, compute } as unknown as WebAssembly.ModuleImports;
+    const env = { memory, plainRead, plainWrite, handler, compute, ticks } as unknown as WebAssembly.ModuleImports;
     try {
       const instance = new WebAssembly.Instance(new WebAssembly.Module(module), { env });
       const number = this.#number();

@@ -34,8 +34,8 @@ export interface Assumptions {
 }
 
 /**
- * The module exports `region`: (entryArgument) → REGION. It imports `memory`, `plainRead`, `plainWrite`, `handler` and `compute`
- * from `env`, which the interpreter's module has.
+ * The module exports `region`: (entryArgument) → REGION. It imports `memory`, `plainRead`, `plainWrite`, `handler`, `compute`
+ * and `ticks` from `env`: what the interpreter's module has.
  */
 export function translateRegion(
   region: Region,
@@ -47,6 +47,7 @@ export function translateRegion(
   const writeSlow = m.importFunction('plainWrite', ['i64', 'i32'], ['i32']);
   const handler = m.importFunction('handler', ['i32', 'i32'], ['i32']);
   const compute = m.importFunction('compute', ['i32', 'i32'], ['i32']);
+  const ticks = m.importFunction('ticks', [], ['f64']);
   const context: RegionContext = {
     base,
     mmuIndex,
@@ -59,6 +60,7 @@ export function translateRegion(
       plainOnly: true,
       routines: routinesOf(m, base),
       compute,
+      ticks,
       computeNumber,
     },
     handler,

@@ -1,16 +1,19 @@
 // Semantics over "this local, this constant": the emitter of the translating tier, for one instruction.
-import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
+import { Const, type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef } from '../../wasm/function-builder.ts';
 import type { FlagEmitter, OperandSize } from '../emit/emitter.ts';
 import { type MemoryRuntime, narrowTo, OperandEmitter } from '../emit/operand-emitter.ts';
 import type { Routine, RoutineTable } from '../emit/routine.ts';
+import type { StackWindow } from '../emit/stack-window.ts';
 import { dwords, qwords, vector } from '../sem/simd-ops.ts';
 import { CODE_MODE, SEG, SEGMENT, STATE, TLB } from '../state.ts';
 import { BASE_RIP, NO_REGISTER } from '../x86/decoder.ts';
 import type { AssumedSegments } from './assumed-segments.ts';
+import { SWITCH_TLBS } from './assumed-tlbs.ts';
 import { ComparedFlags } from './compared-flags.ts';
 import type { RegionInstruction } from './region.ts';
 import type { RegisterLocals } from './register-locals.ts';
+import { RSP } from './stack-pointers.ts';
 import { Untranslatable } from './untranslatable.ts';
 
 /** Where control goes; the translation of the whole region knows. */
@@ -30,6 +33,8 @@ export interface RegionRuntime extends MemoryRuntime {
   readonly routines: RoutineTable;
   /** (number, argument) → not 0 on a fault. */
   readonly compute: FunctionRef;
+  /** () → f64: TickSource.ticks. */
+  readonly ticks: FunctionRef;
   computeNumber(name: string): number;
 }
 
@@ -45,8 +50,6 @@ const RARE: ReadonlySet<string> = new Set(['loadSegment']);
 /** Slots that decide what a translation may assume: only what ends the region changes them, after its last access to memory. */
 const ASSUMED: ReadonlySet<number> = new Set([STATE.mmuIndex, STATE.tlbRead, STATE.tlbWrite, STATE.codeMode, STATE.cpl]);
 
-const RSP = 4;
-
 export class TranslatorEmitter extends OperandEmitter {
   readonly flags: FlagEmitter;
   readonly #at: RegionInstruction;
@@ -54,7 +57,8 @@ export class TranslatorEmitter extends OperandEmitter {
   readonly #origin: Expr;
   readonly #registers: RegisterLocals;
   readonly #segments: AssumedSegments;
-  readonly #tlbs: number;
+  readonly #stack: StackWindow;
+  readonly #tlbs: Expr;
   readonly #runtime: RegionRuntime;
   readonly #ends: RegionEnds;
   /** Nesting of the code before the instruction: what is emitted at this depth always runs. */
@@ -66,9 +70,10 @@ export class TranslatorEmitter extends OperandEmitter {
     at: RegionInstruction,
     origin: Expr,
     base: number,
-    tlbs: number,
+    tlbs: Expr,
     registers: RegisterLocals,
     segments: AssumedSegments,
+    stack: StackWindow,
     runtime: RegionRuntime,
     ends: RegionEnds,
   ) {
@@ -78,6 +83,7 @@ export class TranslatorEmitter extends OperandEmitter {
     this.#origin = origin;
     this.#registers = registers;
     this.#segments = segments;
+    this.#stack = stack;
     this.#tlbs = tlbs;
     this.#ends = ends;
     this.#depth = f.depth;
@@ -122,6 +128,10 @@ export class TranslatorEmitter extends OperandEmitter {
     }
     return this.f.let(segments.isAtZero(which) ? offset : based().and(0xffff_ffff));
   }
+  protected override window(segment: number | 'operand'): StackWindow | undefined {
+    const isNear = segment === 'operand' ? this.#stack.isNear(this.#at.insn.base) : segment === SEGMENT.ss;
+    return isNear ? this.#stack : undefined;
+  }
   isFlat(segment: number | 'operand'): Expr {
     const which = segment === 'operand' ? this.#at.insn.segment : segment;
     return i32(this.#isWide || (this.#segments.allows(which, true) && this.#segments.isUnlimited(which)) ? 1 : 0);
@@ -131,7 +141,9 @@ export class TranslatorEmitter extends OperandEmitter {
     return this.#segments.mode === CODE_MODE.code64;
   }
   protected tlb(access: 'r' | 'w'): Expr {
-    return i32(this.#tlbs + (access === 'r' ? 0 : TLB.bytes));
+    const tlbs = this.#tlbs;
+    const offset = access === 'r' ? 0 : TLB.bytes;
+    return tlbs instanceof Const ? i32(Number(tlbs.value) + offset) : tlbs.add(offset);
   }
 
   // ---- registers -------------------------------------------------------------------------------------------------------
@@ -212,7 +224,7 @@ export class TranslatorEmitter extends OperandEmitter {
     return at === STATE.stackMask ? i64(this.#segments.stackMask) : super.slot64(at);
   }
   override setSlot32(at: number, value: Expr): void {
-    if (ASSUMED.has(at) && !this.semantics.endsBlock)
+    if (ASSUMED.has(at) && !this.semantics.endsBlock && !SWITCH_TLBS.has(this.semantics.name))
       throw new Untranslatable(`${this.#at.row.mnemonic} changes what the translation assumes`);
     super.setSlot32(at, value);
   }
@@ -284,6 +296,10 @@ export class TranslatorEmitter extends OperandEmitter {
       return;
     }
     throw new Untranslatable(`${this.#at.row.mnemonic} calls the computation '${name}'`);
+  }
+
+  ticks(): Expr {
+    return this.f.callValue(this.#runtime.ticks).convert('i64TruncF64U');
   }
 
   routine(routine: Routine, ...args: Expr[]): Local {

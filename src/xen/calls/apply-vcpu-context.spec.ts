@@ -33,7 +33,7 @@ beforeAll(() => {
     hypervisor: () => undefined,
   };
   const cr8 = { read: () => 0, write: () => {} };
-  newEngine = () => new WasmEngine({ vcpuId: 1, memory, wasmMemory, vcpuRegion, codeRegion, ticks: () => 0n, cpuid, cr8 });
+  newEngine = () => new WasmEngine({ vcpuId: 1, memory, wasmMemory, vcpuRegion, codeRegion, ticks: () => 0, cpuid, cr8 });
 });
 
 /** Runs `code` from a context up to its VMCALL. */

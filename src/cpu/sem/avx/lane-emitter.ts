@@ -158,6 +158,9 @@ export class LaneEmitter implements Emitter {
   plainOperand(size: number, access: 'r' | 'w', missed: () => void): Expr {
     return this.#e.plainOperand(size, access, missed);
   }
+  plainArea(size: number, access: 'r' | 'w', missed: () => void): (offset: number) => Expr {
+    return this.#e.plainArea(size, access, missed);
+  }
   push(value: Expr, size: 2 | 4 | 8): void {
     this.#e.push(value, size);
   }
@@ -220,6 +223,9 @@ export class LaneEmitter implements Emitter {
       this.f.set(computed, i32(1));
       this.#e.compute(name, number.or(HALF.first), fail);
     } else this.#e.compute(name, number.or(i32(HALF.second).select(computed, HALF.first)), fail);
+  }
+  ticks(): Expr {
+    return this.#e.ticks();
   }
   routine(routine: Routine, ...args: Expr[]): Local {
     return this.#e.routine(routine, ...args);

@@ -6,6 +6,8 @@ const QUEUE_BYTES = 64;
 export abstract class Ps2Device {
   /** There are bytes to take. Set by the controller. */
   onData: () => void = () => {};
+  /** A byte was taken: there may be room for what waits. Set by the board. */
+  onRoom: () => void = () => {};
   #queue: number[] = [];
 
   get waiting(): boolean {
@@ -13,7 +15,9 @@ export abstract class Ps2Device {
   }
 
   take(): number | undefined {
-    return this.#queue.shift();
+    const byte = this.#queue.shift();
+    if (byte !== undefined) this.onRoom();
+    return byte;
   }
 
   /** A byte from the host. */

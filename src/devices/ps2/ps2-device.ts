@@ -6,7 +6,7 @@ const QUEUE_BYTES = 64;
 export abstract class Ps2Device {
   /** There are bytes to take. Set by the controller. */
   onData: () => void = () => {};
-  /** A byte was taken: there may be room for what waits. Set by the board. */
+  /** The controller has taken a byte: there may be room for what waits. Set by the board. */
   onRoom: () => void = () => {};
   #queue: number[] = [];
 
@@ -15,9 +15,7 @@ export abstract class Ps2Device {
   }
 
   take(): number | undefined {
-    const byte = this.#queue.shift();
-    if (byte !== undefined) this.onRoom();
-    return byte;
+    return this.#queue.shift();
   }
 
   /** A byte from the host. */

@@ -130,17 +130,18 @@ export class Board {
     // Legacy routing of the HPET takes the lines of the timer and the RTC.
     const timerLine = gated(isa(0));
     const rtcLine = gated(isa(8));
+    const pit = new Pit({ clock, interrupt: timerLine });
     const hpet = new Hpet({
       clock,
       isa,
       gsi: (gsi) => this.interrupts.gsi(gsi),
       legacy: (on) => {
+        pit.heard = !on;
         timerLine.open(!on);
         rtcLine.open(!on);
       },
     });
     io.registerMmio('hpet', HPET_MMIO, hpet);
-    const pit = new Pit({ clock, interrupt: timerLine });
     io.registerPorts('pit', PIT_PORTS, pit.ports);
     io.registerPorts('speaker', SPEAKER_PORT, pit.speakerPort);
 

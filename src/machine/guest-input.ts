@@ -1,6 +1,7 @@
 // A guest's keyboard and mouse, whatever they are: a PV keyboard, or those behind an HVM domain's 8042.
 import type { PointerChange } from '../backends/vkbd/pointer-change.ts';
 
+/** A guest's keyboard and mouse. */
 export interface GuestInput {
   /**
    * Presses a key or lets go of it; a key that is pressed again repeats.

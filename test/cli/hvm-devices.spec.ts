@@ -1,5 +1,7 @@
 // An HVM guest in the background, by the commands a person gives: discs for its CD-ROM drive, keys and pictures, SysRq, an NMI; and its emulated
-// network card at a switch that processes share.
+// network card at a switch that processes share, and at
+// a tap device where that may be made.
+import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,6 +25,20 @@ const parts = await xenGuestParts('linux-image-amd64');
 const MIB = 1 << 20;
 const MODULES = ['ata_piix', 'sr_mod', '8139too'];
 const LEASE = '#!/bin/sh\n[ -n "$ip" ] || exit 0\nip addr add $ip/$mask dev $interface\necho "$ip"\n';
+
+const TAP = `d1h${process.pid % 100_000}`;
+const ip = (...words: readonly string[]): string => execFileSync('ip', words, { encoding: 'utf8', stdio: 'pipe' });
+/** Whether this process may make network devices; there is one then. */
+const hasTap = parts !== undefined && makeTap();
+
+function makeTap(): boolean {
+  try {
+    ip('tuntap', 'add', 'dev', TAP, 'mode', 'tap');
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** What one network sends goes to the other, a moment later. */
 function connect(one: FrameSink, other: FrameSink): void {
@@ -69,7 +85,7 @@ describe.skipIf(parts === undefined)('an HVM guest in the background', { timeout
       `ramdisk = "${join(home, 'initrd')}"`,
       'extra = "console=tty0 console=hvc0 cryptomgr.notests xen_emul_unplug=never"',
       'disk = [ "vdev=hdc,devtype=cdrom,access=ro" ]',
-      'vif = [ "link=switch:lan" ]',
+      `vif = [ "link=switch:lan"${hasTap ? `, "link=tap:${TAP}"` : ''} ]`,
     ];
     writeFileSync(join(home, 'pc.cfg'), `${lines.join('\n')}\n`);
     await ok('create', join(home, 'pc.cfg'));
@@ -84,7 +100,8 @@ describe.skipIf(parts === undefined)('an HVM guest in the background', { timeout
     for (const network of networks) await network.close();
     clock.close();
     if (home === undefined) return;
-    await ok('destroy', 'pc');
+    await anyDom1(['destroy', 'pc'], { env: { XDG_RUNTIME_DIR: home } });
+    if (hasTap) ip('link', 'delete', TAP);
     rmSync(home, { recursive: true });
   });
 
@@ -109,6 +126,14 @@ describe.skipIf(parts === undefined)('an HVM guest in the background', { timeout
     expect(await sh('basename $(readlink /sys/class/net/eth0/device/driver)')).toBe('8139too');
     expect(await sh('ip link set eth0 up; udhcpc -i eth0 -n -q -s /devices/lease 2>/dev/null')).toContain('10.0.2.15');
     expect(await sh('ping -c 2 -s 1400 10.0.2.2')).toContain('2 packets received');
+  });
+
+  it.runIf(hasTap)('reaches the host through a tap device', async () => {
+    ip('address', 'add', '192.168.193.1/24', 'dev', TAP);
+    ip('link', 'set', TAP, 'up');
+    await sh('ip link set eth1 up; ip addr add 192.168.193.2/24 dev eth1');
+    expect(await sh('ping -c 3 -s 1472 192.168.193.1')).toContain('3 packets received');
+    expect(ip('neighbour', 'show', 'dev', TAP)).toContain(await sh('cat /sys/class/net/eth1/address'));
   });
 
   it('gets what is typed with sendkey, and shows it in a screenshot', async () => {

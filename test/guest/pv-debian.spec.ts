@@ -50,7 +50,7 @@ for (const { version, file, entry, pattern } of WAYS) {
         ];
         domain = await dom1.createDomain({
           type: 'pv',
-          memory: '256MiB',
+          memory: '384MiB', // Linux 6.12 needs 128 MiB in one piece, and its packed and unpacked image beside them
           shim: { file: file as string, commandLine: 'pv-shim console=xen loglvl=all' },
           bootProtocol: entry,
           kernel: parts.kernel,

@@ -1,0 +1,2 @@
+import type { Difference } from './compare-logs.ts';
+export const LOG_DIFFERENCES: readonly Difference[] = [];

@@ -1,7 +1,8 @@
 // Two logs of one kernel, line by line: what is in one and not in the other, and which of these differences are explained.
 
-/** A difference and its reason. In a pattern `*` stands for any text. */
+/** A difference and its reason. In a pattern `*` stands for any text, `?` for a character. */
 export interface Difference {
+  readonly what: string;
   /** Lines of the log of the other host that have no equal here. */
   readonly there?: readonly string[];
   /** Lines of the log from here that have no equal there. */
@@ -38,48 +39,55 @@ export function logLines(text: string): string[] {
     .filter((line) => line !== '');
 }
 
+interface Pattern {
+  readonly text: string;
+  readonly expression: RegExp;
+  readonly sides: readonly Side[];
+  /** Whether a line of one side needs one of the other. */
+  readonly paired: boolean;
+  /** Whether it may never be of use. */
+  readonly optional: boolean;
+  used: boolean;
+}
+
+const SIDES: readonly Side[] = ['there', 'here'];
+
 /** Tells which lines the differences explain, and which explanations have been of use. */
 export class Explanations {
-  readonly #patterns: {
-    readonly pattern: RegExp;
-    readonly side: Side;
-    readonly text: string;
-    readonly must: boolean;
-    used: boolean;
-  }[];
+  readonly #patterns: readonly Pattern[];
 
   constructor(table: readonly Difference[]) {
-    const rows = (side: Side, patterns: readonly string[] = [], must = true) =>
-      patterns.map((text) => ({ pattern: matcher(text), side, text, must, used: false }));
+    const rows = (texts: readonly string[] = [], sides = SIDES, more: Partial<Pattern> = {}): Pattern[] =>
+      texts.map((text) => ({ text, expression: matcher(text), sides, paired: false, optional: false, used: false, ...more }));
     this.#patterns = table.flatMap(({ there, here, both, sometimes }) => [
-      ...rows('there', there),
-      ...rows('here', here),
-      ...rows('there', both),
-      ...rows('here', both),
-      ...rows('there', sometimes, false),
-      ...rows('here', sometimes, false),
+      ...rows(there, ['there']),
+      ...rows(here, ['here']),
+      ...rows(both, SIDES, { paired: true }),
+      ...rows(sometimes, SIDES, { optional: true }),
     ]);
   }
 
-  /** The lines of one side that nothing explains. */
-  unexplained(side: Side, lines: readonly string[]): string[] {
-    return lines.filter((line) => {
-      const found = this.#patterns.filter((row) => row.side === side && row.pattern.test(line));
-      for (const row of found) row.used = true;
-      return found.length === 0;
-    });
+  /** The lines of one log's differences that nothing explains. */
+  unexplained(found: Readonly<Record<Side, readonly string[]>>): Record<Side, string[]> {
+    const explains = this.#patterns.filter(({ expression, sides, paired }) =>
+      sides[paired ? 'every' : 'some']((side) => found[side].some((line) => expression.test(line))),
+    );
+    for (const pattern of explains) pattern.used = true;
+    const left = (side: Side): string[] =>
+      found[side].filter((line) => !explains.some(({ sides, expression }) => sides.includes(side) && expression.test(line)));
+    return { there: left('there'), here: left('here') };
   }
 
   /** Patterns that have explained nothing so far: the difference is gone, or never was. */
   unused(): string[] {
-    return this.#patterns.filter(({ must, used }) => must && !used).map(({ side, text }) => `${side}: ${text}`);
+    return this.#patterns.filter(({ optional, used }) => !optional && !used).map(({ text }) => text);
   }
 }
 
 const matcher = (text: string): RegExp =>
   new RegExp(
     `^${text
-      .split('*')
-      .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
-      .join('.*')}$`,
+      .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+      .replaceAll('*', '.*')
+      .replaceAll('?', '.')}$`,
   );

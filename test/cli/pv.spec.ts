@@ -71,6 +71,13 @@ for (const { version, file } of SHIMS) {
       });
     });
 
+    it('says what several vCPUs are for', async () => {
+      const words = ['qemu', '-nographic', '-smp', '2', '-kernel', shim, '-initrd', path('tiny'), '-append', 'console=xen,pv'];
+      const { code, stdout, stderr } = await dom1(words);
+      expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining('says the guest') });
+      expect(stderr).toContain('-smp 2 is for small guests; a kernel that uses several CPUs is not safe yet, so write -smp 1');
+    });
+
     it.skipIf(kernel === undefined)('runs Linux and its initrd as modules', async () => {
       const modules = ['--module', `${kernel?.kernel} console=hvc0 root=/dev/xvda1`, '--module', path('initrd')];
       const words = ['run', shim, ...modules, '--memory', `${MEMORY}MiB`, '--exec', ASK, '--', 'console=xen,pv loglvl=all'];

@@ -300,6 +300,6 @@ export const LOG_DIFFERENCES: readonly Difference[] = [
       'installing Xen timer for CPU 1',
       'smpboot: x86: Booting SMP configuration:',
     ],
-    why: 'That log of 6.12 is of a guest with two. An HVM domain has one here, as docs/design/0009-the-hvm-machine.md says.',
+    why: 'That log of 6.12 is of a guest with two. An HVM domain has one here.',
   },
 ];

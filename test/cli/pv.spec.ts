@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { EXIT_CODE } from '../../src/cli/exit-codes.ts';
 import { requireTools } from '../guest/debian-root/require-tools.ts';
 import { runTool } from '../guest/debian-root/run-tool.ts';
 import { BOOT_TIME, guest } from '../guest/kernels.ts';
@@ -66,7 +67,7 @@ for (const { version, file } of SHIMS) {
         env: { XDG_RUNTIME_DIR: directory },
       });
       expect({ code, stderr }).toMatchObject({
-        code: 65,
+        code: EXIT_CODE.input,
         stderr: expect.stringMatching(/PV guest with 2 vCPUs is not supported.*use 1/),
       });
     });
@@ -76,6 +77,17 @@ for (const { version, file } of SHIMS) {
       const { code, stdout, stderr } = await dom1(words);
       expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining('says the guest') });
       expect(stderr).toContain('-smp 2 is for small guests; a kernel that uses several CPUs is not safe yet, so write -smp 1');
+    });
+
+    it.skipIf(kernel === undefined)('says when there is not enough memory', async () => {
+      const modules = ['--module', `${kernel?.kernel}`, '--module', path('initrd')];
+      for (const console of ['xen', 'xen,pv']) {
+        const { code, stderr } = await dom1(['run', shim, ...modules, '--memory', '128MiB', '--', `console=${console}`]);
+        expect({ code, stderr }).toMatchObject({
+          code: EXIT_CODE.crash,
+          stderr: expect.stringContaining('give the guest more memory'),
+        });
+      }
     });
 
     it.skipIf(kernel === undefined)('runs Linux and its initrd as modules', async () => {

@@ -20,6 +20,7 @@ const MODULES = ['xen-blkfront', 'xen-netfront', 'xen-privcmd'];
 const [LINUX_6_1, LINUX_6_12] = ['linux-image-6.1.0-56-amd64', 'linux-image-6.12.117+deb12-cloud-amd64'] as const;
 const LOGS = [
   ['hvm-6.1', LINUX_6_1, 'console=ttyS0 loglevel=8 tsc=reliable nokaslr mitigations=off panic=-1 '],
+  ['hvm-6.1-smp2-hvc0', LINUX_6_1, 'console=hvc0 earlyprintk=xen loglevel=8 tsc=reliable nokaslr panic=-1'],
   ['hvm-6.12-smp2', LINUX_6_12, 'console=ttyS0 loglevel=8 tsc=reliable nokaslr panic=-1'],
   ['pvshim-6.1', LINUX_6_1, '/lab/vmlinuz-6.1 console=hvc0 earlyprintk=xen loglevel=8 panic=-1'],
   ['pvshim-6.12', LINUX_6_12, '/lab/vmlinuz-6.12c console=hvc0 earlyprintk=xen loglevel=8 panic=-1'],
@@ -42,7 +43,15 @@ async function configuration(log: string, kernel: KernelFiles, commandLine: stri
   ];
   const initrd = demoInitramfs(await readFile(await fetchBusybox()), modules);
   const common = { memory: '512MiB', disks: [{ vdev: 'xvda', store: new RamStore(16 * 2 ** 20) }], vifs: [{}] };
-  if (log.startsWith('hvm')) return { ...common, type: 'hvm', consoleType: 'serial', kernel: kernel.kernel, initrd, commandLine };
+  if (log.startsWith('hvm'))
+    return {
+      ...common,
+      type: 'hvm',
+      consoleType: commandLine.includes('hvc0') ? 'pv' : 'serial',
+      kernel: kernel.kernel,
+      initrd,
+      commandLine,
+    };
   return {
     ...common,
     kernel: shim as string,

@@ -60,6 +60,8 @@ export const LOG_DIFFERENCES: readonly Difference[] = [
     there: [
       'tsc: Fast TSC calibration failed',
       'calibrate_delay_direct() dropping min bogoMips estimate *',
+      'calibrate_delay_direct() failed to get a good estimate for loops_per_jiffy.',
+      'Probably due to long platform interrupts. Consider using "lpj=" boot option.',
       'sched: DL replenish lagged too much',
     ],
     why: "dom1's TSC counts nanoseconds, whatever the host. The complaints are better: here the PIT keeps time, and delays have their length.",
@@ -277,6 +279,8 @@ export const LOG_DIFFERENCES: readonly Difference[] = [
   {
     what: 'One processor',
     both: [
+      'smpboot: Allowing ? CPUs, 0 hotplug CPUs',
+      'cblist_init_generic: Setting shift to ? and lim to 1 rcu_task_cpu_ids=?.',
       'CPU topo: Allowing ? present CPUs plus 0 hotplug CPUs',
       'CPU topo: Num. cores per package:     ?',
       'CPU topo: Num. threads per package:   ?',
@@ -286,7 +290,7 @@ export const LOG_DIFFERENCES: readonly Difference[] = [
       'SLUB: HWalign=64, Order=0-3, MinObjects=0, CPUs=?, Nodes=1',
       'futex hash table entries: *',
       'pcpu-alloc: *',
-      'percpu: Embedded 66 pages/cpu *',
+      'percpu: Embedded * pages/cpu *',
       'rcu: *nr_cpu_ids=*',
       'setup_percpu: *',
       'smp: Brought up 1 node, *',
@@ -299,7 +303,8 @@ export const LOG_DIFFERENCES: readonly Difference[] = [
       'cpu ? spinlock event irq *',
       'installing Xen timer for CPU 1',
       'smpboot: x86: Booting SMP configuration:',
+      'x86: Booting SMP configuration:',
     ],
-    why: 'That log of 6.12 is of a guest with two. An HVM domain has one here.',
+    why: 'Two of the HVM guests there have two. An HVM domain has one here.',
   },
 ];

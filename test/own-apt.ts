@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import type { GuestPartsOptions } from '../src/node/guest-parts.ts';
 import { defaultCacheDirectory } from '../src/node/package-cache.ts';
 
+/** To fetch the lists, which takes seconds. */
+const [ATTEMPTS, PAUSE_MS] = [3, 5000] as const;
+
 export interface OwnApt {
   /** The directory in the cache. */
   readonly name: string;
@@ -41,8 +44,11 @@ export function ownApt({ name, architecture, sources, wanted }: OwnApt): GuestPa
   const configuration = join(apt, 'apt.conf');
   writeFileSync(configuration, `${own.join('\n')}\n`);
   const env = { ...process.env, APT_CONFIG: configuration };
-  // One mirror of several may lack an architecture: that the package is known is what counts.
-  const known = spawnSync('apt-cache', ['show', wanted], { env }).status === 0;
-  if (!known) spawnSync('apt-get', ['-qq', 'update'], { env, stdio: ['ignore', 'ignore', 'inherit'] });
+  // One mirror of several may lack an architecture: that the package is known is what counts. Another process may be at the lists, too.
+  const known = (): boolean => spawnSync('apt-cache', ['show', wanted], { env }).status === 0;
+  for (let attempt = 1; attempt <= ATTEMPTS && !known(); attempt++) {
+    if (attempt > 1) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
+    spawnSync('apt-get', ['-qq', 'update'], { env, stdio: ['ignore', 'ignore', 'inherit'] });
+  }
   return { cacheDirectory, env, listsDirectory };
 }

@@ -186,6 +186,8 @@ export const LOG_DIFFERENCES: readonly Difference[] = [
     what: 'XenStore',
     there: ['xen:cpu_hotplug: Unable to read cpu state'],
     sometimes: [
+      '(XEN) d?v? failed to allocate * extents of order 0 for onlining',
+      '(XEN) *Over-allocation for *',
       'Built 1 zonelists, mobility grouping on.  Total pages: *',
       'Fallback order for Node 0: 0',
       'Policy zone: Normal',

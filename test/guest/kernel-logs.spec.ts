@@ -57,26 +57,32 @@ async function configuration(log: string, kernel: KernelFiles, commandLine: stri
     kernel: shim as string,
     bootProtocol: 'multiboot',
     bootModules: [{ file: kernel.kernel, commandLine }, { file: initrd }],
-    commandLine: 'console=xen,pv loglvl=all guest_loglvl=all',
+    commandLine: 'console=xen loglvl=all guest_loglvl=all',
   };
 }
 
 /** The shim's lines, the kernel's log, and what it says at its end. */
 async function run(config: CreateDomainConfig): Promise<string[]> {
   const domain = await dom1.createDomain(config);
-  let printed = '';
+  let [ofShim, printed] = ['', ''];
+  domain.on('log', (bytes) => {
+    ofShim += Buffer.from(bytes).toString('latin1');
+  });
   domain.console.onOutput((bytes) => {
     printed += Buffer.from(bytes).toString('latin1');
   });
   domain.run();
   await domain.console.prompt({ timeout: LOG_TIME });
-  const ofShim = logLines(printed).filter((line) => line.startsWith('(XEN) '));
   const { output } = await domain.sh('dmesg', { timeout: LOG_TIME });
-  await domain.sh('echo 8 > /proc/sys/kernel/printk');
+  await domain.sh('echo 8 > /proc/sys/kernel/printk', { timeout: LOG_TIME });
   printed = '';
   domain.console.write('poweroff -f\n');
   expect(await domain.ended).toMatchObject({ reason: 'poweroff' });
-  return [...ofShim, ...logLines(output), ...logLines(printed).filter((line) => !line.endsWith('poweroff -f'))];
+  return [
+    ...logLines(ofShim).filter((line) => line.startsWith('(XEN) ')),
+    ...logLines(output),
+    ...logLines(printed).filter((line) => !line.endsWith('poweroff -f')),
+  ];
 }
 
 describe('the log of a guest', { timeout: LOG_TIME }, () => {

@@ -129,9 +129,12 @@ export const LOG_DIFFERENCES: readonly Difference[] = [
       "the special pages that libxl has. The shim's image lies below its modules, and so it has other pages left.",
   },
   {
-    what: 'Who started the shim',
-    both: ['(XEN) Bootloader: *', '(XEN) Initialised PV console at 0xffff82cffffeb000 with pfn * and evtchn *'],
-    why: "The loader has its name. Xen's toolstack allocates XenStore's event channel before the console's, and makes the console's page the last one.",
+    what: 'How the shim was started',
+    both: ['(XEN) Bootloader: *', '(XEN) Command line: *'],
+    there: ['(XEN) Initialised PV console at *'],
+    why:
+      "The loader has its name. There the shim writes to the guest's console, with console=xen,pv; here, as for type: 'pv', to the hypervisor's log, " +
+      'and the guest has its console to itself.',
   },
   {
     what: "ACPI's tables",

@@ -124,9 +124,10 @@ export const LOG_DIFFERENCES: readonly Difference[] = [
       '(XEN)  Dom0 alloc.:   0000000010000000->0000000018000000 (* pages to be allocated)',
       '(XEN)  Phys-Mach map: 0000008000000000->*',
     ],
+    sometimes: ['(XEN) Initial low memory virq threshold set at * pages.'],
     why:
       "Xen finds SeaBIOS and its E820 there. Here its real-mode code finds a BIOS without functions and takes Multiboot's map: all RAM, ACPI's tables, and " +
-      "the special pages that libxl has. The shim's image lies below its modules, and so it has other pages left.",
+      "the special pages that libxl has. The shim's image lies below its modules, and so it has other pages left, and warns sooner or later when few are.",
   },
   {
     what: 'How the shim was started',
@@ -251,13 +252,13 @@ export const LOG_DIFFERENCES: readonly Difference[] = [
       'PCI: Using configuration type 1 for extended access',
       'pci_bus 0000:00: resource 8 [mem *]',
       'pci 0000:00:01.3: quirk: [io *] claimed by PIIX4 *',
-      'pci 0000:00:00.0: quirk_* took * usecs',
     ],
     here: [
       'acpi PNP0A03:00: _OSC: not requesting OS control; OS requires [*]',
       "acpi PNP0A03:00: fail to add MMCONFIG information, can't access extended * configuration space under this bridge.",
       "acpi PNP0A03:00: fail to add MMCONFIG information, can't access extended configuration space under this bridge",
     ],
+    sometimes: ['pci 0000:00:00.0: quirk_* took * usecs'],
     why:
       'The window is that of hvmloader, 0xf0000000 to 0xfbffffff; Linux takes it as it is from a BIOS of 2023 or later. An i440FX has no extended configuration space: Linux tries ' +
       "AMD's way to it on AMD's processors alone. 00:01.3 has Xen's registers, not a PIIX4's, and quirks that took long say so.",

@@ -1,5 +1,5 @@
 // HVM domains: SeaBIOS on the board, a Debian kernel as PVHVM guest, and every way to reset. Beside Xen's own features this is what
-// the log of the same kernel on another Xen shows (docs/design/0009-the-hvm-machine.md tells the differences).
+// the log of the same kernel on another Xen shows (docs/kernel-logs.md tells the differences).
 import { afterEach, describe, expect, it } from 'vitest';
 import { RamStore } from '../../src/io/ram-store.ts';
 import type { Domain } from '../../src/machine/domain.ts';

@@ -32,6 +32,8 @@ export type { BuildOptions, BuildProgress, ClockConfig, DomainEnd, DomainState }
 export type { DomainEvents, StateEvent } from './machine/domain-events.ts';
 export type { GuestConsole, LoginOptions } from './machine/guest-console.ts';
 export { consoleDevice, type GuestConsoleDevice } from './machine/guest-console-device.ts';
+export type { GuestInput } from './machine/guest-input.ts';
+export type { GuestScreen } from './machine/guest-screen.ts';
 export { MachineError, type MachineErrorCode } from './machine/pvh/machine-error.ts';
 export type { TraceLine } from './machine/trace-batch.ts';
 export { TracepointError, tracepointNames } from './machine/tracepoints.ts';

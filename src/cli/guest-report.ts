@@ -21,14 +21,24 @@ const ENDS: Readonly<Record<DomainEnd['reason'], readonly [code: number, text: s
   destroyed: [EXIT_CODE.ok, ''],
 };
 
+/** What a hypervisor that gives up says (xen/arch/x86/pv/dom0_build.c), and what to do. */
+const HINTS: readonly (readonly [said: string, hint: string])[] = [
+  ['Not enough RAM for domain 0 allocation', 'the shim has no room for the kernel; give the guest more memory'],
+  ['Domain 0 allocation is too small for kernel image', 'the kernel does not fit; give the guest more memory'],
+];
+
 /** Lines of the console that a report shows. */
 const LAST_LINES = 15;
 
-/** Text for stderr, '' for nothing to say, and the exit code. */
+/**
+ * Text for stderr, '' for nothing to say, and the exit code.
+ * @param log what the hypervisor's log had
+ */
 export function reportOutcome(
   outcome: Outcome,
   domain: Domain,
   end: DomainEnd | undefined,
+  log: string,
 ): { readonly text: string; readonly code: number } {
   switch (outcome.kind) {
     case 'status':
@@ -49,7 +59,13 @@ export function reportOutcome(
         };
       }
       if (text === '') return { text, code };
-      return { text: `dom1: ${text}\n${outcome.end.report === undefined ? '' : details(domain, outcome.end)}`, code };
+      const hint = HINTS.find(
+        ([said]) => log.includes(said) || domain.console.lastLines(LAST_LINES).join('\n').includes(said),
+      )?.[1];
+      return {
+        text: `dom1: ${hint === undefined ? text : `the guest crashed: ${hint}`}\n${outcome.end.report === undefined ? '' : details(domain, outcome.end)}`,
+        code,
+      };
     }
   }
 }

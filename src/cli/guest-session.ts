@@ -104,7 +104,7 @@ export async function runSession(options: SessionOptions): Promise<number> {
     for (const line of (await profile?.finish(domain.name)) ?? []) process.stderr.write(`${line}\n`);
   }
   const end: DomainEnd = await domain.ended;
-  const { text, code } = reportOutcome(outcome, domain, end);
+  const { text, code } = reportOutcome(outcome, domain, end, new TextDecoder('latin1').decode(log.read(0).bytes));
   process.stderr.write(text);
   return code;
 }

@@ -18,6 +18,10 @@ export async function qemuCommand(invocation: Invocation, signal: AbortSignal, p
   const multiboot = kernel !== undefined && (await hasMultibootHeader(kernel));
   if (!multiboot && modules.length > 1)
     throw new UsageError(`${kernel ?? 'GRUB'} has no multiboot header, and takes one -initrd; give one file`);
+  if (vcpus > 1)
+    process.stderr.write(
+      `dom1: -smp ${vcpus} is for small guests; a kernel that uses several CPUs is not safe yet, so write -smp 1\n`,
+    );
   const [initrd] = modules;
   const interactive = onTerminal();
   return runSession({

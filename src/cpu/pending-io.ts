@@ -99,7 +99,8 @@ export class PendingIo {
 
   #transfer(kind: 'pio' | 'mmio', at: number, size: number, write: boolean, view: DataView, buffer: number): boolean {
     for (let done = 0; done < size; ) {
-      const piece = pieceSize(at + done, size - done);
+      // A port access is one, wherever it is, as an I/O exit has it (SDM vol. 3, table 28-5): the DISPI's data port is a word at 0x1cf.
+      const piece = kind === 'pio' ? size : pieceSize(at + done, size - done);
       const known = this.#done[this.#position];
       if (known === undefined) {
         this.#ask(kind, at + done, piece, write, view, buffer + done);
@@ -137,7 +138,7 @@ export class PendingIo {
   }
 }
 
-/** Largest power of two up to 8 bytes that fits what is left; unaligned and 16-byte accesses reach devices in pieces. */
+/** Largest power of two up to 8 bytes that fits what is left; unaligned and 16-byte accesses reach device memory in pieces. */
 function pieceSize(at: number, left: number): number {
   for (const size of [8, 4, 2]) if (left >= size && at % size === 0) return size;
   return 1;

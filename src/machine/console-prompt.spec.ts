@@ -13,6 +13,8 @@ describe('a prompt', () => {
     ['guest login:', 'login'],
     ['debian login: root\r\nPassword: ', 'password'],
     ['guest:~# [   12.345678] eth0: link is up\r\n[   12.400000] more\r\n', 'shell'],
+    ['guest:~# \x1b[6n(XEN) d1v0 failed to allocate 512 extents\r\n\r(XEN) d1v0 failed again\r\n\r', 'shell'],
+    ['debian login: (XEN) a line\r\n\r[   12.345678] another\r\n\r', 'login'],
     ['debian login: [  100.000001] random: crng init done\r\n', 'login'],
   ])('is seen at the end of %j', (text, kind) => {
     expect(promptAtEnd(text)).toBe(kind);
@@ -24,6 +26,8 @@ describe('a prompt', () => {
     'guest:~# uname',
     'guest:~# uname\r\n',
     'guest:~# [   12.345678] eth0: lin',
+    'guest:~# (XEN) d1v0 fai',
+    'Freed 2048kB\r\n(XEN) ',
     'Last login: ',
     'debian login: root\r\nLast login: ',
     'see #',

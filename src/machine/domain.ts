@@ -2,8 +2,7 @@
 import { SHUTDOWN } from '../abi/xen/sched.ts';
 import type { PvDevice } from '../backends/pv-device.ts';
 import { asFrameBuffer, type FrameBufferDevice } from '../backends/vfb/frame-buffer-device.ts';
-import { asKeyboard, type KeyboardDevice } from '../backends/vkbd/keyboard-device.ts';
-import type { Picture } from '../image/picture.ts';
+import { asKeyboard } from '../backends/vkbd/keyboard-device.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { InspectTree } from '../util/inspect/inspect-node.ts';
 import { type OnceOptions, TypedEvents } from '../util/typed-events.ts';
@@ -27,8 +26,10 @@ import { DomainTime } from './domain-time.ts';
 import { timeOrigin } from './guest-clock.ts';
 import { GuestConsole, type LoginOptions } from './guest-console.ts';
 import { furtherConsoles, type GuestConsoleDevice } from './guest-console-device.ts';
+import type { GuestInput } from './guest-input.ts';
+import type { GuestScreen } from './guest-screen.ts';
 import { BoardServer } from './hvm/board-server.ts';
-import { vgaSnapshot } from './hvm/vga-screen.ts';
+import { VgaScreen } from './hvm/vga-screen.ts';
 import { inspectDomain } from './inspect-domain.ts';
 import { buildImage, type MachineImage } from './machine-image.ts';
 import { CONTROL } from './machine-plan.ts';
@@ -132,16 +133,21 @@ export class Domain implements AsyncDisposable {
   }
 
   /** What its screen shows: the first frame buffer's picture when the guest uses it, or that of an HVM domain's VGA. */
-  get screen(): { snapshot(): Picture | undefined } | undefined {
+  get screen(): GuestScreen | undefined {
     const { display } = this;
-    const vga = this.#image.hvm ? this.#image.boardMemory.vga : undefined;
-    if (vga === undefined) return display;
-    return { snapshot: () => display?.snapshot() ?? vgaSnapshot(this.#image.memory, vga) };
+    const regions = this.#image.hvm ? this.#image.boardMemory.vga : undefined;
+    const vga = regions === undefined ? undefined : new VgaScreen(this.#image.memory, regions);
+    if (vga === undefined && display === undefined) return undefined;
+    return {
+      snapshot: () => display?.snapshot() ?? vga?.snapshot(),
+      text: () => (display?.size === undefined ? vga?.text() : undefined),
+    };
   }
 
-  /** The first of its PV keyboards with their mice. */
-  get input(): KeyboardDevice | undefined {
-    return this.#firstOf('vkbd', asKeyboard);
+  /** Its keyboard and mouse: the first PV keyboard when the guest uses it, or those of an HVM domain's 8042. */
+  get input(): GuestInput | undefined {
+    const pv = this.#firstOf('vkbd', asKeyboard);
+    return this.#image.hvm && pv?.absolute === undefined ? this.#board.input : pv;
   }
 
   /** Its consoles beside the primary one, by their numbers. */

@@ -1,54 +1,25 @@
 // Disks and network cards that come and go while a Linux guest runs in the background, by the commands a person gives.
-import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CpioEntry, cpioDirectory, cpioFile } from '../../src/image/cpio.ts';
-import { GuestConsole } from '../../src/machine/guest-console.ts';
 import { demoInitramfs } from '../../src/node/demo-initramfs.ts';
 import { type KernelModule, readKernelModules } from '../../src/node/guest-parts.ts';
 import { BOOT_TIME } from '../guest/kernels.ts';
 import { type XenGuestParts, xenGuestParts } from '../guest/xen-guest.ts';
-import { dom1 as anyDom1, PROGRAM, type Run } from './dom1.ts';
+import { ConsoleShell } from './console-shell.ts';
+import { dom1 as anyDom1, type Run } from './dom1.ts';
 
 const parts = await xenGuestParts();
 const MIB = 1 << 20;
 const MAC = '00:16:3e:00:00:17';
 const LEASE = '#!/bin/sh\n[ -n "$ip" ] || exit 0\nip addr add $ip/$mask dev $interface\necho "$ip"\n';
 
-/** The guest's shell through `dom1 console`. */
-class Shell implements Disposable {
-  readonly console: GuestConsole;
-  readonly #child: ChildProcess;
-
-  constructor(domain: string, environment: NodeJS.ProcessEnv) {
-    this.#child = spawn(process.execPath, [PROGRAM, 'console', domain], {
-      env: { ...process.env, ...environment },
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    this.console = new GuestConsole((bytes) => {
-      this.#child.stdin?.write(bytes);
-      return bytes.length;
-    });
-    this.#child.stdout?.on('data', (bytes: Uint8Array) => this.console.receive(bytes));
-  }
-
-  async sh(command: string): Promise<string> {
-    const { output, status } = await this.console.sh(command, { timeout: 60_000 });
-    expect({ command, output, status }).toMatchObject({ command, status: 0 });
-    return output.trimEnd();
-  }
-
-  [Symbol.dispose](): void {
-    this.#child.kill();
-  }
-}
-
 describe.skipIf(parts === undefined)('a guest in the background', { timeout: BOOT_TIME }, () => {
   let directory: string;
   let environment: NodeJS.ProcessEnv;
-  let shell: Shell;
+  let shell: ConsoleShell;
   let modules: readonly KernelModule[];
   const [raw, qcow2] = ['raw.img', 'image.qcow2'].map((name) => () => join(directory, name)) as [() => string, () => string];
 
@@ -86,7 +57,7 @@ describe.skipIf(parts === undefined)('a guest in the background', { timeout: BOO
     truncateSync(raw(), 8 * MIB);
     await ok('image', 'create', qcow2(), '8M');
     await ok('create', join(directory, 'hot.cfg'));
-    shell = new Shell('hot', environment);
+    shell = new ConsoleShell('hot', environment);
     await shell.console.prompt({ timeout: BOOT_TIME });
   }, BOOT_TIME);
   afterAll(async () => {

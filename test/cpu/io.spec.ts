@@ -44,6 +44,8 @@ describe('ports', () => {
     ['OUT imm8,EAX', 'e760', [['out', 0x60, 4, 0x5566_7788n]], 0x1122_3344_5566_7788n],
     ['OUT DX,AX', '66ef', [['out', 0x1234, 2, 0x7788n]], 0x1122_3344_5566_7788n],
     ['OUT DX,EAX', 'ef', [['out', 0x1234, 4, 0x5566_7788n]], 0x1122_3344_5566_7788n],
+    ['OUT imm8,AX where it is not aligned', '66e763', [['out', 0x63, 2, 0x7788n]], 0x1122_3344_5566_7788n],
+    ['IN EAX,imm8 where it is not aligned', 'e563', [['in', 0x63, 4]], 0xaabb_ccddn],
     ['IN AL,imm8', 'e4ff', [['in', 0xff, 1]], 0x1122_3344_5566_77ddn],
     ['IN AX,DX', '66ed', [['in', 0x1234, 2]], 0x1122_3344_5566_ccddn],
     ['IN EAX,DX clears the upper half', 'ed', [['in', 0x1234, 4]], 0xaabb_ccddn],

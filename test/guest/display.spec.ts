@@ -4,7 +4,9 @@ import { cpioDirectory, cpioFile } from '../../src/image/cpio.ts';
 import type { Picture } from '../../src/image/picture.ts';
 import type { FrameBufferDevice, KeyboardDevice } from '../../src/index.ts';
 import { kernelModuleFiles } from '../../src/node/kernel-modules.ts';
+import { inputEvents } from './input-events.ts';
 import { BOOT_TIME, dom1 } from './kernels.ts';
+import { asRgba, pixelPattern } from './pixel-pattern.ts';
 import { XenGuest, xenGuestParts } from './xen-guest.ts';
 
 const parts = await xenGuestParts('linux-image-amd64');
@@ -14,30 +16,12 @@ const SCREEN = { width: 800, height: 600 } as const;
 const CELL = { width: 8, height: 16 } as const;
 const TOUCH = { width: 1000, height: 500, contacts: 3 } as const;
 
-/** Of `struct input_event` on x86-64: two words of time, then type, code and value. */
-const INPUT_EVENT_BYTES = 24;
-const EV = { SYN: 0, KEY: 1, REL: 2, ABS: 3 } as const;
-const TYPE_NAMES: Readonly<Record<number, string>> = { [EV.KEY]: 'key', [EV.REL]: 'rel', [EV.ABS]: 'abs' };
-
-/** Pixels without any order, as the guest has them: blue, green, red and a byte that means nothing. */
-function pattern(): Uint8Array {
-  const bytes = new Uint8Array(SCREEN.width * SCREEN.height * 4);
-  for (let i = 0, state = 1; i < bytes.length; i++) {
-    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
-    bytes[i] = state >>> 16;
-  }
-  return bytes;
-}
-
 /** `struct fb_videomode`: no name, 60 Hz, the size, and a pixel clock so that it is taken for one. */
 function videoMode(width: number, height: number): Uint8Array {
   const bytes = new Uint8Array(64);
   new Uint32Array(bytes.buffer).set([60, width, height, 40_000], 2);
   return bytes;
 }
-
-const asRgba = (bgrx: Uint8Array): Uint8Array =>
-  Uint8Array.from(bgrx, (_, i) => (i % 4 === 3 ? 255 : (bgrx[i % 4 === 1 ? i : i ^ 2] as number)));
 
 /** The pixels of one character on the screen. */
 function cell(picture: Picture, column: number, row: number): string {
@@ -57,21 +41,7 @@ describe.skipIf(parts === undefined)('a guest with a PV frame buffer, keyboard a
   let keyboard: KeyboardDevice;
   const sh = (command: string): Promise<string> => guest.sh(command, { timeout: 60_000 });
 
-  /** What an input device of the guest tells while something is done, as text. */
-  async function events(name: string, act: () => void): Promise<string[]> {
-    const device = await sh(`grep -l '${name}' /sys/class/input/event*/device/name | cut -d / -f 5`);
-    await sh(`cat /dev/input/${device} >/tmp/events & echo $! >/tmp/reader`);
-    await sh(`while ! ls -l /proc/$(cat /tmp/reader)/fd | grep -q input; do sleep 0.05; done`);
-    act();
-    await sh('sleep 0.3; kill $(cat /tmp/reader)');
-    const bytes = Buffer.from(await sh('base64 /tmp/events'), 'base64');
-    const told: string[] = [];
-    for (let at = 0; at < bytes.length; at += INPUT_EVENT_BYTES) {
-      const [type, code, value] = [bytes.readUInt16LE(at + 16), bytes.readUInt16LE(at + 18), bytes.readInt32LE(at + 20)];
-      if (type !== EV.SYN) told.push(`${TYPE_NAMES[type] ?? type} ${code} ${value}`);
-    }
-    return told;
-  }
+  const events = (name: string, act: () => void): Promise<string[]> => inputEvents(sh, name, act);
 
   beforeAll(async () => {
     if (parts === undefined) return;
@@ -80,7 +50,7 @@ describe.skipIf(parts === undefined)('a guest with a PV frame buffer, keyboard a
     guest = await XenGuest.boot(parts, {
       files: [
         cpioDirectory('display'),
-        cpioFile('display/picture', pattern()),
+        cpioFile('display/picture', pixelPattern(SCREEN)),
         cpioFile('display/modes', Buffer.concat([videoMode(640, 400), videoMode(SCREEN.width, SCREEN.height)])),
         ...(await kernelModuleFiles(parts, ['evdev'], 'input')),
       ],
@@ -139,7 +109,7 @@ describe.skipIf(parts === undefined)('a guest with a PV frame buffer, keyboard a
     await expect.poll(() => changes).toBeGreaterThan(0);
     const picture = screen.snapshot();
     expect(picture).toMatchObject(SCREEN);
-    expect(Buffer.compare(picture?.rgba as Uint8Array, asRgba(pattern()))).toBe(0);
+    expect(Buffer.compare(picture?.rgba as Uint8Array, asRgba(pixelPattern(SCREEN)))).toBe(0);
   });
 
   it('is resized by the guest', async () => {
@@ -155,7 +125,7 @@ describe.skipIf(parts === undefined)('a guest with a PV frame buffer, keyboard a
     expect(changed.count).toBeGreaterThan(0);
     await sh(`echo U:800x600p-60 >${fb}/mode; cat /display/picture >/dev/fb0`);
     await expect.poll(() => screen.size).toEqual(SCREEN);
-    expect(Buffer.compare(screen.snapshot()?.rgba as Uint8Array, asRgba(pattern()))).toBe(0);
+    expect(Buffer.compare(screen.snapshot()?.rgba as Uint8Array, asRgba(pixelPattern(SCREEN)))).toBe(0);
   });
 
   it('gets keys', async () => {
@@ -209,7 +179,7 @@ describe.skipIf(parts === undefined)('a guest with a PV frame buffer, keyboard a
     }
     await sh('for console in /sys/class/vtconsole/*; do grep -q frame $console/name && echo 0 >$console/bind; done');
     await sh('cat /display/picture >/dev/fb0');
-    expect(Buffer.compare(screen.snapshot()?.rgba as Uint8Array, asRgba(pattern()))).toBe(0);
+    expect(Buffer.compare(screen.snapshot()?.rgba as Uint8Array, asRgba(pixelPattern(SCREEN)))).toBe(0);
     expect(await events('Xen Virtual Keyboard', () => keyboard.key(30, true))).toEqual(['key 30 1']);
   });
 
@@ -220,7 +190,7 @@ describe.skipIf(parts === undefined)('a guest with a PV frame buffer, keyboard a
     await suspended;
     await domain.resume();
     await expect.poll(() => [screen.size, keyboard.absolute], { timeout: 20_000 }).toEqual([SCREEN, true]);
-    expect(Buffer.compare(screen.snapshot()?.rgba as Uint8Array, asRgba(pattern()))).toBe(0);
+    expect(Buffer.compare(screen.snapshot()?.rgba as Uint8Array, asRgba(pixelPattern(SCREEN)))).toBe(0);
     expect(await events('Xen Virtual Keyboard', () => keyboard.key(31, true))).toEqual(['key 31 1']);
   });
 

@@ -12,6 +12,7 @@ import { demoInitramfs } from '../../src/node/demo-initramfs.ts';
 import { requireTools } from './debian-root/require-tools.ts';
 import { runTool } from './debian-root/run-tool.ts';
 import { BOOT_TIME, dom1 } from './kernels.ts';
+import { SHIMS } from './shims.ts';
 import { type XenGuestParts, xenGuestParts } from './xen-guest.ts';
 
 const PV_BOOT_TIME = 4 * BOOT_TIME;
@@ -24,6 +25,14 @@ const grub = await Promise.all([fetchGrub('i386-xen'), fetchShim()]).then(
   },
 );
 const parts = grub === undefined ? undefined : await xenGuestParts();
+
+/** The same in the shim 4.20, where it can be had. */
+const newerShim = (width: string, config: CreateDomainConfig): [string, CreateDomainConfig][] =>
+  SHIMS.flatMap(({ version, file }) =>
+    version === '4.20' && file !== undefined
+      ? [[`PV of ${width} in the shim 4.20`, { type: 'pv', memory: '128MiB', shim: { file }, ...config }]]
+      : [],
+  );
 
 describe.skipIf(parts === undefined)('a disk with a grub.cfg', { timeout: PV_BOOT_TIME }, () => {
   let directory: string;
@@ -60,6 +69,8 @@ describe.skipIf(parts === undefined)('a disk with a grub.cfg', { timeout: PV_BOO
     ['PVH', { memory: '128MiB' }],
     ['PV of 64 bits', { type: 'pv', memory: '128MiB' }],
     ['PV of 32 bits', { type: 'pv', memory: '128MiB', ...(grub !== undefined && { kernel: grub }) }],
+    ...newerShim('64 bits', {}),
+    ...newerShim('32 bits', grub === undefined ? {} : { kernel: grub }),
   ])('is read under %s', async (name, config) => {
     const path = await image(name.replaceAll(' ', '-'), '8M', {
       'boot/grub/grub.cfg': menu('cat /boot/message', 'halt'),

@@ -77,7 +77,7 @@ describe.skipIf(parts === undefined || bios === undefined)('a running HVM domain
     expect(await sh('cat /root/here; xenstore-read name; sleep 0.2; echo slept')).toBe('here\nguest\nslept');
     expect(await sh('cat /proc/interrupts')).toMatch(/xen-dyn +-event +xenbus/);
     expect(await sh('cat /proc/sys/kernel/tainted')).toBe('0');
-    domain.shutdown('poweroff');
-    expect(await domain.ended).toMatchObject({ reason: 'poweroff' });
+    domain.shutdown('reboot');
+    expect(await domain.ended).toMatchObject({ reason: 'reboot' });
   });
 });

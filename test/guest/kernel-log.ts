@@ -7,7 +7,7 @@ const COMPLAINT =
 const EXPECTED: readonly (readonly [RegExp, string])[] = [
   [/tsc: Fast TSC calibration failed/, 'there is no PIT; under QEMU on KVM, too (hvm-6.1, hvm-6.12)'],
   [/PCI: Fatal: No config space access function found/, 'a PVH guest has no PCI, on real Xen either'],
-  [/fail to add MMCONFIG information/, 'an i440FX has no configuration space beyond 256 bytes: docs/design/0009'],
+  [/fail to add MMCONFIG information/, 'an i440FX has no configuration space beyond 256 bytes: docs/kernel-logs.md'],
   [/RAS: Correctable Errors collector initialized/, 'no complaint; under QEMU, too'],
 ];
 

@@ -23,7 +23,7 @@ const PIXELS = (what: string) =>
 function inputOf({ target: { input, state } }: CommandContext): InputPort {
   if (ENDED_STATES.includes(state)) throw new ControlError('WrongState', `the domain is ${state}: it cannot be sent keys`);
   if (input === undefined)
-    throw new ControlError('GenericError', 'the domain has no PV keyboard and mouse; add vfb = [ "vnc=0" ] to its configuration');
+    throw new ControlError('GenericError', 'the domain has no keyboard and mouse; add vfb = [ "vnc=0" ] to its configuration');
   return input;
 }
 

@@ -1,6 +1,7 @@
 // Section numbers are those of the 82093AA datasheet (Intel 290566).
 import { describe, expect, it } from 'vitest';
 import type { HostAddress } from '../../abi/types.ts';
+import { nonsense } from '../fixtures/nonsense.ts';
 import { IOAPIC_BYTES, IOAPIC_PINS, Ioapic, ioapicTrace } from './ioapic.ts';
 import { type ApicMessage, BROADCAST, DELIVERY, SHORTHAND } from './registers.ts';
 
@@ -177,4 +178,26 @@ it('saves and loads', () => {
   expect(second.ioapic.save()).toEqual(state);
   second.ioapic.eoi(0x39);
   expect(second.sent).toMatchObject([{ dest: 3, vector: 0x39, level: true }]);
+});
+
+it('survives nonsense', () => {
+  nonsense(
+    () => {
+      const made = make();
+      return {
+        chip: made,
+        ranges: [
+          { handler: made.ioapic, size: 0x1000 },
+          { handler: made.ioapic, size: 0x20 },
+        ],
+      };
+    },
+    ({ ioapic, route, sent }) => {
+      ioapic.reset(1);
+      route(3, 0x41, 2);
+      sent.length = 0;
+      ioapic.setLine(3, true);
+      expect(sent).toMatchObject([{ vector: 0x41, dest: 2 }]);
+    },
+  );
 });

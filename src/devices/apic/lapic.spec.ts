@@ -1,5 +1,6 @@
 // Section numbers are those of the SDM, vol. 3A.
 import { describe, expect, it } from 'vitest';
+import { nonsense } from '../fixtures/nonsense.ts';
 import { BASE, BSP, EN, EXTD, makeApic, makeX2Apic, takeInterrupt } from '../fixtures/probe-apic.ts';
 import { APIC_MSR, BROADCAST, DELIVERY, ERROR, LVT_MASKED, REG, SHORTHAND } from './registers.ts';
 
@@ -372,4 +373,38 @@ describe('saved state', () => {
     second.apic.eoi();
     expect(second.ended).toEqual([0x40]);
   });
+});
+
+it('survives nonsense', () => {
+  nonsense(
+    () => {
+      const made = makeApic();
+      const { apic } = made;
+      const handler = {
+        read: (offset: number, size: number) => apic.read(offset, size),
+        write: (offset: number, size: number, value: number) => apic.write(offset, value, size),
+      };
+      return {
+        chip: made,
+        ranges: [
+          { handler, size: 0x1000 },
+          { handler, size: 0x400 },
+        ],
+        clock: made.clock,
+      };
+    },
+    ({ apic }) => {
+      apic.write(REG.svr, 0x1ff);
+      apic.write(REG.tpr, 0);
+      apic.write(REG.lvtTimer, LVT_MASKED);
+      // What the timer has asked for meanwhile.
+      for (let i = 0; i < 256; i++) apic.eoi();
+      for (let vector = apic.hasInterrupt(); vector >= 0; vector = apic.hasInterrupt()) {
+        apic.acknowledge(vector);
+        apic.eoi();
+      }
+      apic.postInterrupt(0x51, false);
+      expect(takeInterrupt(apic)).toBe(0x51);
+    },
+  );
 });

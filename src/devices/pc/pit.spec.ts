@@ -41,6 +41,20 @@ describe('channel 0', () => {
     expect(line.rises).toBe(1);
   });
 
+  it('costs nothing while nobody hears it, and has the right level and rate afterwards', () => {
+    const { clock, line, load, pit } = make();
+    load(0, 2, 11932);
+    pit.heard = false;
+    expect(clock.nextDeadlineNs()).toBe(Number.POSITIVE_INFINITY);
+    const before = line.rises;
+    clock.advance(1e9);
+    expect(line.rises).toBe(before);
+    pit.heard = true;
+    clock.advance(1e9);
+    expect(line.rises - before).toBeGreaterThanOrEqual(99);
+    expect(line.rises - before).toBeLessThanOrEqual(101);
+  });
+
   it('does not interrupt more often than every 100 µs', () => {
     const { clock, line, load } = make();
     load(0, 2, 2);

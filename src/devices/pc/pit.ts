@@ -43,6 +43,7 @@ export class Pit {
   #speaker = 0;
   /** When the next rise is, or was, due. */
   #dueNs = 0;
+  #heard = true;
 
   constructor({ clock, interrupt }: PitOptions) {
     this.#clock = clock;
@@ -69,6 +70,12 @@ export class Pit {
     this.#speaker = 0;
     this.#alarm.cancel();
     this.#interrupt.lower();
+  }
+
+  /** Whether channel 0's output goes anywhere: no alarm wakes the processor for one that nobody hears. */
+  set heard(on: boolean) {
+    this.#heard = on;
+    this.#schedule(this.#clock.nowNs());
   }
 
   #channel(number: number): PitChannel {
@@ -124,7 +131,7 @@ export class Pit {
   #arm(riseNs: number, now: number): void {
     const period = riseNs - this.#dueNs;
     this.#dueNs = riseNs;
-    if (riseNs === Number.POSITIVE_INFINITY) this.#alarm.cancel();
+    if (!this.#heard || riseNs === Number.POSITIVE_INFINITY) this.#alarm.cancel();
     else this.#alarm.arm(Math.max(riseNs, now + Math.max(MIN_INTERRUPT_NS, riseNs < now ? period / CATCH_UP : 0)));
   }
 }

@@ -99,6 +99,25 @@ describe('the keyboard', () => {
   });
 });
 
+describe('who types more than the keyboard keeps', () => {
+  it('is told when there is room, and loses nothing', () => {
+    const { drain, keyboard, mode } = make();
+    const left = Array.from({ length: 90 }, (_, i) => i + 1);
+    const type = () => {
+      for (let set1 = left.shift(); set1 !== undefined; set1 = left.shift()) {
+        if (keyboard.key(scanCodes(0x02 + (set1 % 8), false, true))) continue;
+        left.unshift(set1);
+        return;
+      }
+    };
+    keyboard.onRoom = type;
+    mode(0x41);
+    type();
+    expect(left.length).toBeGreaterThan(20);
+    expect(drain()).toEqual(Array.from({ length: 90 }, (_, i) => 0x02 + ((i + 1) % 8)));
+  });
+});
+
 describe('the mouse', () => {
   it('reports what moves when it is enabled', () => {
     const { command, data, drain, mode, mouse, mouseLine } = make();

@@ -209,6 +209,7 @@ export class I8042 {
     if (this.#output !== undefined) return;
     this.#output = this.#answers.shift() ?? this.#fromKeyboard() ?? this.#fromMouse();
     this.#drive();
+    if (this.#output?.from === 'keyboard') this.#options.keyboard.onRoom();
   }
 
   #fromKeyboard(): { byte: number; from: Source } | undefined {

@@ -30,6 +30,11 @@ export class Ps2Keyboard extends Ps2Device {
   /** Bits 0 to 2: scroll, num, caps lock. */
   leds = 0;
 
+  /** Whether keys count: the guest can turn that off. */
+  get scanning(): boolean {
+    return this.#scanning;
+  }
+
   /** A key goes down or up; `codes` are its bytes in scan code set 2. False when the guest has not taken what came before. */
   key(codes: readonly number[]): boolean {
     return this.#scanning && this.report(codes);

@@ -6,6 +6,8 @@ const QUEUE_BYTES = 64;
 export abstract class Ps2Device {
   /** There are bytes to take. Set by the controller. */
   onData: () => void = () => {};
+  /** The controller has taken a byte: there may be room for what waits. Set by the board. */
+  onRoom: () => void = () => {};
   #queue: number[] = [];
 
   get waiting(): boolean {

@@ -31,12 +31,44 @@ const CRTC = {
 /** Undefined while there is nothing: no mode is set. */
 export function vgaPicture(state: VgaState, vram: Uint8Array): VgaPicture | undefined {
   if (state.linear) return linearPicture(state, vram);
-  const width8 = (state.crtc[CRTC.displayEnd] as number) + 1;
-  const overflow = state.crtc[CRTC.overflow] as number;
-  const lines = (state.crtc[CRTC.verticalEnd] as number) + ((overflow & 2) << 7) + ((overflow & 0x40) << 3) + 1;
-  if (lines === 1 || state.crtc[CRTC.offset] === 0) return undefined;
-  if (((state.graphics[GC.misc] as number) & 1) === 0) return textPicture(state, vram, width8, lines);
-  return planarPicture(state, vram, width8 * 8, lines);
+  const size = ownSize(state);
+  if (size === undefined) return undefined;
+  const grid = textGrid(state);
+  if (grid !== undefined) return textPicture(state, vram, grid, size.lines);
+  return planarPicture(state, vram, size.width8 * 8, size.lines);
+}
+
+/** Of the VGA's own modes: the width in characters of eight or nine pixels, and the height in lines. */
+function ownSize({ crtc }: VgaState): { readonly width8: number; readonly lines: number } | undefined {
+  const overflow = crtc[CRTC.overflow] as number;
+  const lines = (crtc[CRTC.verticalEnd] as number) + ((overflow & 2) << 7) + ((overflow & 0x40) << 3) + 1;
+  if (lines === 1 || crtc[CRTC.offset] === 0) return undefined;
+  return { width8: (crtc[CRTC.displayEnd] as number) + 1, lines };
+}
+
+/** Where the characters of a text mode are. */
+export interface TextGrid {
+  readonly columns: number;
+  readonly rows: number;
+  /** Of a cell in lines. */
+  readonly cellHeight: number;
+  /** The first cell, and how many there are from row to row; a cell is four bytes of video memory, character and colour first. */
+  readonly start: number;
+  readonly pitch: number;
+}
+
+/** Undefined while the screen is in no text mode. */
+export function textGrid(state: VgaState): TextGrid | undefined {
+  const size = ownSize(state);
+  if (state.linear || size === undefined || (state.graphics[GC.misc] as number) & 1) return undefined;
+  const cellHeight = ((state.crtc[CRTC.maxScan] as number) & 31) + 1;
+  return {
+    columns: size.width8,
+    rows: Math.ceil(size.lines / cellHeight),
+    cellHeight,
+    start: start(state),
+    pitch: (state.crtc[CRTC.offset] as number) * 2,
+  };
 }
 
 class Canvas implements VgaPicture {
@@ -115,12 +147,10 @@ function linearPicture(state: VgaState, vram: Uint8Array): VgaPicture {
 
 const start = ({ crtc }: VgaState): number => (crtc[CRTC.startHigh] as number) * 256 + (crtc[CRTC.startLow] as number);
 
-function textPicture(state: VgaState, vram: Uint8Array, columns: number, lines: number): VgaPicture {
+function textPicture(state: VgaState, vram: Uint8Array, grid: TextGrid, lines: number): VgaPicture {
   const { attribute, crtc, sequencer } = state;
-  const cellHeight = ((crtc[CRTC.maxScan] as number) & 31) + 1;
+  const { cellHeight, columns, pitch, rows } = grid;
   const cellWidth = (sequencer[SEQ.clocking] as number) & 1 ? 8 : 9;
-  const rows = Math.ceil(lines / cellHeight);
-  const pitch = (crtc[CRTC.offset] as number) * 2;
   const palette = attributes(state);
   const mode = attribute[ATTR.mode] as number;
   const canvas = new Canvas(columns * cellWidth, lines);
@@ -134,7 +164,7 @@ function textPicture(state: VgaState, vram: Uint8Array, columns: number, lines: 
   const cursorEnd = (crtc[CRTC.cursorEnd] as number) & 31;
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
-      const cell = start(state) + row * pitch + column;
+      const cell = grid.start + row * pitch + column;
       const at = (cell * 4) % VRAM_BYTES;
       const character = vram[at] as number;
       const colour = vram[at + 1] as number;

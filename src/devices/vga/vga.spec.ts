@@ -4,6 +4,7 @@ import { nonsense } from '../fixtures/nonsense.ts';
 import { Vga } from './vga.ts';
 import { vgaPicture } from './vga-picture.ts';
 import { DISPI_ENABLE, DISPI_INDEX, VGA_STATE_BYTES, VgaState, VRAM_BYTES } from './vga-state.ts';
+import { vgaText } from './vga-text.ts';
 
 const shared = new SharedArrayBuffer(VRAM_BYTES);
 const BLACK = [0, 0, 0, 255];
@@ -56,6 +57,10 @@ class Screen {
     const ports = this.vga.pci.options.fixed?.find(({ range }) => range.at === 0x1ce);
     ports?.handler.write(0, 2, index);
     return ports?.handler.read(1, 2) ?? -1;
+  }
+
+  get rows(): readonly string[] | undefined {
+    return vgaText(new VgaState(this.registers), this.vram);
   }
 
   /** What the monitor sees. */
@@ -177,6 +182,18 @@ describe('text', () => {
     expect(at(9, 17)).toEqual(RED);
     expect(at(10, 17)).toEqual(BLACK);
     expect(at(9, 16)).toEqual(BLACK);
+  });
+
+  it('is told as text, as code page 437 has it', () => {
+    screen.text();
+    for (const [i, code] of [...Buffer.from('Hi, \x9b\xb3\x00!', 'latin1')].entries()) screen.poke(0xb8000 + 2 * (80 + i), code);
+    const rows = screen.rows;
+    expect([rows?.length, rows?.[0], rows?.[1]]).toEqual([25, '', 'Hi, ¢│ !']);
+    screen.dispi(DISPI_INDEX.xres, 640);
+    screen.dispi(DISPI_INDEX.yres, 480);
+    screen.dispi(DISPI_INDEX.bpp, 32);
+    screen.dispi(DISPI_INDEX.enable, DISPI_ENABLE.enabled | DISPI_ENABLE.linear);
+    expect(screen.rows).toBeUndefined();
   });
 
   it('shows its cursor', () => {

@@ -2,12 +2,15 @@
 import type { IoPace } from '../../io/io-pace.ts';
 import { kickVcpu } from '../kick.ts';
 import type { MachineImage } from '../machine-image.ts';
+import { BoardInput } from './board-input.ts';
 import type { DriveRequest } from './drive-region.ts';
 import { DriveServer } from './drive-server.ts';
 import { MAIL, Mailbox } from './mailbox.ts';
 import { NicServer } from './nic-server.ts';
 
 export class BoardServer {
+  /** The keyboard and the mouse of its 8042. */
+  readonly input = new BoardInput((kind, bytes) => this.#mail(kind, bytes));
   readonly #image: MachineImage;
   readonly #drives: DriveServer;
   readonly #nics: readonly NicServer[];

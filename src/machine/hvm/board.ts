@@ -5,7 +5,7 @@ import type { ApicBus } from '../../devices/apic/apic-bus.ts';
 import type { Ioapic } from '../../devices/apic/ioapic.ts';
 import type { LocalApic } from '../../devices/apic/lapic.ts';
 import { type ApicMessage, REG, SVR_ENABLE } from '../../devices/apic/registers.ts';
-import { DEBUG_PORT, DebugPort } from '../../devices/debug-port.ts';
+import { DEBUG_PORT, DebugPort, FIRMWARE_DEBUG_ANSWER, FIRMWARE_DEBUG_PORT } from '../../devices/debug-port.ts';
 import { AtaDisk } from '../../devices/ide/ata-disk.ts';
 import { Cdrom } from '../../devices/ide/cdrom.ts';
 import type { DriveMaker } from '../../devices/ide/ide-channel.ts';
@@ -60,6 +60,9 @@ export const PCI_PLACE = {
 /** Local APIC after hvmloader: virtual wire mode (tools/firmware/hvmloader/hvmloader.c, apic_setup). */
 const VIRTUAL_WIRE = { svr: SVR_ENABLE | 0xff, lint0: 0x700, lint1: 0x400 } as const;
 
+/** Keys that wait for a guest which does not read its keyboard: more than anybody types ahead. */
+const MOST_WAITING_KEYS = 4096;
+
 export interface BoardSinks {
   readonly serial: (byte: number) => void;
   /** Bytes of the debug ports and of the platform device, a line at a time. */
@@ -105,6 +108,7 @@ export class Board {
   readonly #drivePorts = new Map<number, DrivePort>();
   readonly #nics = new Map<number, NicLink>();
   readonly #waitingSerial: number[] = [];
+  #waitingKeys: (readonly number[])[] = [];
   readonly #log: DebugLog;
 
   constructor(options: BoardOptions) {
@@ -126,17 +130,18 @@ export class Board {
     // Legacy routing of the HPET takes the lines of the timer and the RTC.
     const timerLine = gated(isa(0));
     const rtcLine = gated(isa(8));
+    const pit = new Pit({ clock, interrupt: timerLine });
     const hpet = new Hpet({
       clock,
       isa,
       gsi: (gsi) => this.interrupts.gsi(gsi),
       legacy: (on) => {
+        pit.heard = !on;
         timerLine.open(!on);
         rtcLine.open(!on);
       },
     });
     io.registerMmio('hpet', HPET_MMIO, hpet);
-    const pit = new Pit({ clock, interrupt: timerLine });
     io.registerPorts('pit', PIT_PORTS, pit.ports);
     io.registerPorts('speaker', SPEAKER_PORT, pit.speakerPort);
 
@@ -154,6 +159,7 @@ export class Board {
     io.registerPorts('acpi pm', ACPI_PM, this.power.ports);
     io.registerPorts('acpi gpe0', ACPI_GPE0, this.power.gpePorts);
 
+    this.keyboard.onRoom = () => this.#feedKeys();
     const i8042 = new I8042({
       keyboard: this.keyboard,
       mouse: this.mouse,
@@ -171,6 +177,7 @@ export class Board {
 
     io.registerPorts('fw_cfg', FW_CFG_PORTS, new FwCfg(config.files));
     io.registerPorts('xen debug', DEBUG_PORT, new DebugPort(log));
+    io.registerPorts('firmware debug', FIRMWARE_DEBUG_PORT, new DebugPort(log, FIRMWARE_DEBUG_ANSWER));
 
     this.pci = new PciBus({
       io,
@@ -220,6 +227,13 @@ export class Board {
     this.#feedSerial();
   }
 
+  /** A key goes down or up; what does not fit waits for the guest to read. Nothing happens while the guest has turned the keys off. */
+  typeKey(codes: readonly number[]): void {
+    if (!this.keyboard.scanning) this.#waitingKeys = [];
+    else if (this.#waitingKeys.length < MOST_WAITING_KEYS) this.#waitingKeys.push(codes);
+    this.#feedKeys();
+  }
+
   /** The I/O side has answered a drive's request. */
   driveAnswered(place: number, ok: boolean): void {
     this.#drivePorts.get(place)?.answered(ok);
@@ -253,6 +267,15 @@ export class Board {
       drives,
       unplugBits: UNPLUG,
     });
+  }
+
+  #feedKeys(): void {
+    // The controller may take a byte at once, and ask for more: what is being typed does not wait any more by then.
+    for (let codes = this.#waitingKeys.shift(); codes !== undefined; codes = this.#waitingKeys.shift()) {
+      if (this.keyboard.key(codes)) continue;
+      this.#waitingKeys.unshift(codes);
+      return;
+    }
   }
 
   #feedSerial(): void {

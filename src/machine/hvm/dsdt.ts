@@ -1,12 +1,13 @@
 // The DSDT of an HVM guest: the PCI root with its windows and interrupts, what is on the ISA bus, the HPET, the processors, \_S4 and \_S5.
-// Interrupts are those of the I/O APIC alone; a guest that uses the 8259As goes by the interrupt lines in configuration space.
+// By \_PIC a guest says whether it uses the I/O APIC or the 8259As. The links between PCI and the 8259As stay as they were set at the start.
 import { acpi_header } from '../../abi/acpi.ts';
 import { SLEEP_TYPE } from '../../devices/pc/acpi-pm.ts';
 import { HPET_MMIO } from '../../devices/pc/hpet-place.ts';
 import { SERIAL_PORTS } from '../../devices/pc/uart.ts';
-import { intxGsi } from '../../xen/events/callback-line.ts';
-import { type Aml, constant, device, eisaId, name, packageOf, scope } from '../pvh/aml.ts';
+import { intxGsi, intxLink } from '../../xen/events/callback-line.ts';
+import { type Aml, constant, device, eisaId, method, name, packageOf, returnEither, scope, storeArgument } from '../pvh/aml.ts';
 import { LEGACY_VGA, PCI_HOLE } from './memory-map.ts';
+import { LINK_IRQS } from './pci-setup.ts';
 import { busNumbers, io, ioWindow, irq, memory, memoryWindow, resources } from './resource-templates.ts';
 
 const PCI_SLOTS = 32;
@@ -33,7 +34,9 @@ export function buildDsdt({ vcpus }: { readonly vcpus: number }): Uint8Array {
     name('_UID', 0),
     name('_BBN', 0),
     name('_CRS', rootResources()),
-    name('_PRT', packageOf(...routes())),
+    name('PRTA', packageOf(...routes(intxGsi))),
+    name('PRTP', packageOf(...routes((slot, pin) => LINK_IRQS[intxLink(slot, pin)] as number))),
+    method('_PRT', 0, returnEither('PICD', 'PRTA', 'PRTP')),
     device('ISA', name('_ADR', constant(0x1_0000)), ...isa),
   );
   const hpet = device('HPET', name('_HID', eisaId('PNP0103')), name('_UID', 0), name('_CRS', resources(memory(HPET_MMIO))));
@@ -41,6 +44,9 @@ export function buildDsdt({ vcpus }: { readonly vcpus: number }): Uint8Array {
     device(`C${id.toString(16).toUpperCase().padStart(3, '0')}`, name('_HID', 'ACPI0007'), name('_UID', id)),
   );
   const body = [
+    // 0 while the guest uses the 8259As, and before it has said anything (5.8.1).
+    ...name('PICD', 0),
+    ...method('_PIC', 1, storeArgument('PICD')),
     ...name('_S4', sleep(SLEEP_TYPE.s4)),
     ...name('_S5', sleep(SLEEP_TYPE.s5)),
     ...scope('_SB', root, hpet, ...processors),
@@ -61,12 +67,12 @@ function rootResources(): Aml {
   );
 }
 
-/** _PRT (6.2.12): each pin of each slot is wired to a GSI of its own. */
-function routes(): Aml[] {
+/** _PRT (6.2.12): where each pin of each slot is wired to. */
+function routes(to: (slot: number, pin: number) => number): Aml[] {
   const entries: Aml[] = [];
   // Slot 0 is the bridge itself.
   for (let slot = 1; slot < PCI_SLOTS; slot++)
     for (let pin = 0; pin < PINS; pin++)
-      entries.push(packageOf(constant(slot * 0x1_0000 + 0xffff), constant(pin), constant(0), constant(intxGsi(slot, pin))));
+      entries.push(packageOf(constant(slot * 0x1_0000 + 0xffff), constant(pin), constant(0), constant(to(slot, pin))));
   return entries;
 }

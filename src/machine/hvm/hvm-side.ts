@@ -79,13 +79,13 @@ export class HvmSide {
   }
 
   #receive(kind: number, bytes: Uint8Array): void {
-    const { keyboard, mouse, power } = this.board;
+    const { mouse, power } = this.board;
     switch (kind) {
       case MAIL.serial:
         this.board.typeSerial(bytes);
         break;
       case MAIL.keys:
-        keyboard.key([...bytes]);
+        this.board.typeKey([...bytes]);
         break;
       case MAIL.mouse: {
         const [dx = 0, dy = 0, buttons = 0, wheel = 0] = new Int32Array(bytes.buffer);

@@ -9,8 +9,8 @@ import type { PciFunction } from '../../devices/pci/pci-function.ts';
 import { intxLink } from '../../xen/events/callback-line.ts';
 import { PCI_HOLE } from './memory-map.ts';
 
-/** Xen's PCI_ISA_IRQ_MASK: 5, 10 and 11. */
-const LINK_IRQS = [5, 10, 11, 5] as const;
+/** Where the links lead. Xen's PCI_ISA_IRQ_MASK: 5, 10 and 11. */
+export const LINK_IRQS = [5, 10, 11, 5] as const;
 const ELCR = [0x20, 0x0c] as const;
 const FIRST_PORT = 0xc000;
 

@@ -11,8 +11,13 @@ const OP = {
   scope: 0x10,
   buffer: 0x11,
   package: 0x12,
+  method: 0x14,
   extended: 0x5b,
+  argument0: 0x68,
+  store: 0x70,
   device: 0x82,
+  if: 0xa0,
+  return: 0xa4,
 } as const;
 
 export type Aml = readonly number[];
@@ -63,6 +68,23 @@ export const eisaId = (id: string): Aml => {
 
 /** Scope (NAME) { … }, which at the top of a table is a name under the root. */
 export const scope = (name: string, ...terms: Aml[]): Aml => [OP.scope, ...withLength([...segment(name), ...terms.flat()])];
+
+/** Method (NAME, count) { … }, 20.2.5.2. */
+export const method = (name: string, argumentCount: number, ...terms: Aml[]): Aml => [
+  OP.method,
+  ...withLength([...segment(name), argumentCount, ...terms.flat()]),
+];
+
+/** Store (Arg0, NAME), in a method. */
+export const storeArgument = (name: string): Aml => [OP.store, OP.argument0, ...segment(name)];
+
+/** If (NAME) { Return (WHEN) } Return (OTHERWISE), in a method: objects by their names. */
+export const returnEither = (name: string, when: string, otherwise: string): Aml => [
+  OP.if,
+  ...withLength([...segment(name), OP.return, ...segment(when)]),
+  OP.return,
+  ...segment(otherwise),
+];
 
 /** Device (NAME) { … } */
 export const device = (name: string, ...terms: Aml[]): Aml => [

@@ -139,7 +139,8 @@ function describeDomain(view: StoreView, options: IntroduceDomainOptions): void 
   if (options.type === 'hvm')
     for (const [path, value] of [
       ['acpi', 1],
-      ['acpi_s3', 1],
+      // There is no suspend to RAM.
+      ['acpi_s3', 0],
       ['acpi_s4', 1],
       ['acpi_laptop_slate', 0],
     ] as const)

@@ -136,7 +136,7 @@ export class Regions {
     options.code.onDrop = (table) => this.#dropped(table);
   }
 
-  /** The guest is at RIP, after a slice whose last instruction was interpreted. True when it is of interest what it does next: a trace, and `traced`. */
+  /** The guest is at RIP, after a slice whose last instruction was interpreted. True when a trace from there is wanted: then `traced`. */
   sample(): boolean {
     const { cpu, mmu } = this.#options;
     if (isNearLimit(cpu)) return false;
@@ -189,7 +189,7 @@ export class Regions {
     const seen = this.#seen.get(place);
     this.#seen.delete(place);
     const record = this.#options.code.known(table, offset);
-    if (record !== 0 && !this.#serves(table, record)) this.translate(linear, table, offset, seen);
+    if (record !== 0 && !this.#serves(table, record)) this.translate(linear, table, offset, seen?.size === 0 ? undefined : seen);
     return 0;
   }
 

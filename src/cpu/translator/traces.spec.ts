@@ -36,7 +36,7 @@ const INDIRECT = machineCode(`
 `);
 const [RAX, RCX, RDX, RBX, RSI, RDI, R15] = [0, 1, 2, 3, 6, 7, 15];
 
-function run(translate: boolean, code: Uint8Array, turns: number) {
+function run(translate: boolean, code: Uint8Array, turns: number, budget = 50_000_000) {
   const machine = new LongModeEngine(translate);
   machine.load(code);
   const { cpu } = machine.engine;
@@ -45,7 +45,7 @@ function run(translate: boolean, code: Uint8Array, turns: number) {
   cpu.setGpr(R15, BigInt(turns));
   const table = new BigUint64Array([BigInt(AT.code + 0x0a), BigInt(AT.code + 0x0f)]);
   machine.memory.write(AT.data as never, new Uint8Array(table.buffer));
-  while (machine.engine.run(50_000_000) !== EXIT.hlt);
+  while (machine.engine.run(budget) !== EXIT.hlt);
   const registers = [RAX, RCX, RDX, RBX, RSI, RDI, R15].map((register) => cpu.gpr(register));
   return { counters: machine.engine.regions?.counters, registers, retired: machine.engine.retired };
 }
@@ -63,5 +63,13 @@ it('knows where an indirect jump goes when the region is first made', () => {
   const translated = run(true, INDIRECT, turns);
   expect(translated.counters).toMatchObject({ translated: 1, instructions: 9 });
   const { registers, retired } = run(false, INDIRECT, turns);
+  expect(translated).toMatchObject({ registers, retired });
+});
+
+it('is made of whatever was run where budgets are too small for a trace', () => {
+  const turns = 0x10_0000;
+  const translated = run(true, SELDOM, turns, 500);
+  expect(translated.counters).toMatchObject({ translated: 1, instructions: 13 });
+  const { registers, retired } = run(false, SELDOM, turns);
   expect(translated).toMatchObject({ registers, retired });
 });

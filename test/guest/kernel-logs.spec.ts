@@ -92,7 +92,7 @@ describe('the log of a guest', { timeout: LOG_TIME }, () => {
   for (const [log, name, commandLine] of LOGS) {
     const kernel = kernels.get(name);
     it.skipIf(kernel === undefined || shim === undefined)(`${log} differs where it should alone`, async () => {
-      const there = logLines(readFileSync(new URL(`oracle/${log}.log`, import.meta.url), 'utf8'));
+      const there = logLines(readFileSync(new URL(`oracle/${log}.txt`, import.meta.url), 'utf8'));
       const here = await run(await configuration(log, kernel as KernelFiles, commandLine));
       const found = differences(there, here);
       if (process.env.DOM1_SHOW_LOGS !== undefined) process.stderr.write(`${log}\n${JSON.stringify(found, null, 1)}\n`);

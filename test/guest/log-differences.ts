@@ -104,9 +104,9 @@ export const LOG_DIFFERENCES: readonly Difference[] = [
       'BIOS-e820: [mem 0x000000fd00000000-0x000000ffffffffff] reserved',
     ],
     here: [
-      'BIOS-e820: [mem 0x00000000fc000000-0x00000000fc000fff] ACPI NVS',
-      'BIOS-e820: [mem 0x00000000fc001000-0x00000000ffffffff] reserved',
-      'ACPI: PM: Registering ACPI NVS region [mem 0xfc000000-0xfc000fff] (4096 bytes)',
+      'BIOS-e820: [mem 0x00000000fc000000-0x00000000fc001fff] ACPI NVS',
+      'BIOS-e820: [mem 0x00000000fc002000-0x00000000ffffffff] reserved',
+      'ACPI: PM: Registering ACPI NVS region [mem 0xfc000000-0xfc001fff] (8192 bytes)',
     ],
     why:
       "There SeaBIOS keeps ACPI's tables in the last 128 KiB of RAM. Here they are at 0xfc000000, below Xen's special pages, where hvmloader and " +

@@ -138,7 +138,7 @@ export const STATE = {
   inRegions: 0x690,
   regionLeft: 0x698,
   /** u32: straight runs of instructions in the trace at TRACE.at. */
-  traced: 0x6a8,
+  traced: 0x6b0,
   /** u32: whether a read of the time stamp counter has every instruction before it counted first: see TIME_GATE. */
   timeGate: 0x69c,
   /** u32, not 0 when an instruction with a VEX prefix must raise #UD whatever it does: real-address and virtual-8086 mode. */

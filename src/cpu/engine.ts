@@ -40,6 +40,7 @@ import {
   SHADOW,
   STATE,
   TIME_GATE,
+  TRACE,
   VCPU_BYTES,
   VECTOR,
 } from './state.ts';
@@ -50,7 +51,7 @@ import { deliver } from './system/exceptions.ts';
 import { resetRegisters } from './system/reset.ts';
 import { checkSegment, leaveBeyondLimit } from './system/segment-check.ts';
 import { nmiBlocked } from './system/system-state.ts';
-import { Regions, SLICE, TRACED } from './translator/regions.ts';
+import { Regions, SLICE } from './translator/regions.ts';
 import { copyVirtual } from './virtual-memory.ts';
 import { Decoder } from './x86/decoder.ts';
 import { ROWS } from './x86/table/rows.ts';
@@ -300,7 +301,7 @@ export class WasmEngine implements VcpuEngine {
       const stepping = stepper.prepareRun(shadow);
       const tracing = this.#traceNext && !stepping;
       const slice = stepping ? 1 : tracing ? 0 : Math.min(left, SLICE);
-      const code = stepping ? stepper.step(shadow, replaying) : tracing ? this.#trace(TRACED) : this.#run(slice, 0);
+      const code = stepping ? stepper.step(shadow, replaying) : tracing ? this.#trace(TRACE.most) : this.#run(slice, 0);
       const used = slice - (cpu.i32[STATE.left >> 2] as number);
       if (tracing) {
         this.#traceNext = false;

@@ -27,7 +27,7 @@ const MOST_ENTRIES = 64;
 export interface CodeSource {
   /** Contents of a page; undefined when it is not mapped, or no code was run there. */
   page(page: number): Uint8Array | undefined;
-  /** Whether the instruction at this place has been decoded: it, or what comes before it, was run. */
+  /** Whether the region may go on here: the instruction has been decoded, so it or what comes before it was run, and it is wanted. */
   known(place: number): boolean;
   /** Where the indirect jump or call at this place went most often, the most frequent first. */
   targets(place: number): readonly number[];

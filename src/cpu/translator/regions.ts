@@ -1,7 +1,8 @@
 // Finds hot code, has it translated, and forgets what is out of date.
 //
 // Where the guest is each time its slice of the budget is spent says what is hot, at no cost to the interpreter: code that takes
-// a share of the time takes that share of the samples. Where regions lead to says more: one in some of their transfers is looked at.
+// a share of the time takes that share of the samples. What it runs next from there, in traces, says what a region is made of. Where
+// regions lead to says more: one in some of their transfers is looked at.
 import type { Cpu } from '../cpu.ts';
 import type { EngineProbe } from '../engine-probe.ts';
 import type { CodeCache } from '../interpreter/code-cache.ts';
@@ -10,7 +11,7 @@ import { REC, RECORD_SIZE } from '../interpreter/record.ts';
 import type { Variants } from '../interpreter/variants.ts';
 import type { Lockstep } from '../lockstep/lockstep.ts';
 import type { Mmu } from '../mmu.ts';
-import { CODE_MODE, SEGMENT, STATE, TRACE } from '../state.ts';
+import { CODE_MODE, SEGMENT, STATE } from '../state.ts';
 import { fetchRoom } from '../system/segment-check.ts';
 import type { Decoder } from '../x86/decoder.ts';
 import { segmentForms } from './assumed-segments.ts';
@@ -46,8 +47,6 @@ export const SLICE = 16_384;
 const HOT = 30;
 /** The last so many of these samples are followed by a trace: what the guest runs from there is what the region is made of. */
 const TRACES = 10;
-/** Straight runs of instructions in a trace. */
-export const TRACED: number = TRACE.most;
 /** Transfers looked at that found no region at a place, before it becomes a head. */
 const HOT_TRANSFERS = 1024;
 /** Times that a region is translated again for what became known of its indirect jumps. */

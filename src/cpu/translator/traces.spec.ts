@@ -50,26 +50,16 @@ function run(translate: boolean, code: Uint8Array, turns: number, budget = 50_00
   return { counters: machine.engine.regions?.counters, registers, retired: machine.engine.retired };
 }
 
-it('leaves out what is seldom run, and the interpreter does that', () => {
-  const turns = 0x30_0000;
-  const translated = run(true, SELDOM, turns);
-  expect(translated.counters).toMatchObject({ translated: 1, instructions: 8 });
-  const { registers, retired } = run(false, SELDOM, turns);
+/** One region of so many instructions is made, and the guest cannot tell. */
+function expectRegion(instructions: number, code: Uint8Array, turns: number, budget?: number): void {
+  const translated = run(true, code, turns, budget);
+  expect(translated.counters).toMatchObject({ translated: 1, instructions });
+  const { registers, retired } = run(false, code, turns);
   expect(translated).toMatchObject({ registers, retired });
-});
+}
 
-it('knows where an indirect jump goes when the region is first made', () => {
-  const turns = 0x10_0000;
-  const translated = run(true, INDIRECT, turns);
-  expect(translated.counters).toMatchObject({ translated: 1, instructions: 9 });
-  const { registers, retired } = run(false, INDIRECT, turns);
-  expect(translated).toMatchObject({ registers, retired });
-});
+it('leaves out what is seldom run, and the interpreter does that', () => expectRegion(8, SELDOM, 0x30_0000));
 
-it('is made of whatever was run where budgets are too small for a trace', () => {
-  const turns = 0x10_0000;
-  const translated = run(true, SELDOM, turns, 500);
-  expect(translated.counters).toMatchObject({ translated: 1, instructions: 13 });
-  const { registers, retired } = run(false, SELDOM, turns);
-  expect(translated).toMatchObject({ registers, retired });
-});
+it('knows where an indirect jump goes when the region is first made', () => expectRegion(9, INDIRECT, 0x10_0000));
+
+it('is made of whatever was run where budgets are too small for a trace', () => expectRegion(13, SELDOM, 0x10_0000, 500));

@@ -2,7 +2,16 @@
 import { DISK_SECTOR, type DiskPort } from '../disk-port.ts';
 import { COMMAND, DEVICE, ERROR, FEATURE, STATUS } from './ata-registers.ts';
 import { IdeDrive, type IdeHost } from './ide-drive.ts';
-import { DEFAULT_HEADS, DEFAULT_TRACK, geometryOf, identifyDisk, knowsMode, MAX_MULTIPLE } from './identify.ts';
+import {
+  type Attachment,
+  DEFAULT_HEADS,
+  DEFAULT_TRACK,
+  geometryOf,
+  identifyDisk,
+  knowsMode,
+  MAX_MULTIPLE,
+  PARALLEL,
+} from './identify.ts';
 
 const SECTOR = DISK_SECTOR;
 /** Check power mode: active or idle. */
@@ -51,6 +60,7 @@ interface Job extends Way {
 export class AtaDisk extends IdeDrive {
   readonly #port: DiskPort;
   readonly #serial: string;
+  readonly #attachment: Attachment;
   /** As INITIALIZE DEVICE PARAMETERS left them. */
   #heads: number = DEFAULT_HEADS;
   #track: number = DEFAULT_TRACK;
@@ -59,10 +69,11 @@ export class AtaDisk extends IdeDrive {
   #writeCache = true;
 
   /** @param serial at most 20 characters */
-  constructor(host: IdeHost, port: DiskPort, serial: string) {
+  constructor(host: IdeHost, port: DiskPort, serial: string, attachment: Attachment = PARALLEL) {
     super(host);
     this.#port = port;
     this.#serial = serial;
+    this.#attachment = attachment;
     this.reset();
   }
 
@@ -147,17 +158,15 @@ export class AtaDisk extends IdeDrive {
 
   #identify(): Uint8Array {
     const { sectors } = this.#port;
-    return identifyDisk(this.#serial, sectors, geometryOf(sectors), geometryOf(sectors, this.#heads, this.#track), {
-      transferMode: this.#transferMode,
-      multiple: this.#multiple,
-      writeCache: this.#writeCache,
-    });
+    const settings = { transferMode: this.#transferMode, multiple: this.#multiple, writeCache: this.#writeCache };
+    const current = geometryOf(sectors, this.#heads, this.#track);
+    return identifyDisk(this.#serial, sectors, geometryOf(sectors), current, settings, this.#attachment);
   }
 
   #setFeatures(): void {
     switch (this.features.value) {
       case FEATURE.transferMode:
-        if (!knowsMode(this.count.value)) {
+        if (!knowsMode(this.count.value, this.#attachment)) {
           this.abort();
           return;
         }

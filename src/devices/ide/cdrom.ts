@@ -3,7 +3,7 @@
 import type { DiskPort } from '../disk-port.ts';
 import { COMMAND, ERROR, FEATURE, STATUS } from './ata-registers.ts';
 import { IdeDrive, type IdeHost } from './ide-drive.ts';
-import { identifyCdrom, knowsMode } from './identify.ts';
+import { type Attachment, identifyCdrom, knowsMode, PARALLEL } from './identify.ts';
 import {
   be16,
   be32,
@@ -35,6 +35,7 @@ const REGARDLESS: ReadonlySet<number> = new Set([OP.inquiry, OP.requestSense, OP
 export class Cdrom extends IdeDrive {
   readonly #port: DiskPort;
   readonly #serial: string;
+  readonly #attachment: Attachment;
   #sense: Sense = SENSE.none;
   #locked = false;
   /** The guest has ended the use of the medium with START STOP UNIT: it is out of reach until it is loaded again. */
@@ -47,10 +48,11 @@ export class Cdrom extends IdeDrive {
   /** For GET EVENT STATUS: a medium has come or gone since it was last asked. */
   #mediaEvent = false;
 
-  constructor(host: IdeHost, port: DiskPort, serial: string) {
+  constructor(host: IdeHost, port: DiskPort, serial: string, attachment: Attachment = PARALLEL) {
     super(host);
     this.#port = port;
     this.#serial = serial;
+    this.#attachment = attachment;
     this.#medium = port.medium;
     this.reset();
   }
@@ -77,7 +79,7 @@ export class Cdrom extends IdeDrive {
         this.#packet();
         return;
       case COMMAND.identifyPacket:
-        this.pioIn(identifyCdrom(this.#serial, this.#transferMode), () => {
+        this.pioIn(identifyCdrom(this.#serial, this.#transferMode, this.#attachment), () => {
           this.status = STATUS.drdy | STATUS.dsc;
         });
         return;
@@ -85,7 +87,7 @@ export class Cdrom extends IdeDrive {
         this.reset();
         return;
       case COMMAND.setFeatures:
-        if (this.features.value === FEATURE.transferMode && knowsMode(this.count.value)) {
+        if (this.features.value === FEATURE.transferMode && knowsMode(this.count.value, this.#attachment)) {
           this.#transferMode = this.count.value;
           this.succeed();
         } else this.abort();

@@ -6,10 +6,7 @@ import type { IoHandler } from '../io-bus.ts';
 import { bytePorts } from '../pc/byte-ports.ts';
 import { COMMAND, CONTROL, DEVICE, REG, STATUS } from './ata-registers.ts';
 import { BusMaster } from './bus-master.ts';
-import type { IdeDrive, IdeHost } from './ide-drive.ts';
-
-/** Makes a drive that talks to its channel by `host`. */
-export type DriveMaker = (host: IdeHost) => IdeDrive;
+import type { DriveMaker, IdeDrive, IdeHost } from './ide-drive.ts';
 
 export interface IdeChannelOptions {
   readonly interrupt: InterruptLine;
@@ -35,7 +32,7 @@ export class IdeChannel {
     this.busMaster = new BusMaster(
       options.memory,
       () => this.#selected?.dma,
-      () => this.#finishDma(),
+      () => this.#selected?.dmaMoved(),
     );
     this.#drives = [undefined, undefined];
     for (const [place, make] of options.drives.entries()) {
@@ -152,15 +149,6 @@ export class IdeChannel {
       }
     }
     this.#drive();
-  }
-
-  #finishDma(): void {
-    const drive = this.#selected;
-    const phase = drive?.dma;
-    if (drive === undefined || phase === undefined) return;
-    drive.dma = undefined;
-    drive.status = STATUS.bsy;
-    phase.done();
   }
 
   /** The selected drive's INTRQ, unless the host does not want it. */

@@ -5,7 +5,8 @@ import { bytePorts } from '../pc/byte-ports.ts';
 import { PciFunction } from '../pci/pci-function.ts';
 import { BUS_MASTER_BYTES } from './bus-master.ts';
 import { Cdrom } from './cdrom.ts';
-import { type DriveMaker, IdeChannel } from './ide-channel.ts';
+import { IdeChannel } from './ide-channel.ts';
+import type { DriveMaker } from './ide-drive.ts';
 
 /** ISA interrupts of the two channels. */
 export const IDE_IRQS = [14, 15] as const;

@@ -1,10 +1,11 @@
-// What disks and CD-ROM drives on an IDE channel share: the command block, PIO data phases, INTRQ, resets. ATA/ATAPI-6, clause 9 has
-// the protocols. A drive is either idle, busy, or in one data phase; what it does when a phase is over is its command's business.
+// What disks and CD-ROM drives share: the command block, PIO data phases, INTRQ, resets. ATA/ATAPI-6, clause 9 has the protocols. A drive is
+// either idle, busy, or in one data phase; what it does when a phase is over is its command's business. What it hangs on is its host's: an
+// IDE channel, or a port of an AHCI controller.
 import { DEVICE, ERROR, REG, STATUS } from './ata-registers.ts';
 
-/** What a drive wants of its channel. */
+/** What a drive wants of its channel, or of its port. */
 export interface IdeHost {
-  /** INTRQ of this drive has changed. */
+  /** INTRQ of this drive may have changed, or a PIO phase has begun. */
   interrupt(): void;
   /** The drive waits for the bus master: `drive.dma` is set. */
   dmaRequest(): void;
@@ -20,7 +21,11 @@ export interface DmaPhase {
   readonly done: () => void;
 }
 
-interface PioPhase {
+/** Makes a drive that talks to its host. */
+export type DriveMaker = (host: IdeHost) => IdeDrive;
+
+/** A block that goes through the data register. */
+export interface PioPhase {
   readonly toHost: boolean;
   readonly bytes: Uint8Array;
   at: number;
@@ -86,6 +91,7 @@ export abstract class IdeDrive {
     this.status = STATUS.bsy;
   }
 
+  /** What is under way is forgotten; the status stays as it is. */
   abandon(): void {
     this.#generation++;
     this.#pio = undefined;
@@ -139,6 +145,20 @@ export abstract class IdeDrive {
     this.error = 0;
     this.status = STATUS.bsy;
     this.execute(command);
+  }
+
+  /** The block that waits for the host, if one does. */
+  get pio(): Readonly<PioPhase> | undefined {
+    return this.#pio;
+  }
+
+  /** The bus master has moved all bytes of the DMA phase: the command goes on. */
+  dmaMoved(): void {
+    const phase = this.dma;
+    if (phase === undefined) return;
+    this.dma = undefined;
+    this.status = STATUS.bsy;
+    phase.done();
   }
 
   /** The data register: 1, 2 or 4 bytes. */
@@ -197,7 +217,7 @@ export abstract class IdeDrive {
   protected pioOut(bytes: Uint8Array, interrupt: boolean, done: () => void): void {
     this.#pio = { toHost: false, bytes, at: 0, done };
     this.status = STATUS.drdy | STATUS.dsc | STATUS.drq;
-    if (interrupt) this.setIntrq(true);
+    this.setIntrq(interrupt);
   }
 
   /** The bus master is to move these bytes. DRQ is up, BSY too: a host that reads the data register meanwhile finds nothing. */

@@ -25,11 +25,26 @@ export interface DriveSettings {
   readonly writeCache: boolean;
 }
 
+/** What a drive's identity owes to what it is attached by. */
+export interface Attachment {
+  /** Modes of Ultra DMA, as a mask. */
+  readonly ultraModes: number;
+  /** Word 80: the versions of the standard. */
+  readonly versions: number;
+  /** Word 76: generations of Serial ATA (ATA8-ACS, 7.16.7.38). */
+  readonly serial: number;
+}
+
+/** A cable to a PIIX3, which knows no Ultra DMA; ATA/ATAPI-4 to 6. */
+export const PARALLEL: Attachment = { ultraModes: 0, versions: 0x0070, serial: 0 };
+/** Serial ATA of 1.5 and 3 Gb/s, where modes are names without a meaning; ATA/ATAPI-4 to 7. */
+export const SERIAL: Attachment = { ultraModes: 0x007f, versions: 0x00f0, serial: 0x0006 };
+
 export const MAX_MULTIPLE = 16;
 const LBA28 = 0x0fff_ffff;
 const MULTIWORD = 0x20;
 const ULTRA = 0x40;
-/** Modes 0 to 2 of multiword DMA; the PIIX3 knows no Ultra DMA. */
+/** Modes 0 to 2 of multiword DMA. */
 const MULTIWORD_MODES = 0x0007;
 
 export function identifyDisk(
@@ -38,6 +53,7 @@ export function identifyDisk(
   native: Geometry,
   current: Geometry,
   settings: DriveSettings,
+  attachment: Attachment,
 ): Uint8Array {
   const data = new Uint8Array(IDENTIFY_BYTES);
   const view = new DataView(data.buffer);
@@ -52,16 +68,14 @@ export function identifyDisk(
   // DMA, LBA, IORDY.
   word(49, 0x0b00);
   word(50, 0x4000);
-  word(53, 0x0003);
+  word(53, 0x0007);
   word(54, current.cylinders);
   word(55, current.heads);
   word(56, current.sectors);
   dword(57, current.cylinders * current.heads * current.sectors);
   word(59, settings.multiple > 0 ? 0x0100 | settings.multiple : 0);
   dword(60, Math.min(sectors, LBA28));
-  modes(word, settings.transferMode);
-  // ATA/ATAPI-4 to 6.
-  word(80, 0x0070);
+  modes(word, settings.transferMode, attachment);
   // NOP, write cache, look-ahead, power management; 48-bit addresses, both FLUSH CACHEs.
   word(82, 0x4068);
   word(83, 0x7400);
@@ -73,7 +87,7 @@ export function identifyDisk(
   return data;
 }
 
-export function identifyCdrom(serial: string, transferMode: number): Uint8Array {
+export function identifyCdrom(serial: string, transferMode: number, attachment: Attachment): Uint8Array {
   const data = new Uint8Array(IDENTIFY_BYTES);
   const view = new DataView(data.buffer);
   const word = (at: number, value: number): void => view.setUint16(at * 2, value, true);
@@ -81,9 +95,8 @@ export function identifyCdrom(serial: string, transferMode: number): Uint8Array 
   word(0, 0x85c0);
   identity(data, serial, 'DOM1 DVD-ROM');
   word(49, 0x0b00);
-  word(53, 0x0002);
-  modes(word, transferMode);
-  word(80, 0x0070);
+  word(53, 0x0006);
+  modes(word, transferMode, attachment);
   // PACKET, DEVICE RESET.
   word(82, 0x4210);
   word(83, 0x4000);
@@ -93,20 +106,28 @@ export function identifyCdrom(serial: string, transferMode: number): Uint8Array 
   return data;
 }
 
-function modes(word: (at: number, value: number) => void, transferMode: number): void {
-  const n = transferMode & 7;
-  word(63, MULTIWORD_MODES | ((transferMode & ~7) === MULTIWORD ? 0x0100 << n : 0));
+function modes(
+  word: (at: number, value: number) => void,
+  transferMode: number,
+  { serial, ultraModes, versions }: Attachment,
+): void {
+  const selected = (family: number): number => ((transferMode & ~7) === family ? 0x0100 << (transferMode & 7) : 0);
+  word(63, MULTIWORD_MODES | selected(MULTIWORD));
   word(64, 0x0003);
   for (const at of [65, 66, 67, 68]) word(at, 120);
+  word(76, serial);
+  word(80, versions);
+  word(88, ultraModes | selected(ULTRA));
 }
 
 /** Whether the drive can be set to the mode. */
-export function knowsMode(mode: number): boolean {
+export function knowsMode(mode: number, { ultraModes }: Attachment): boolean {
   const n = mode & 7;
   const family = mode & ~7;
   if (family === MULTIWORD) return (MULTIWORD_MODES & (1 << n)) !== 0;
+  if (family === ULTRA) return (ultraModes & (1 << n)) !== 0;
   // PIO: the default mode, or flow control modes 0 to 4.
-  return family !== ULTRA && (mode <= 1 || (family === 0x08 && n <= 4));
+  return mode <= 1 || (family === 0x08 && n <= 4);
 }
 
 function identity(data: Uint8Array, serial: string, model: string): void {

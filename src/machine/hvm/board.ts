@@ -8,7 +8,7 @@ import { type ApicMessage, REG, SVR_ENABLE } from '../../devices/apic/registers.
 import { DEBUG_PORT, DebugPort, FIRMWARE_DEBUG_ANSWER, FIRMWARE_DEBUG_PORT } from '../../devices/debug-port.ts';
 import { AtaDisk } from '../../devices/ide/ata-disk.ts';
 import { Cdrom } from '../../devices/ide/cdrom.ts';
-import type { DriveMaker } from '../../devices/ide/ide-channel.ts';
+import type { DriveMaker } from '../../devices/ide/ide-drive.ts';
 import { IDE_IRQS, IdeController } from '../../devices/ide/ide-controller.ts';
 import { gated } from '../../devices/interrupt-line.ts';
 import type { IoBus } from '../../devices/io-bus.ts';

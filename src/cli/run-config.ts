@@ -103,8 +103,8 @@ function bootOrder(letters: string): BootDevice[] {
 
 /** @throws UsageError */
 function cdromPlace(disks: readonly DiskConfig[]): string {
-  const taken = disks.map(({ vdev }) => drivePlace(vdev));
-  const free = CDROM_PLACES.find((vdev) => !taken.includes(drivePlace(vdev)));
+  const taken = disks.map(({ vdev }) => drivePlace(vdev, 'ide'));
+  const free = CDROM_PLACES.find((vdev) => !taken.includes(drivePlace(vdev, 'ide')));
   if (free === undefined) throw new UsageError('--cdrom has no place left: four disks have all that there are; leave one out');
   return free;
 }

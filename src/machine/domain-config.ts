@@ -2,7 +2,7 @@
 import { SHUTDOWN } from '../abi/xen/sched.ts';
 import type { PvDevice } from '../backends/pv-device.ts';
 import type { BootProtocol } from '../image/kernel.ts';
-import type { BootDevice } from './hvm/board-config.ts';
+import type { BootDevice, DiskController } from './hvm/board-config.ts';
 import type { BootModule } from './pvh/plan.ts';
 import type { VcpuMessage, VcpuThreadData } from './vcpu-parts.ts';
 
@@ -30,6 +30,8 @@ export interface DomainConfig {
   readonly vgaBios?: Uint8Array;
   /** What an HVM domain boots from, in this order. Default: hard disk, then CD-ROM. */
   readonly boot?: readonly BootDevice[];
+  /** What an HVM domain's hard disks are attached to; its CD-ROM drives are on IDE in any case. Default 'ide'. */
+  readonly diskController?: DiskController;
   /** What `Domain.console` is: the PV console, or the first serial port of an HVM domain. Default 'pv'. */
   readonly consoleType?: 'pv' | 'serial';
   readonly initrd?: Uint8Array;

@@ -10,7 +10,7 @@ import { parseMac } from '../net/mac-address.ts';
 import { XenDomain } from '../xen/domain.ts';
 import type { BuildOptions, BuildProgress, DomainConfig } from './domain-config.ts';
 import type { GuestImage } from './guest-image.ts';
-import type { BoardConfig } from './hvm/board-config.ts';
+import type { BoardConfig, DiskController } from './hvm/board-config.ts';
 import { type BoardMemory, divideBoardMemory } from './hvm/board-memory.ts';
 import { drivePlaces } from './hvm/drive-places.ts';
 import type { ServedDrive } from './hvm/drive-server.ts';
@@ -102,6 +102,7 @@ export class MachineImage {
       bootOrder: this.config.boot ?? ['c', 'd'],
       files: this.#guest.files,
       mailbox: this.plan.mailbox,
+      diskController: this.#diskController,
       drives: this.drives.map(({ config }) => config),
       nics: this.nics.map(({ config }) => config),
       vga: this.boardMemory.vga,
@@ -113,14 +114,18 @@ export class MachineImage {
     return divideBoardMemory(this.plan.board.at, this.config.vgaBios?.length);
   }
 
-  /** The disks of an HVM domain that have an IDE drive, each with its place. */
+  /** The disks of an HVM domain that have an emulated drive, each with its place. */
   get drives(): readonly ServedDrive[] {
     if (!this.hvm) return [];
     const { drives } = this.boardMemory;
-    return [...drivePlaces(this.config.devices ?? [])].map(([place, device]) => ({
+    return drivePlaces(this.config.devices ?? [], this.#diskController).map(({ controller, device, place }) => ({
       device,
-      config: { place, cdrom: device.cdrom, region: drives[place] as Region },
+      config: { place, controller, cdrom: device.cdrom, region: drives[place] as Region },
     }));
+  }
+
+  get #diskController(): DiskController {
+    return this.config.diskController ?? 'ide';
   }
 
   /** The vifs of an HVM domain that have an emulated card, too. */

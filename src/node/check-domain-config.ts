@@ -1,5 +1,6 @@
 // Checks what callers without a compiler can get wrong; what the guest's files and devices are is checked where they are opened.
 import { DOMID_SELF } from '../abi/xen/domid.ts';
+import { DISK_CONTROLLERS } from '../machine/hvm/board-config.ts';
 import { closest } from '../util/closest.ts';
 import type { CreateDomainConfig } from './create-domain.ts';
 import { DomainConfigError } from './domain-config-error.ts';
@@ -8,6 +9,7 @@ const KEYS: Readonly<Record<keyof CreateDomainConfig, true>> = {
   type: true,
   bios: true,
   boot: true,
+  diskController: true,
   vga: true,
   consoleType: true,
   kernel: true,
@@ -45,6 +47,7 @@ const ALSO_CALLED: Readonly<Record<string, keyof CreateDomainConfig>> = {
   disk: 'disks',
   vif: 'vifs',
   channel: 'channels',
+  hdtype: 'diskController',
   p9: 'shares',
   cpus: 'vcpus',
 };
@@ -63,7 +66,7 @@ export function checkDomainConfig(config: CreateDomainConfig): void {
     const near = ALSO_CALLED[key] ?? closest(key, Object.keys(KEYS));
     fail(key, 'there is no such option', near === undefined ? `use one of ${Object.keys(KEYS).join(', ')}` : `use ${near}`);
   }
-  const { type = 'pvh', bios, boot, consoleType, kernel, initrd, bootProtocol } = config;
+  const { type = 'pvh', bios, boot, consoleType, diskController, kernel, initrd, bootProtocol } = config;
   const { memory, maxMemoryBytes, name, id, uuid, vcpus, clock } = config;
   if (type !== 'pvh' && type !== 'pv' && type !== 'hvm')
     fail('type', `${shown(type)} is no type of domain`, "use 'pvh', 'pv' or 'hvm'");
@@ -86,6 +89,8 @@ export function checkDomainConfig(config: CreateDomainConfig): void {
     fail('boot', `${shown(boot)} is no order of devices`, "give letters such as ['d', 'c']");
   if (config.vga !== undefined && config.vga !== 'stdvga' && config.vga !== 'none')
     fail('vga', `${shown(config.vga)} is no video card`, "use 'stdvga' or 'none'");
+  if (diskController !== undefined && !DISK_CONTROLLERS.includes(diskController))
+    fail('diskController', `${shown(diskController)} is no controller of disks`, "use 'ide' or 'ahci'");
   if (consoleType !== undefined && consoleType !== 'pv' && consoleType !== 'serial')
     fail('consoleType', `${shown(consoleType)} is no kind of console`, "use 'pv' or 'serial'");
   if (memory !== undefined && typeof memory !== 'string' && !Number.isSafeInteger(memory))
@@ -137,7 +142,7 @@ function checkTypeOnly(config: CreateDomainConfig, type: 'pvh' | 'pv' | 'hvm', f
       if (config[key] !== undefined) fail(key, problem, `leave it out, or use type '${key === 'shim' ? 'pv' : 'pvh'}'`);
     return;
   }
-  for (const key of ['bios', 'boot', 'vga'] as const)
+  for (const key of ['bios', 'boot', 'diskController', 'vga'] as const)
     if (config[key] !== undefined) fail(key, `a ${called} domain has none`, "leave it out, or use type 'hvm'");
   if (config.consoleType === 'serial') fail('consoleType', `a ${called} domain has no serial port`, "use 'pv', or type 'hvm'");
   if (type === 'pvh' && config.shim !== undefined) fail('shim', 'a PVH domain has none', "leave it out, or use type 'pv'");

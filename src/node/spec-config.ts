@@ -58,12 +58,13 @@ export function specConfig(spec: DomainSpec, directory?: string): CreateDomainCo
 }
 
 /** What only an HVM guest has. */
-const hvmConfig = ({ boot, biosPath, name, serial, vga }: DomainSpec): Partial<CreateDomainConfig> => ({
+const hvmConfig = ({ boot, biosPath, diskController, name, serial, vga }: DomainSpec): Partial<CreateDomainConfig> => ({
   type: 'hvm',
   consoleType: serial ? 'serial' : 'pv',
   vga: videoCard(name, vga),
   ...(boot !== undefined && { boot: [...boot] as BootDevice[] }),
   ...(biosPath !== undefined && { bios: biosPath }),
+  ...(diskController !== undefined && { diskController }),
 });
 
 /** @throws UnsupportedDomainError */

@@ -1,5 +1,6 @@
 // What a configuration says of a domain. Plain data: it goes to other processes as JSON.
 import type { ClockConfig } from '../../machine/domain-config.ts';
+import type { DiskController } from '../../machine/hvm/board-config.ts';
 import type { ChannelSpec, P9Spec, VfbSpec, VkbSpec } from './device-specs.ts';
 import type { DiskSpec } from './disk-spec.ts';
 import type { GUEST_TYPES, SHUTDOWN_ACTIONS } from './key-table.ts';
@@ -57,6 +58,8 @@ export interface DomainSpec {
   readonly vga?: string;
   /** Letters, in the order of booting. */
   readonly boot?: string;
+  /** What its hard disks are attached to. */
+  readonly diskController?: DiskController;
   /** The BIOS's file. */
   readonly biosPath?: string;
   /** The console is the first serial port. */

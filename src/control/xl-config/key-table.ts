@@ -1,4 +1,5 @@
 // Every key of xl.cfg(5) of Xen 4.20, and what dom1 makes of it. Validation, warnings and documentation read this table.
+import { DISK_CONTROLLERS } from '../../machine/hvm/board-config.ts';
 import type { ConfigKey, ConfigType } from './config-key.ts';
 
 export const GUEST_TYPES = ['pvh', 'hvm', 'pv'] as const;
@@ -83,6 +84,12 @@ const WHAT = rows(
     'string',
     'the video card of an HVM guest: stdvga or none',
     { values: ['none', 'stdvga', 'cirrus', 'qxl'], default: 'stdvga (xl: cirrus)' },
+  ],
+  [
+    'hdtype',
+    'string',
+    'what the hard disks of an HVM guest are attached to: IDE cables, or the ports of an AHCI controller (the first six of them)',
+    { values: DISK_CONTROLLERS, default: 'ide' },
   ],
   ['serial', 'strings-or-string', 'serial ports of an HVM guest; with the first one the console is that port: "pty"'],
 );
@@ -169,7 +176,6 @@ const NOT_YET = rows(
   ['bootloader', 'string', 'a program that finds the kernel'],
   ['bootloader_args', 'strings-or-string', "the program's arguments"],
   ['e820_host', 'boolean', "the host's memory map"],
-  ['hdtype', 'string', 'the disk controller', { values: ['ide', 'ahci'] }],
   ['acpi_laptop_slate', 'boolean', 'the slate mode switch'],
   ['acpi_firmware', 'string', 'a file of further ACPI tables'],
   ['acpi_s3', 'boolean', 'suspend to RAM in the ACPI tables'],

@@ -1,5 +1,6 @@
 // From settings to a domain's specification.
 import type { ClockConfig } from '../../machine/domain-config.ts';
+import type { DiskController } from '../../machine/hvm/board-config.ts';
 import { CLOCK_USAGE, clockOfWords } from '../clock-words.ts';
 import { type ConfigWarning, XlConfigError, XlConfigErrors } from './config-error.ts';
 import { type P9Spec, parseChannelSpec, parseP9Spec, parseVfbSpec, parseVkbSpec } from './device-specs.ts';
@@ -71,6 +72,7 @@ function specOf(reader: SettingReader): DomainSpec {
   const uuid = reader.attempt(() => uuidOf(reader));
   const boot = reader.attempt(() => bootOf(reader));
   const vga = reader.string('vga');
+  const diskController = reader.string('hdtype') as DiskController | undefined;
   const biosPath = reader.string('bios_path_override');
   const [kernel, ramdisk] = [reader.string('kernel'), reader.string('ramdisk')];
   const clock = reader.attempt(() => clockOf(reader, vcpus));
@@ -107,6 +109,7 @@ function specOf(reader: SettingReader): DomainSpec {
     hvmPirq: reader.boolean('hvm_pirq') ?? false,
     ...(boot !== undefined && { boot }),
     ...(vga !== undefined && { vga }),
+    ...(diskController !== undefined && { diskController }),
     ...(biosPath !== undefined && biosPath !== '' && { biosPath }),
     serial: serialOf(reader),
   };
@@ -140,7 +143,7 @@ function serialOf(reader: SettingReader): boolean {
   return ports.length > 0;
 }
 
-const OF_HVM = ['boot', 'bios', 'bios_path_override', 'serial', 'vga'] as const;
+const OF_HVM = ['boot', 'bios', 'bios_path_override', 'hdtype', 'serial', 'vga'] as const;
 
 /** What a guest of this type does not have, and what nothing answers to yet: xl is silent about the former. */
 function warnOfOtherTypes(reader: SettingReader, type: GuestType): void {

@@ -14,13 +14,19 @@ export interface BoardConfig {
   readonly files: ReadonlyMap<string, Uint8Array>;
   /** What the host says to the board; see mailbox.ts. */
   readonly mailbox: Region;
-  /** IDE drives, each in a place of its own. */
+  /** Beside IDE, which is always there. */
+  readonly diskController: DiskController;
+  /** Drives, each in a place of its own. */
   readonly drives: readonly DriveConfig[];
   /** Network cards. */
   readonly nics: readonly NicConfig[];
   /** A standard VGA; undefined without. */
   readonly vga: VgaRegions | undefined;
 }
+
+export const DISK_CONTROLLERS = ['ide', 'ahci'] as const;
+/** As xl's hdtype has it. */
+export type DiskController = (typeof DISK_CONTROLLERS)[number];
 
 /** `xl`'s letters: floppy, hard disk, CD-ROM, network. */
 export type BootDevice = 'a' | 'c' | 'd' | 'n';

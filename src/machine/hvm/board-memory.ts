@@ -2,7 +2,7 @@
 import { type HostAddress, PAGE_SIZE } from '../../abi/types.ts';
 import { VGA_STATE_BYTES, VRAM_BYTES } from '../../devices/vga/vga-state.ts';
 import type { Region } from '../../memory/arena.ts';
-import { DRIVE_BYTES, MOST_DRIVES } from './drive-region.ts';
+import { DRIVE_BYTES, MOST_PLACES } from './drive-region.ts';
 import { MOST_NICS, NIC } from './nic-region.ts';
 
 /** Where a VGA has its memory. */
@@ -32,7 +32,7 @@ export function divideBoardMemory(at: number, vgaBios: number | undefined): Boar
     next += Math.ceil(size / PAGE_SIZE) * PAGE_SIZE;
     return region;
   };
-  const drives = Array.from({ length: MOST_DRIVES }, () => take(DRIVE_BYTES));
+  const drives = Array.from({ length: Math.max(...Object.values(MOST_PLACES)) }, () => take(DRIVE_BYTES));
   const nics = Array.from({ length: MOST_NICS }, () => take(NIC.sizeof));
   const vga =
     vgaBios === undefined

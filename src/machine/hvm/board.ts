@@ -1,6 +1,7 @@
 // The board of an HVM domain: makes the chips, puts them on the buses, wires their interrupts. It lives on the thread of vCPU 0, which
 // reaches every chip by a plain call; what it says to the host leaves through `BoardSinks`, what the host says comes through `receive`.
 import { SHUTDOWN } from '../../abi/xen/sched.ts';
+import { AhciController } from '../../devices/ahci/ahci-controller.ts';
 import type { ApicBus } from '../../devices/apic/apic-bus.ts';
 import type { Ioapic } from '../../devices/apic/ioapic.ts';
 import type { LocalApic } from '../../devices/apic/lapic.ts';
@@ -8,8 +9,9 @@ import { type ApicMessage, REG, SVR_ENABLE } from '../../devices/apic/registers.
 import { DEBUG_PORT, DebugPort, FIRMWARE_DEBUG_ANSWER, FIRMWARE_DEBUG_PORT } from '../../devices/debug-port.ts';
 import { AtaDisk } from '../../devices/ide/ata-disk.ts';
 import { Cdrom } from '../../devices/ide/cdrom.ts';
-import type { DriveMaker } from '../../devices/ide/ide-drive.ts';
 import { IDE_IRQS, IdeController } from '../../devices/ide/ide-controller.ts';
+import type { DriveMaker } from '../../devices/ide/ide-drive.ts';
+import { PARALLEL, SERIAL } from '../../devices/ide/identify.ts';
 import { gated } from '../../devices/interrupt-line.ts';
 import type { IoBus } from '../../devices/io-bus.ts';
 import { ACPI_GPE0, ACPI_PM, AcpiPm, SLEEP_TYPE } from '../../devices/pc/acpi-pm.ts';
@@ -34,7 +36,7 @@ import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { Clock } from '../../time/clock.ts';
 import type { XenDomain } from '../../xen/domain.ts';
 import { PLATFORM_PORTS, PlatformDevice, UNPLUG } from '../../xen/platform-device.ts';
-import type { BoardConfig } from './board-config.ts';
+import type { BoardConfig, DiskController } from './board-config.ts';
 import type { VgaRegions } from './board-memory.ts';
 import { cmosContents } from './cmos.ts';
 import { DebugLog } from './debug-log.ts';
@@ -194,13 +196,16 @@ export class Board {
       ...PCI_PLACE.isaBridge,
       isaBridge((link, irq) => this.interrupts.route(link, irq)),
     );
-    this.pci.add(...PCI_PLACE.ide, this.#makeIde(options).pci);
+    const { ahci, ide } = this.#makeDrives(options);
+    this.pci.add(...PCI_PLACE.ide, ide.pci);
     this.pci.add(...PCI_PLACE.power, powerManagement());
     this.pci.add(...PCI_PLACE.platform, platform.pci);
 
     if (config.vga !== undefined) this.pci.add(...PCI_PLACE.vga, makeVga(config.vga, memory, clock).pci);
 
     for (const nic of config.nics) this.#addNic(nic, options);
+    // The next place that is free, as QEMU does it for what is added.
+    if (ahci !== undefined) this.pci.add(PCI_PLACE.nic[0] + config.nics.length, 0, ahci.pci);
 
     setUpPci(this.pci, PCI_PLACE.isaBridge[0] * 8, this.pic);
     lapic.write(REG.svr, VIRTUAL_WIRE.svr);
@@ -253,20 +258,28 @@ export class Board {
     this.pci.add(device + config.index, number, card.pci);
   }
 
-  #makeIde({ config, memory, sinks }: BoardOptions): IdeController {
-    const drives: DriveMaker[] = [];
+  #makeDrives({ config, memory, sinks }: BoardOptions): {
+    readonly ide: IdeController;
+    readonly ahci: AhciController | undefined;
+  } {
+    const drives: Record<DiskController, DriveMaker[]> = { ide: [], ahci: [] };
     for (const drive of config.drives) {
       const port = new DrivePort(drive, memory, sinks.drive);
       this.#drivePorts.set(drive.place, port);
       const serial = `DOM1-${drive.place + 1}`;
-      drives[drive.place] = (host) => (drive.cdrom ? new Cdrom(host, port, serial) : new AtaDisk(host, port, serial));
+      const attachment = drive.controller === 'ide' ? PARALLEL : SERIAL;
+      drives[drive.controller][drive.place] = (host) =>
+        drive.cdrom ? new Cdrom(host, port, serial, attachment) : new AtaDisk(host, port, serial, attachment);
     }
     const [primary, secondary] = IDE_IRQS;
-    return new IdeController({
-      interrupts: [this.interrupts.isa(primary), this.interrupts.isa(secondary)],
-      drives,
-      unplugBits: UNPLUG,
-    });
+    return {
+      ide: new IdeController({
+        interrupts: [this.interrupts.isa(primary), this.interrupts.isa(secondary)],
+        drives: drives.ide,
+        unplugBits: UNPLUG,
+      }),
+      ahci: config.diskController === 'ahci' ? new AhciController({ drives: drives.ahci, unplugBits: UNPLUG }) : undefined,
+    };
   }
 
   #feedKeys(): void {

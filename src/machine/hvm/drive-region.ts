@@ -1,16 +1,19 @@
 // What the two sides of an emulated drive share: the medium as the I/O side has it, and a buffer for the request that is under way.
+import { AHCI_PORTS } from '../../devices/ahci/ahci-controller.ts';
 import type { Region } from '../../memory/arena.ts';
+import type { DiskController } from './board-config.ts';
 
 /** What a drive is, and where it shares memory with the I/O side. */
 export interface DriveConfig {
-  /** On the cables: primary master, primary slave, secondary master, secondary slave. */
+  /** The number of its disk: on the cables primary master, primary slave, secondary master, secondary slave; or the port. */
   readonly place: number;
+  readonly controller: DiskController;
   readonly cdrom: boolean;
   readonly region: Region;
 }
 
-/** Most drives that two channels have. */
-export const MOST_DRIVES = 4;
+/** Most drives that two channels have, and the ports. */
+export const MOST_PLACES: Readonly<Record<DiskController, number>> = { ide: 4, ahci: AHCI_PORTS };
 
 /** Offsets in a drive's region; i32 but for `sizeBytes`, an f64. Written by the I/O side only. */
 export const DRIVE = {

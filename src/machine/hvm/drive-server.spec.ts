@@ -19,7 +19,7 @@ let cdrom = false;
 function connect(): void {
   const planner = new ArenaPlanner();
   const p2m = planner.reserve(P2M_BYTES);
-  const config: DriveConfig = { place: 2, cdrom, region: planner.reserve(DRIVE_BYTES) };
+  const config: DriveConfig = { place: 2, controller: 'ide', cdrom, region: planner.reserve(DRIVE_BYTES) };
   const memory = new GuestMemory(allocateArena(planner.size).buffer as unknown as SharedArrayBuffer, p2m.at);
   posted = [];
   store = new RamStore(1 << 20);
@@ -121,7 +121,7 @@ it.each([
   ['sda', undefined],
   ['xvda1', undefined],
 ])('%s has place %s on the cables', (vdev, place) => {
-  expect(drivePlace(vdev)).toBe(place);
+  expect(drivePlace(vdev, 'ide')).toBe(place);
 });
 
 it('counts what it has under way as work that the guest waits for', async () => {
@@ -132,7 +132,7 @@ it('counts what it has under way as work that the guest waits for', async () => 
   });
   const region = new ArenaPlanner();
   const p2m = region.reserve(P2M_BYTES);
-  const config: DriveConfig = { place: 0, cdrom: false, region: region.reserve(DRIVE_BYTES) };
+  const config: DriveConfig = { controller: 'ide', place: 0, cdrom: false, region: region.reserve(DRIVE_BYTES) };
   const memory = new GuestMemory(allocateArena(region.size).buffer as unknown as SharedArrayBuffer, p2m.at);
   const told: number[] = [];
   const waiting = new DriveServer({

@@ -407,6 +407,7 @@ export class AhciPort {
     const endStatus = drive.status & STATUS.drq ? STATUS.bsy : drive.status;
     this.#receive(RECEIVED.pioSetup, pioSetupFis(drive, block, status, endStatus));
     this.#status = endStatus;
+    this.#error = drive.error;
     if (block.interrupt) this.#is |= IS.pioSetup;
     command.told = toHost;
     return true;

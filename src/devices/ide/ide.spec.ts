@@ -1,8 +1,7 @@
 // The IDE controller from ATA/ATAPI-6, the PIIX3's datasheet and MMC-4, and register fuzzing.
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Gpa } from '../../abi/types.ts';
-import type { DmaMemory } from '../dma-memory.ts';
 import { MemoryDisk } from '../fixtures/memory-disk.ts';
+import { MemoryRam } from '../fixtures/memory-ram.ts';
 import { nonsense } from '../fixtures/nonsense.ts';
 import { ProbeLine } from '../fixtures/probe-line.ts';
 import { UNCONNECTED } from '../interrupt-line.ts';
@@ -21,25 +20,11 @@ const TABLE = 0x1000;
 const BUFFER = 0x8000;
 const BUS = { command: 0, status: 2, table: 4, start: 1, toMemory: 8, interrupt: 4, active: 1, error: 2 } as const;
 
-class Ram implements DmaMemory {
-  readonly bytes = new Uint8Array(1 << 20);
-  read(gpa: Gpa, into: Uint8Array): boolean {
-    if (gpa + into.length > this.bytes.length) return false;
-    into.set(this.bytes.subarray(gpa, gpa + into.length));
-    return true;
-  }
-  write(gpa: Gpa, from: Uint8Array): boolean {
-    if (gpa + from.length > this.bytes.length) return false;
-    this.bytes.set(from, gpa);
-    return true;
-  }
-}
-
 class Machine {
   readonly lines = [new ProbeLine(), new ProbeLine()] as const;
   readonly disk = new MemoryDisk(SECTORS);
   readonly disc = new MemoryDisk(DISC_SECTORS, 2048);
-  readonly ram = new Ram();
+  readonly ram = new MemoryRam();
   readonly ide: IdeController;
 
   constructor() {

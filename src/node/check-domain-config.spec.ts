@@ -24,6 +24,8 @@ describe("a domain's configuration", () => {
 
   it.each<[object, string]>([
     [{ type: 'hvm', boot: ['x'] }, "boot: x is no order of devices; give letters such as ['d', 'c']"],
+    [{ type: 'hvm', diskController: 'scsi' }, `diskController: "scsi" is no controller of disks; use 'ide' or 'ahci'`],
+    [{ hdtype: 'ahci' }, 'hdtype: there is no such option; use diskController'],
     [{ type: 'hvm', boot: 'dc' }, "boot: \"dc\" is no order of devices; give letters such as ['d', 'c']"],
     [{ type: 'hvm', kernel: 5 }, 'kernel: 5 is no kernel; give its path or its bytes'],
     [{ type: 'hvm', shim: {} }, "shim: an HVM domain boots by its BIOS and has none; leave it out, or use type 'pv'"],

@@ -41,6 +41,9 @@ const ENDING_PORTS = [0x40, 0x60, 0xcd0, 0xafc0, 0xb000] as const;
 const MEMORY = [
   0xa_0000, 0xb_8000, 0xf000_0000, 0xf100_0000, 0xf200_0000, 0xf201_0000, 0xf202_0000, 0xfec0_0000, 0xfed0_0000, 0xfed0_0100,
 ];
+/** Where the firmware finds an AHCI controller: generic host control, and the port with the disk. */
+const ABAR = 0xf201_2000;
+const AHCI = [ABAR, ABAR + 0x100, ABAR + 0x108, ABAR + 0x110] as const;
 const LOCAL_APIC = [0xfee0_0080, 0xfee0_0300, 0xfee0_0380] as const;
 
 function nonsense(seed: number, places: readonly number[]): Uint8Array {
@@ -62,7 +65,7 @@ describe.skipIf(bios === undefined)('a guest that programs nonsense into its dev
   let domain: Domain | undefined;
   afterEach(() => domain?.destroy());
 
-  it.each([
+  it.each<[string, number, readonly number[], 'ahci'?]>([
     ['none of which ends the machine', 1, [...PORTS, ...MEMORY, ...LOCAL_APIC]],
     ['all of them', 2, [...PORTS, ...ENDING_PORTS, ...MEMORY]],
     ['those that are reset often', 3, [...ENDING_PORTS, ...LOCAL_APIC]],
@@ -71,11 +74,13 @@ describe.skipIf(bios === undefined)('a guest that programs nonsense into its dev
       4,
       [0x170, 0x1f0, 0x370, 0x3f0, 0xc000, 0xc040, 0xc080, 0xc0c0, 0xc100, 0x3c0, 0x1b0, 0xf000_0000],
     ],
-  ])('harms nobody: %s', async (_name, seed, places) => {
+    ['an AHCI controller', 5, AHCI, 'ahci'],
+  ])('harms nobody: %s', async (_name, seed, places, diskController) => {
     const boot = new RamStore(MIB, { contents: nonsense(seed, places) });
     const made = await dom1.createDomain({
       type: 'hvm',
       bios: bios as string,
+      ...(diskController !== undefined && { diskController }),
       memory: '128MiB',
       disks: [
         { vdev: 'hda', store: boot },
@@ -92,6 +97,7 @@ describe.skipIf(bios === undefined)('a guest that programs nonsense into its dev
     made.on('problem', (error) => problems.push(error));
     made.run();
     await expect.poll(() => log, { timeout: BOOT_TIME }).toContain('Booting from 0000:7c00');
+    if (diskController === 'ahci') expect(log).toContain(`iobase 0x${ABAR.toString(16)}`);
     // Its end, in whatever way a guest may end; or that it is through, or lost in what DMA has written over it.
     const lost = new Promise<string>((resolve) => setTimeout(() => resolve('lost'), 3000));
     const done = expect

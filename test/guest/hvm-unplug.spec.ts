@@ -1,5 +1,5 @@
 // What Linux's xen_emul_unplug= says (Documentation/admin-guide/kernel-parameters.txt), each word in a guest: which emulated devices are there
-// afterwards and work, and which PV devices take their place.
+// afterwards and work, and which PV devices take their place. Disks on AHCI go as those on IDE do.
 import { createHash, randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { cpioDirectory, cpioFile, writeCpio } from '../../src/image/cpio.ts';
@@ -12,7 +12,7 @@ const MIB = 1 << 20;
 const MAC = '00:16:3e:55:44:33';
 /** The cards' driver is not in the cloud kernel. */
 const kernel = await guest('linux-image-amd64');
-const MODULES = ['ata_piix', 'sd_mod', 'sr_mod', '8139too', 'xen-blkfront', 'xen-netfront'];
+const MODULES = ['ahci', 'ata_piix', 'sd_mod', 'sr_mod', '8139too', 'xen-blkfront', 'xen-netfront'];
 const modules = kernel === undefined ? [] : await kernelModuleFiles(kernel, MODULES, 'drivers');
 
 /**
@@ -59,15 +59,15 @@ describe.skipIf(kernel === undefined)('a guest with xen_emul_unplug=', { timeout
   let domain: Domain | undefined;
   afterEach(() => domain?.destroy());
 
-  it.each<readonly [string, Found]>([
+  it.each<[word: string, found: Found, diskController?: 'ahci']>([
     ['never', { ...EMULATED, refused: ['xen-blkfront', 'xen-netfront'] }],
-    ['ide-disks', beside([], true)],
+    ['ide-disks', beside([], true), 'ahci'],
     ['nics', beside(EMULATED.disks, false)],
     ['all', beside([], false)],
     ['unnecessary', beside(EMULATED.disks, true)],
     // All but the first disk.
-    ['aux-ide-disks', beside(['sda'], true)],
-  ])('%s', async (word, found) => {
+    ['aux-ide-disks', beside(['sda'], true), 'ahci'],
+  ])('%s', async (word, found, diskController) => {
     const contents = randomBytes(2 * MIB);
     const store = (): RamStore => new RamStore(2 * MIB, { contents });
     const files = writeCpio([
@@ -79,6 +79,7 @@ describe.skipIf(kernel === undefined)('a guest with xen_emul_unplug=', { timeout
     const made = await dom1.createDomain({
       type: 'hvm',
       vga: 'none',
+      diskController: diskController ?? 'ide',
       memory: '256MiB',
       kernel: kernel?.kernel as string,
       initrd: new Uint8Array(Buffer.concat([kernel?.initrd as Uint8Array, files])),

@@ -168,6 +168,9 @@ describe('a configuration', () => {
       vga: 'none',
       vifs: [{ emulated: false }, { emulated: true, model: 'rtl8139' }],
     });
+    expect(of('hdtype = "ahci"')).toMatchObject({ diskController: 'ahci' });
+    expect(of('')).not.toHaveProperty('diskController');
+    expect(() => of('hdtype = "scsi"')).toThrow('ahci');
     expect(() => of('boot = "x"')).toThrow("'x' is no order of devices");
   });
 

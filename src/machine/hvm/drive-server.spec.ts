@@ -4,7 +4,7 @@ import { DiskDevice } from '../../backends/block/disk-device.ts';
 import { RamStore } from '../../io/ram-store.ts';
 import { ArenaPlanner, allocateArena } from '../../memory/arena.ts';
 import { GuestMemory, P2M_BYTES } from '../../memory/guest-memory.ts';
-import { drivePlace } from './drive-places.ts';
+import { drivePlace, drivePlaces } from './drive-places.ts';
 import { DrivePort } from './drive-port.ts';
 import { DRIVE_BYTES, type DriveConfig, type DriveRequest } from './drive-region.ts';
 import { DriveServer } from './drive-server.ts';
@@ -122,6 +122,27 @@ it.each([
   ['xvda1', undefined],
 ])('%s has place %s on the cables', (vdev, place) => {
   expect(drivePlace(vdev, 'ide')).toBe(place);
+});
+
+it.each([
+  ['hda', 0],
+  ['xvdf', 5],
+  ['d6', undefined],
+  ['sda', undefined],
+])('%s has AHCI port %s', (vdev, port) => {
+  expect(drivePlace(vdev, 'ahci')).toBe(port);
+});
+
+it('has CD-ROM drives on the cables, whatever disks are attached to', () => {
+  const disk = (vdev: string, isCdrom: boolean): DiskDevice =>
+    new DiskDevice({ vdev, store: new RamStore(1 << 20), cdrom: isCdrom });
+  const devices = [disk('hda', false), disk('hdc', true), disk('xvdf', false), disk('xvdg', false), disk('xvde', true)];
+  const placed = drivePlaces(devices, 'ahci').map(({ controller, device, place }) => [device.name, controller, place]);
+  expect(placed).toEqual([
+    ['hda', 'ahci', 0],
+    ['hdc', 'ide', 2],
+    ['xvdf', 'ahci', 5],
+  ]);
 });
 
 it('counts what it has under way as work that the guest waits for', async () => {

@@ -15,6 +15,8 @@ import { complaints } from './kernel-log.ts';
 import { BOOT_TIME, dom1, guest } from './kernels.ts';
 
 const MIB = 1 << 20;
+/** The kernel is loaded by the BIOS. */
+const MEDIA_TIME = 3 * BOOT_TIME;
 /** The cloud kernel of this version has no driver for AHCI. */
 const kernel = await guest('linux-image-amd64');
 const modules = kernel === undefined ? [] : await kernelModuleFiles(kernel, ['ahci', 'sd_mod'], 'lib/modules/boot');
@@ -29,7 +31,7 @@ menuentry "a guest" {
 }
 `;
 
-describe.skipIf(kernel === undefined)('a guest with hdtype="ahci"', { timeout: 2 * BOOT_TIME }, () => {
+describe.skipIf(kernel === undefined)('a guest with hdtype="ahci"', { timeout: MEDIA_TIME }, () => {
   const contents = randomBytes(8 * MIB);
   let directory: string;
   let data: string;
@@ -65,14 +67,14 @@ describe.skipIf(kernel === undefined)('a guest with hdtype="ahci"', { timeout: 2
     await sh('until [ -b /dev/sda ] && [ -b /dev/sdb ]; do sleep 0.1; done');
     // Which of them is sda is a matter of luck.
     await sh(`ln -s $(basename $(dirname $(grep -lx ${contents.length / 512} /sys/block/sd*/size))) /dev/data`);
-  }, 3 * BOOT_TIME);
+  }, MEDIA_TIME);
   afterAll(async () => {
     await domain?.destroy();
     await rm(directory, { recursive: true, force: true });
   });
 
   async function sh(command: string): Promise<string> {
-    const { output, status } = await domain.sh(command, { timeout: BOOT_TIME });
+    const { output, status } = await domain.sh(command, { timeout: MEDIA_TIME });
     expect(status, output).toBe(0);
     return output.trim();
   }

@@ -1,5 +1,5 @@
 // The AHCI controller of an ICH9: generic host control, six ports, one interrupt, by pin or by message. AHCI clause 3.1, and Intel's I/O
-// Controller Hub 9 datasheet (316972), 15.1. QEMU's `ahci`, which Xen attaches disks to when hdtype="ahci" asks for it, is this chip.
+// Controller Hub 9 datasheet (316972), chapter 15. QEMU's `ahci`, which Xen attaches disks to when hdtype="ahci" asks for it, is this chip.
 import type { Gpa } from '../../abi/types.ts';
 import type { DmaMemory } from '../dma-memory.ts';
 import { AtaDisk } from '../ide/ata-disk.ts';
@@ -14,7 +14,7 @@ export const AHCI_PORTS = 6;
 /** BAR 5, ABAR. */
 export const ABAR = { bar: 5, bytes: 0x1000 } as const;
 const MSI_AT = 0x80;
-/** Address map register, 15.1.31: all ports are AHCI's. */
+/** Address map register (MAP): all ports are AHCI's. */
 const MAP = { at: 0x90, ahci: 0x40 } as const;
 
 const CAPABILITIES =
@@ -117,8 +117,8 @@ export class AhciController {
   }
 
   /**
-   * Bits of ports that still have something to tell come back. Where that, or a bit that was not cleared, remains, another message is sent: the
-   * line falls for a moment (10.6.2.2).
+   * Bits of ports that still have something to tell come back. Where one of them, or a bit that was not cleared, remains, a host with a single
+   * message is sent another: the line falls for a moment.
    */
   #acknowledge(value: number): void {
     if ((this.#is & value) !== 0) this.pci.interrupt.lower();

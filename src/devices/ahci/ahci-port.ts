@@ -268,7 +268,7 @@ export class AhciPort {
     this.#drive?.abandon();
   }
 
-  /** An error after which the list stands still (6.1.2). */
+  /** An error after which the list stands still (6.1). */
   #fail(why: number): void {
     this.#is |= why;
     this.#stopped = true;
@@ -424,7 +424,7 @@ export class AhciPort {
       this.#fail(IS.hostBusFatal);
       return false;
     }
-    // What comes from a drive and has no place is dropped (5.6.3); what a drive waits for does not come.
+    // What comes from a drive and has no place is dropped; what a drive waits for does not come.
     this.#is |= IS.overflow;
     return toMemory;
   }

@@ -292,7 +292,7 @@ describe('the link', () => {
 describe('a disk', () => {
   beforeEach(() => disk.start());
 
-  it('identifies itself as one on Serial ATA, by PIO (5.5)', () => {
+  it('identifies itself as one on Serial ATA, by PIO', () => {
     expect(disk.command(COMMAND.identify, { regions: [[BUFFER, 512]] })).toBe(READY);
     expect(disk.get(PORT.ci)).toBe(0);
     expect(disk.acknowledge()).toBe(IS.pioSetup);
@@ -411,7 +411,7 @@ describe('a disk', () => {
     expect(disk.acknowledge()).toBe(IS.descriptor | IS.d2h);
   });
 
-  it('drops what has no place, and waits for what does not come (5.6)', () => {
+  it('drops what has no place, and waits for what does not come', () => {
     machine.disk.bytes.fill(9);
     expect(disk.command(COMMAND.readDma, { count: 2, regions: [[BUFFER, 512]] })).toBe(READY);
     expect([disk.acknowledge(), disk.moved(), machine.ram.bytes[BUFFER + 512]]).toEqual([IS.overflow | IS.d2h, 512, 0]);
@@ -433,7 +433,7 @@ describe('a disk', () => {
     ['received FISes', (port) => port.set(PORT.fis, HOLE), IS.hostBusFatal | IS.d2h],
     ['no FIS', ({ machine: { ram } }) => ram.bytes.fill(0x46, TABLES, TABLES + 1), IS.interfaceFatal],
     ['too short a FIS', ({ machine: { ram } }) => ram.view.setUint8(LIST, 4), IS.interfaceFatal],
-  ])('stops at %s in nowhere (6.1.2), and is well after a reset', (_, spoil, wanted) => {
+  ])('stops at %s in nowhere (6.1), and is well after a reset', (_, spoil, wanted) => {
     disk.prepare(COMMAND.readDma, { regions: [[BUFFER, 512]] });
     spoil(disk);
     disk.set(PORT.ci, 1);
@@ -476,7 +476,7 @@ describe('a CD-ROM drive', () => {
   });
   const read: Asked = { lba: 0xfe_0000, packet: [OP.read10, 0, 0, 0, 0, 5, 0, 0, 3] };
 
-  it.each([0, 1])('reads by packets (5.6.5), features %i', (features) => {
+  it.each([0, 1])('reads by packets, features %i', (features) => {
     const tfd = disc.command(COMMAND.packet, {
       ...read,
       features,
@@ -539,7 +539,7 @@ describe('interrupts', () => {
     expect(machine.line.up).toBe(true);
   });
 
-  it('are messages where the host wants them, and none is lost (10.6.2.2)', () => {
+  it('are messages where the host wants them, and none is lost', () => {
     machine.useMsi(0x4042);
     disk.command(COMMAND.flush);
     expect(machine.messages).toEqual([[0xfee0_0000, 0x4042]]);

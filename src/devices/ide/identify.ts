@@ -31,7 +31,7 @@ export interface Attachment {
   readonly ultraModes: number;
   /** Word 80: the versions of the standard. */
   readonly versions: number;
-  /** Word 76: generations of Serial ATA (ATA8-ACS, 7.16.7.38). */
+  /** Word 76: generations of Serial ATA (ATA8-ACS, IDENTIFY DEVICE). */
   readonly serial: number;
 }
 

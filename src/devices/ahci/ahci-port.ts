@@ -1,12 +1,10 @@
-// One port of an AHCI controller: its registers, the slots of its command list, and the drive at the other end of the link. It carries the
-// drive's phases to and from the places in memory that a command names (AHCI clauses 3.3, 5 and 6). Without native command queueing: one
-// command is under way at a time.
+// One port of an AHCI controller: its registers, the slots of its command list, and the drive at the other end of the link (AHCI clauses 3.3, 5
+// and 6). Without native command queueing: one command is under way at a time.
 import type { Gpa } from '../../abi/types.ts';
 import type { DmaMemory } from '../dma-memory.ts';
 import { COMMAND, CONTROL, DEVICE, REG, STATUS } from '../ide/ata-registers.ts';
-import type { DriveMaker, IdeDrive, PioPhase } from '../ide/ide-drive.ts';
-import { d2hFis, FIS_BYTES, type HostFis, pioSetupFis, readHostFis, signatureOf } from './fis.ts';
-import { PrdTable } from './prd-table.ts';
+import type { DriveMaker, IdeDrive } from '../ide/ide-drive.ts';
+import { d2hFis, FIS_BYTES, type HostFis, readHostFis, signatureOf } from './fis.ts';
 import {
   CMD,
   DETECT,
@@ -23,19 +21,9 @@ import {
   SPEED_SHIFT,
   TABLE,
 } from './registers.ts';
+import { type CommandHost, SlotCommand } from './slot-command.ts';
 
 const BUSY = STATUS.bsy | STATUS.drq;
-
-/** The command that the drive carries out. */
-interface Command {
-  readonly slot: number;
-  readonly headerAt: number;
-  readonly prds: PrdTable;
-  /** Where its packet is, until that has been sent. */
-  packetAt: number | undefined;
-  /** The host knows how it stands from the last PIO block: its end is not told again. */
-  told: boolean;
-}
 
 export interface AhciPortOptions {
   readonly memory: DmaMemory;
@@ -44,7 +32,7 @@ export interface AhciPortOptions {
   readonly changed: () => void;
 }
 
-export class AhciPort {
+export class AhciPort implements CommandHost {
   readonly #memory: DmaMemory;
   readonly #changed: () => void;
   #drive: IdeDrive | undefined;
@@ -62,7 +50,7 @@ export class AhciPort {
   #ci = 0;
   /** The slot that was taken last. */
   #slot = 0;
-  #command: Command | undefined;
+  #command: SlotCommand | undefined;
   /** An error has stopped the list, until software stops and starts it (6.2.2). */
   #stopped = false;
   /** The drive has come up, and its first FIS waits for a host that receives it. */
@@ -242,16 +230,20 @@ export class AhciPort {
 
   /** The drive's registers come by a FIS. */
   #sendRegisters(drive: IdeDrive, interrupt: boolean): void {
-    this.#receive(RECEIVED.d2h, d2hFis(drive, interrupt));
-    this.#status = drive.status;
-    this.#error = drive.error;
     if (interrupt) this.#is |= IS.d2h;
+    this.receive(RECEIVED.d2h, d2hFis(drive, interrupt), drive);
   }
 
-  #receive(at: number, fis: Uint8Array): void {
+  receive(at: number, fis: Uint8Array, { error, status }: { readonly status: number; readonly error: number }): void {
     const { high, low } = this.#fisArea;
+    this.#status = status;
+    this.#error = error;
     if (this.#cmd & CMD.fisReceive && !this.#memory.write((high * 0x1_0000_0000 + low + at) as Gpa, fis))
-      this.#fail(IS.hostBusFatal);
+      this.fail(IS.hostBusFatal);
+  }
+
+  tell(interrupts: number): void {
+    this.#is |= interrupts;
   }
 
   /** Software has stopped the list: what it was asked is forgotten (3.3.14). */
@@ -269,7 +261,7 @@ export class AhciPort {
   }
 
   /** An error after which the list stands still (6.1). */
-  #fail(why: number): void {
+  fail(why: number): void {
     this.#is |= why;
     this.#stopped = true;
     this.#drop();
@@ -306,22 +298,22 @@ export class AhciPort {
     const fis = words * 4 < FIS_BYTES ? undefined : readHostFis(new Uint8Array(sent.buffer));
     if (fis === undefined) {
       // No device takes it.
-      this.#fail(IS.interfaceFatal);
+      this.fail(IS.interfaceFatal);
       return;
     }
     if (fis.command === undefined) {
       this.#control(slot, fis.control, (flags & HEADER_FLAGS.clearBusy) !== 0);
       return;
     }
-    const packetAt = flags & HEADER_FLAGS.atapi ? tableAt + TABLE.atapi : undefined;
-    const prds = new PrdTable(this.#memory, tableAt + TABLE.prds, flags >>> HEADER_FLAGS.prdsShift);
-    this.#begin({ slot, headerAt, prds, packetAt, told: false }, fis);
+    const [drive, memory] = [this.#drive as IdeDrive, this.#memory];
+    this.#command = new SlotCommand({ slot, drive, memory, flags, headerAt, tableAt, host: this });
+    this.#begin(drive, fis.command, fis.registers);
   }
 
   #fetch(at: number, bytes: number): DataView | undefined {
     const data = new Uint8Array(bytes);
     if (this.#memory.read(at as Gpa, data)) return new DataView(data.buffer);
-    this.#fail(IS.hostBusFatal);
+    this.fail(IS.hostBusFatal);
     return undefined;
   }
 
@@ -342,14 +334,11 @@ export class AhciPort {
     this.#resetting = srst;
   }
 
-  #begin(command: Command, fis: HostFis): void {
-    const drive = this.#drive as IdeDrive;
-    this.#command = command;
+  #begin(drive: IdeDrive, code: number, registers: HostFis['registers']): void {
     this.#status = STATUS.bsy;
-    const code = fis.command as number;
     // The drive is looked at when it has the whole command.
     this.#running = true;
-    for (const [register, value] of fis.registers)
+    for (const [register, value] of registers)
       drive.writeRegister(register, register === REG.device ? value & ~DEVICE.second : value);
     if (code === COMMAND.diagnostic) {
       drive.showSignature();
@@ -363,84 +352,27 @@ export class AhciPort {
   #run(): void {
     if (this.#running || this.#command === undefined) return;
     this.#running = true;
-    while (this.#command !== undefined && this.#step(this.#drive as IdeDrive, this.#command));
+    let how: ReturnType<SlotCommand['step']> = 'more';
+    while (how === 'more' && this.#command !== undefined) {
+      const command: SlotCommand = this.#command;
+      how = command.step();
+      if (how === 'over') this.#end(this.#drive as IdeDrive, command);
+    }
     this.#running = false;
     this.#issue();
     this.#changed();
   }
 
-  /** False when nothing more can be done now. */
-  #step(drive: IdeDrive, command: Command): boolean {
-    if (drive.dma !== undefined) {
-      const { bytes, toMemory } = drive.dma;
-      if (!this.#move(command, toMemory, bytes)) return false;
-      command.told = false;
-      drive.dmaMoved();
-      return true;
-    }
-    if (drive.pio !== undefined) return this.#pioBlock(drive, command, drive.pio);
-    if (drive.status & BUSY) return false;
-    this.#end(drive, command);
-    return false;
-  }
-
-  #pioBlock(drive: IdeDrive, command: Command, { bytes: { length }, toHost }: PioPhase): boolean {
-    const block = { interrupt: drive.intrq, toHost, count: length };
-    const status = drive.status;
-    const data = new Uint8Array(length);
-    drive.setIntrq(false);
-    if (toHost) {
-      drive.readDataBlock(1, data);
-      if (!this.#move(command, true, data)) return false;
-    } else {
-      const { packetAt } = command;
-      command.packetAt = undefined;
-      if (packetAt === undefined) {
-        if (!this.#move(command, false, data)) return false;
-      } else if (!this.#memory.read(packetAt as Gpa, data)) {
-        this.#fail(IS.hostBusFatal);
-        return false;
-      }
-      drive.writeDataBlock(1, data);
-    }
-    // The next block has a FIS of its own: until then the drive is busy.
-    const endStatus = drive.status & STATUS.drq ? STATUS.bsy : drive.status;
-    this.#receive(RECEIVED.pioSetup, pioSetupFis(drive, block, status, endStatus));
-    this.#status = endStatus;
-    this.#error = drive.error;
-    if (block.interrupt) this.#is |= IS.pioSetup;
-    command.told = toHost;
-    return true;
-  }
-
-  /** False when the command cannot go on: it stays until software, which has an interrupt, resets the drive. */
-  #move(command: Command, toMemory: boolean, bytes: Uint8Array): boolean {
-    const { prds } = command;
-    const how = prds.move(toMemory, bytes);
-    if (prds.interrupt) this.#is |= IS.descriptor;
-    prds.interrupt = false;
-    if (how === 'all') return true;
-    if (how === 'fault') {
-      this.#fail(IS.hostBusFatal);
-      return false;
-    }
-    // What comes from a drive and has no place is dropped; what a drive waits for does not come.
-    this.#is |= IS.overflow;
-    return toMemory;
-  }
-
-  #end(drive: IdeDrive, { headerAt, prds, slot, told }: Command): void {
+  #end(drive: IdeDrive, command: SlotCommand): void {
     const interrupt = drive.intrq;
     this.#command = undefined;
     drive.setIntrq(false);
-    const count = new Uint8Array(4);
-    new DataView(count.buffer).setUint32(0, prds.bytes, true);
-    if (!this.#memory.write((headerAt + HEADER.prdByteCount) as Gpa, count)) this.#fail(IS.hostBusFatal);
-    if (interrupt || !told) this.#sendRegisters(drive, interrupt);
+    command.count();
+    if (interrupt || !command.told) this.#sendRegisters(drive, interrupt);
     if (drive.status & (STATUS.err | STATUS.df)) {
       // The slot keeps its bit, and nothing else is taken (6.2.2.1).
       this.#is |= IS.taskFile;
       this.#stopped = true;
-    } else this.#ci = (this.#ci & ~(1 << slot)) >>> 0;
+    } else this.#ci = (this.#ci & ~(1 << command.slot)) >>> 0;
   }
 }

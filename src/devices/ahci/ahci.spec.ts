@@ -1,200 +1,32 @@
-// The AHCI controller from Serial ATA AHCI 1.3.1, with drives behind it as ATA/ATAPI-6 has them, and fuzzing of registers and of what commands say.
-import fc from 'fast-check';
+// The AHCI controller from Serial ATA AHCI 1.3.1, with drives behind it as ATA/ATAPI-6 has them.
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Gpa } from '../../abi/types.ts';
-import { MemoryDisk } from '../fixtures/memory-disk.ts';
+import {
+  AhciMachine,
+  type AhciPortDriver,
+  type Asked,
+  BUFFER,
+  FIS_AREA,
+  LIST,
+  READY,
+  type Region,
+  SECTORS,
+  TABLES,
+} from '../fixtures/ahci-machine.ts';
 import { MemoryRam } from '../fixtures/memory-ram.ts';
-import { nonsense } from '../fixtures/nonsense.ts';
-import { ProbeLine } from '../fixtures/probe-line.ts';
-import { AtaDisk } from '../ide/ata-disk.ts';
+import { pattern } from '../fixtures/pattern.ts';
 import { COMMAND, CONTROL, ERROR, STATUS } from '../ide/ata-registers.ts';
-import { Cdrom } from '../ide/cdrom.ts';
-import { SERIAL } from '../ide/identify.ts';
 import { OP } from '../ide/scsi.ts';
-import type { IoHandler } from '../io-bus.ts';
 import { PCI, COMMAND as PCI_COMMAND } from '../pci/config-header.ts';
-import { ABAR, AhciController } from './ahci-controller.ts';
 import { CMD, DETECT, GHC, HBA, IS, PORT, PORTS, RECEIVED, SERR } from './registers.ts';
 
-const SECTORS = 4096;
-const DISC_SECTORS = 64;
-const READY = STATUS.drdy | STATUS.dsc;
-const LIST = 0x1000;
-const FIS_AREA = 0x2000;
-const TABLES = 0x1_0000;
-const BUFFER = 0x4_0000;
 /** Nothing is there. */
 const HOLE = 0xf000_0000;
-const MSI = 0x80;
 
-type Region = readonly [at: number, bytes: number];
-
-/** What a command header and its table say. */
-interface Asked {
-  readonly slot?: number;
-  readonly lba?: number;
-  readonly count?: number;
-  readonly features?: number;
-  readonly regions?: readonly Region[];
-  readonly packet?: readonly number[];
-  /** Over those of the header that belong to the command. */
-  readonly flags?: number;
-  /** The device control register alone. */
-  readonly control?: number;
-}
-
-class Machine {
-  readonly disk = new MemoryDisk(SECTORS);
-  readonly disc = new MemoryDisk(DISC_SECTORS, 2048);
-  readonly ram: MemoryRam;
-  readonly line = new ProbeLine();
-  readonly messages: (readonly [address: number, data: number])[] = [];
-  readonly ahci: AhciController;
-  readonly abar: IoHandler;
-
-  constructor(ram = new MemoryRam()) {
-    this.ram = ram;
-    this.ahci = new AhciController({
-      drives: [
-        (host) => new AtaDisk(host, this.disk, 'ONE', SERIAL),
-        undefined,
-        (host) => new Cdrom(host, this.disc, 'TWO', SERIAL),
-      ],
-      unplugBits: { disks: 1, auxDisks: 4 },
-    });
-    const { pci } = this.ahci;
-    pci.connect({
-      interrupt: this.line,
-      memory: ram,
-      remap: () => {},
-      message: (address, data) => void this.messages.push([address, data]),
-    });
-    pci.write(PCI.command, 2, PCI_COMMAND.memory | PCI_COMMAND.master);
-    const bar = pci.options.bars?.[ABAR.bar];
-    if (bar === undefined || 'window' in bar) throw new Error('BAR 5 has registers');
-    this.abar = bar.handler;
-  }
-
-  settle(): void {
-    while (this.disk.settle() || this.disc.settle());
-  }
-
-  get(register: number, size = 4): number {
-    return this.abar.read(register, size);
-  }
-  set(register: number, value: number, size = 4): void {
-    this.abar.write(register, size, value >>> 0);
-  }
-  port(number: number): Port {
-    return new Port(this, number);
-  }
-
-  /** Messages instead of the pin. */
-  useMsi(data: number): void {
-    const { pci } = this.ahci;
-    pci.write(MSI + 4, 4, 0xfee0_0000);
-    pci.write(MSI + 12, 2, data);
-    pci.write(MSI + 2, 2, 1);
-  }
-}
-
-/** What a driver does at one port. */
-class Port {
-  readonly machine: Machine;
-  readonly #at: number;
-
-  constructor(machine: Machine, number: number) {
-    this.machine = machine;
-    this.#at = PORTS.at + number * PORTS.bytes;
-  }
-
-  get(register: number): number {
-    return this.machine.get(this.#at + register);
-  }
-  set(register: number, value: number): void {
-    this.machine.set(this.#at + register, value);
-  }
-
-  /** Lists in place, FISes received, commands taken, all interrupts on (10.1.2). */
-  start(): void {
-    this.set(PORT.commandList, LIST);
-    this.set(PORT.fis, FIS_AREA);
-    this.set(PORT.cmd, CMD.fisReceive);
-    this.set(PORT.serr, 0xffff_ffff);
-    this.set(PORT.is, 0xffff_ffff);
-    this.set(PORT.ie, 0xffff_ffff);
-    this.set(PORT.cmd, CMD.fisReceive | CMD.start);
-    this.machine.set(HBA.is, 0xffff_ffff);
-    this.machine.set(HBA.ghc, GHC.ahci | GHC.interrupts);
-  }
-
-  /** Puts a command into its slot. */
-  prepare(command: number, asked: Asked = {}): void {
-    const { control, count = 1, features = 0, flags = 0, lba = 0, packet, regions = [], slot = 0 } = asked;
-    const { bytes, view } = this.machine.ram;
-    const table = TABLES + slot * 0x1000;
-    const header = LIST + slot * 32;
-    view.setUint32(header, (5 | (packet === undefined ? 0 : 1 << 5) | (regions.length << 16) | flags) >>> 0, true);
-    for (const [i, word] of [0, table, 0, 0, 0, 0, 0].entries()) view.setUint32(header + 4 + i * 4, word, true);
-    const lbaByte = (i: number): number => Math.floor(lba / 2 ** (i * 8)) & 0xff;
-    const fis = [0x27, control === undefined ? 0x80 : 0, command, features, lbaByte(0), lbaByte(1), lbaByte(2), 0x40];
-    fis.push(lbaByte(3), lbaByte(4), lbaByte(5), 0, count & 0xff, count >> 8, 0, control ?? 0, 0, 0, 0, 0);
-    bytes.set(fis, table);
-    bytes.set(packet ?? [], table + 0x40);
-    for (const [i, [at, size]] of regions.entries()) {
-      view.setUint32(table + 0x80 + i * 16, at % 2 ** 32, true);
-      view.setUint32(table + 0x84 + i * 16, Math.floor(at / 2 ** 32), true);
-      view.setUint32(table + 0x8c + i * 16, (size - 1) >>> 0, true);
-    }
-  }
-
-  /** Moves the table of slot 0 to where only its FISes are in memory. */
-  atTheEnd(): void {
-    const { bytes, view } = this.machine.ram;
-    const table = bytes.length - 128;
-    bytes.copyWithin(table, TABLES, TABLES + 128);
-    view.setUint32(LIST + 8, table, true);
-  }
-
-  /** Has a command carried out, and gives the task file. */
-  command(command: number, asked: Asked = {}): number {
-    this.prepare(command, asked);
-    this.set(PORT.ci, 1 << (asked.slot ?? 0));
-    this.machine.settle();
-    return this.get(PORT.tfd);
-  }
-
-  /** What the last command left: its interrupts, which are acknowledged. */
-  acknowledge(): number {
-    const is = this.get(PORT.is);
-    this.set(PORT.serr, this.get(PORT.serr));
-    this.set(PORT.is, is);
-    this.machine.set(HBA.is, this.machine.get(HBA.is));
-    return is;
-  }
-
-  comReset(): void {
-    this.set(PORT.sctl, 0x300 | DETECT.reset);
-    this.set(PORT.sctl, 0x300);
-  }
-
-  /** Bytes that the header says were moved. */
-  moved(slot = 0): number {
-    return this.machine.ram.view.getUint32(LIST + slot * 32 + 4, true);
-  }
-  received(at: number): Uint8Array {
-    return this.machine.ram.bytes.slice(FIS_AREA + at, FIS_AREA + at + 20);
-  }
-}
-
-const pattern = (bytes: number, seed: number): Uint8Array =>
-  Uint8Array.from({ length: bytes }, (_, i) => (i * 7 + (i >> 9) * 13 + seed) & 0xff);
-
-let machine: Machine;
-let disk: Port;
-let disc: Port;
+let machine: AhciMachine;
+let disk: AhciPortDriver;
+let disc: AhciPortDriver;
 beforeEach(() => {
-  machine = new Machine();
+  machine = new AhciMachine();
   disk = machine.port(0);
   disc = machine.port(2);
 });
@@ -424,7 +256,7 @@ describe('a disk', () => {
     expect(disk.command(COMMAND.readDma, { regions: [[BUFFER, 512]] })).toBe(READY);
   });
 
-  it.each<[string, (port: Port) => void, number]>([
+  it.each<[string, (port: AhciPortDriver) => void, number]>([
     ['a list', (port) => port.set(PORT.commandList, HOLE), IS.hostBusFatal],
     ['a list beyond 4 GiB', (port) => port.set(PORT.commandListHigh, 0xffff_ffff), IS.hostBusFatal],
     ['a table', ({ machine: { ram } }) => ram.view.setUint32(LIST + 8, HOLE, true), IS.hostBusFatal],
@@ -502,7 +334,7 @@ describe('a CD-ROM drive', () => {
 
   it('has no packet where memory ends', () => {
     const end = (1 << 20) - 64;
-    const small = new Machine(new MemoryRam(end));
+    const small = new AhciMachine(new MemoryRam(end));
     const port = small.port(2);
     port.start();
     port.prepare(COMMAND.packet, read);
@@ -583,95 +415,5 @@ describe('unplugging', () => {
   ])('of %s', (_, what) => {
     machine.ahci.pci.options.unplug?.(what);
     expect(disk.get(PORT.ssts)).toBe(0x123);
-  });
-});
-
-/** The chip can be used after whatever was done to it. */
-function works(machine: Machine): void {
-  machine.settle();
-  machine.ahci.reset();
-  machine.settle();
-  machine.ahci.pci.write(PCI.command, 2, PCI_COMMAND.memory | PCI_COMMAND.master);
-  const port = machine.port(0);
-  port.set(PORT.commandListHigh, 0);
-  port.set(PORT.fisHigh, 0);
-  port.start();
-  machine.disk.bytes.set(pattern(512, 2), 512);
-  expect(port.command(COMMAND.readDma, { lba: 1, regions: [[BUFFER, 512]] })).toBe(READY);
-  expect(machine.ram.bytes.slice(BUFFER, BUFFER + 512)).toEqual(pattern(512, 2));
-  expect(machine.line.up).toBe(true);
-}
-
-/** Memory that answers at every address, so that every list and every table is one. */
-class Everywhere extends MemoryRam {
-  override read(gpa: Gpa, into: Uint8Array): boolean {
-    return super.read((gpa % this.bytes.length) as Gpa, into);
-  }
-  override write(gpa: Gpa, from: Uint8Array): boolean {
-    return super.write((gpa % this.bytes.length) as Gpa, from);
-  }
-}
-
-describe('a guest that programs nonsense', () => {
-  it.each([
-    ['RAM', MemoryRam],
-    ['memory everywhere', Everywhere],
-  ])('into registers harms nobody, with %s', (_, Ram) => {
-    nonsense(() => {
-      const chip = new Machine(new Ram());
-      for (let i = 0; i < chip.ram.bytes.length; i++) chip.ram.bytes[i] = (i * 2654435761) >>> 13;
-      const handler: IoHandler = {
-        read: (offset, size) => {
-          chip.settle();
-          return chip.abar.read(offset, size);
-        },
-        write: (offset, size, value) => chip.abar.write(offset, size, value),
-      };
-      // The ports with drives more often than the rest.
-      const part = (at: number, size: number) => ({
-        handler: {
-          read: (offset: number, bytes: number) => handler.read(at + offset, bytes),
-          write: (offset: number, bytes: number, value: number) => handler.write(at + offset, bytes, value),
-        },
-        size,
-      });
-      return { chip, ranges: [part(0, 0x20), part(0x100, 0x40), part(0x200, 0x40), part(0, ABAR.bytes)] };
-    }, works);
-  });
-
-  it('into commands, and stops and resets them at any time, harms nobody', () => {
-    const region = fc.tuple(fc.oneof(fc.nat(0x10_0000), fc.nat(0xffff_ffff)), fc.integer({ min: 1, max: 0x40_0000 }));
-    const command = fc.record({
-      number: fc.constantFrom(0, 2),
-      code: fc.oneof(fc.constantFrom(...Object.values(COMMAND)), fc.nat(255)),
-      slot: fc.nat(31),
-      lba: fc.oneof(fc.nat(SECTORS + 8), fc.nat(0xffff_ffff)),
-      count: fc.nat(0xffff),
-      features: fc.nat(255),
-      regions: fc.array(region, { maxLength: 12 }),
-      packet: fc.array(fc.oneof(fc.nat(255), fc.constantFrom(0, ...Object.values(OP))), { maxLength: 12 }),
-      flags: fc.oneof(fc.constant(0), fc.integer()),
-      after: fc.constantFrom('settle', 'more', 'stop', 'comreset', 'srst', 'hba', 'override', 'unmaster'),
-    });
-    fc.assert(
-      fc.property(fc.array(command, { maxLength: 40 }), (commands) => {
-        const chip = new Machine();
-        for (const { after, code, number, ...asked } of commands) {
-          const port = chip.port(number);
-          if (!(port.get(PORT.cmd) & CMD.start)) port.start();
-          port.prepare(code, asked);
-          port.set(PORT.ci, 1 << asked.slot);
-          if (after === 'settle') chip.settle();
-          else if (after === 'stop') port.set(PORT.cmd, CMD.fisReceive);
-          else if (after === 'comreset') port.comReset();
-          else if (after === 'srst') port.command(0, { control: CONTROL.srst });
-          else if (after === 'hba') chip.set(HBA.ghc, GHC.reset);
-          else if (after === 'override') port.set(PORT.cmd, CMD.override | CMD.fisReceive);
-          else if (after === 'unmaster') chip.ahci.pci.write(PCI.command, 2, PCI_COMMAND.memory);
-        }
-        works(chip);
-      }),
-      { numRuns: 150 },
-    );
   });
 });

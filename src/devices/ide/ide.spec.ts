@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { MemoryDisk } from '../fixtures/memory-disk.ts';
 import { MemoryRam } from '../fixtures/memory-ram.ts';
 import { nonsense } from '../fixtures/nonsense.ts';
+import { pattern } from '../fixtures/pattern.ts';
 import { ProbeLine } from '../fixtures/probe-line.ts';
 import { UNCONNECTED } from '../interrupt-line.ts';
 import { PCI, COMMAND as PCI_COMMAND } from '../pci/config-header.ts';
@@ -131,9 +132,6 @@ class Port {
     return this.alternateStatus;
   }
 }
-
-const pattern = (bytes: number, seed: number): Uint8Array =>
-  Uint8Array.from({ length: bytes }, (_, i) => (i * 7 + (i >> 9) * 13 + seed) & 0xff);
 
 let machine: Machine;
 beforeEach(() => {

@@ -1,4 +1,4 @@
-// SeaBIOS boots media by itself: a hard disk through MBR and GRUB, a CD through El Torito, with what its screen shows meanwhile.
+// SeaBIOS boots a CD by itself, through El Torito, with what its screen shows meanwhile. A disk, through MBR and GRUB: debian-root/five-ways.spec.ts.
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -53,17 +53,11 @@ describe.skipIf(kernel === undefined)('a BIOS', { timeout: MEDIA_TIME }, () => {
     return { made, log: () => log, serial: () => serial };
   }
 
-  it.each<[string, string]>([
-    ['a hard disk', 'Booting from Hard Disk'],
-    ['a CD', 'Booting from DVD/CD'],
-  ])('boots Linux from %s through GRUB', async (name, said) => {
-    const disks =
-      name === 'a CD'
-        ? [{ vdev: 'hdc', path: await media.disc(files), format: 'raw' as const, cdrom: true }]
-        : [{ vdev: 'hda', path: await media.disk(files, 64), format: 'raw' as const }];
-    const { log, made, serial } = await boot({ disks, boot: [name === 'a CD' ? 'd' : 'c'] });
+  it('boots Linux from a CD through GRUB', async () => {
+    const disc = { vdev: 'hdc', path: await media.disc(files), format: 'raw', cdrom: true } as const;
+    const { log, made, serial } = await boot({ disks: [disc], boot: ['d'] });
     await expect.poll(serial, { timeout: MEDIA_TIME }).toContain('GRUB has the screen');
-    expect(log()).toContain(said);
+    expect(log()).toContain('Booting from DVD/CD');
     // Text mode, and not all of it black.
     const picture = made.screen?.snapshot();
     expect([picture?.width, picture?.height]).toEqual([720, 400]);

@@ -47,27 +47,24 @@ describe('a quarter of a gigabyte of random data', { timeout: 2 * LOGIN_TIME }, 
     await images?.[Symbol.asyncDispose]();
   });
 
-  it('is written by a guest to a raw disk and to a qcow2 disk with a backing file', async () => {
+  it('is written by a guest to a raw disk, where the host reads it, and to a qcow2 disk with a backing file', async () => {
     await using guest = await boot();
     // The hash is of what was written, not of what a disk says that it was.
     written = await md5(guest, `head -c ${WRITTEN_MIB * MIB} /dev/urandom | tee /dev/xvdb /dev/xvdc`);
     // And sectors in the middle of a cluster that is the backing file's.
     const few = 'dd bs=512 seek=$((260 * 2048 + 7)) count=9 conv=notrunc,fsync 2> /dev/null';
     await sh(guest, `head -c 4608 /dev/urandom > /tmp/few; for d in b c; do ${few} if=/tmp/few of=/dev/xvd$d; done; sync`);
-    whole = await md5(guest, 'cat /dev/xvdb');
     expect((await guest.powerOff()).reason).toBe('poweroff');
+    expect(await md5OfFile(raw, WRITTEN_MIB * MIB)).toBe(written);
+    whole = await md5OfFile(raw);
   });
 
   it('is read by the next guest', async () => {
     await using guest = await boot();
-    for (const disk of ['/dev/xvdb', '/dev/xvdc']) {
-      expect([disk, await md5(guest, `head -c ${WRITTEN_MIB * MIB} ${disk}`)]).toEqual([disk, written]);
-      expect([disk, await md5(guest, `cat ${disk}`)]).toEqual([disk, whole]);
-    }
+    for (const disk of ['/dev/xvdb', '/dev/xvdc']) expect([disk, await md5(guest, `cat ${disk}`)]).toEqual([disk, whole]);
   });
 
-  it('is what the host reads, and the backing file is as it was', async () => {
-    expect(await md5OfFile(raw, WRITTEN_MIB * MIB)).toBe(written);
+  it('is in the raw file as it was, as the backing file is', async () => {
     expect(await md5OfFile(raw)).toBe(whole);
     expect(await md5OfFile(base)).toBe(baseHash);
   });

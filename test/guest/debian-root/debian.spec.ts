@@ -57,12 +57,14 @@ for (const format of ['raw', 'qcow2'] as const) {
       expect(await md5OfFile(images.path('packed.tar'))).toBe(hash);
     });
 
+    // Raw disks shut down clean in five-ways.spec.ts, and are less to come back from.
+    if (format === 'raw') return;
     it('comes up again from it, and shuts down clean', async () => {
       await using guest = await DebianGuest.boot({ root: { path: disk, format } });
       expect(await guest.sh('systemctl is-system-running --wait')).toBe('running');
       expect(await guest.sh('tar -C /var/unpacked -df /var/packed.tar 2>&1')).toBe('');
       expect((await guest.powerOff()).reason).toBe('poweroff');
-      if (format === 'qcow2') await expectSoundImage(disk);
+      await expectSoundImage(disk);
       await expectCleanFileSystem(await images.rawCopy(disk, format, 'after-poweroff.img'));
     });
   });

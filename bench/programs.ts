@@ -7,6 +7,7 @@ import { debianRoot } from '../test/guest/debian-root/debian-root.ts';
 import './plain-errors.ts';
 import { ioImage } from './guest-image.ts';
 import { PROGRAM_ROOT, PROGRAMS } from './program-root.ts';
+import { withRoot } from './root-commands.ts';
 import { timedRows } from './timed-rows.ts';
 
 const { values } = parseArgs({
@@ -29,10 +30,7 @@ const directory = mkdtempSync(join(tmpdir(), 'dom1-bench-'));
 try {
   const disk = join(directory, 'root.img');
   copyFileSync(raw, disk);
-  using image = await ioImage([
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: the guest's shell fills it in
-    'mount -t ext4 -o noatime ${disk}a /mnt',
-    'for what in proc sys dev; do mount --bind /$what /mnt/$what; done',
+  const commands = [
     // What it reads is in memory, so that no row pays for another's first look.
     'chroot /mnt sh -c "cat /bench/data > /dev/null"',
     ...rows.flatMap((name) => [
@@ -40,8 +38,8 @@ try {
       `timeout -s KILL ${limit} chroot /mnt bash -eo pipefail /bench/rows/${name}`,
       `echo "@@E ${name} $?"`,
     ]),
-    'umount /mnt/proc /mnt/sys /mnt/dev /mnt',
-  ]);
+  ];
+  using image = await ioImage(withRoot(commands));
   await timedRows({
     kind: 'programs',
     title: 'Programs of a Debian system',

@@ -9,6 +9,7 @@ import './plain-errors.ts';
 import { ioImage } from './guest-image.ts';
 import { Machine } from './machine.ts';
 import { growth, MemoryWatch } from './memory-watch.ts';
+import { withRoot } from './root-commands.ts';
 import { bootBuilt, buildCommands } from './soak-build.ts';
 import { BUILD_ROOT, STRESS_ROOT } from './soak-roots.ts';
 import { stressCommands } from './soak-stress.ts';
@@ -61,14 +62,13 @@ try {
     // Warnings and worse come to the console.
     'echo 5 > /proc/sys/kernel/printk',
     'echo 1 > /proc/sys/kernel/watchdog',
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: the guest's shell fills it in
-    'mount -t ext4 -o noatime ${disk}a /mnt',
-    'for what in proc sys dev; do mount --bind /$what /mnt/$what; done',
-    'mkdir -p /mnt/dev/pts /mnt/dev/shm',
-    'mount -t devpts devpts /mnt/dev/pts',
-    'mount -t tmpfs tmpfs /mnt/dev/shm',
-    ...(kind === 'stress' ? stressCommands(minutes, turnSeconds) : buildCommands(minutes, limit)),
-    'umount /mnt/dev/shm /mnt/dev/pts /mnt/proc /mnt/sys /mnt/dev /mnt',
+    ...withRoot([
+      'mkdir -p /mnt/dev/pts /mnt/dev/shm',
+      'mount -t devpts devpts /mnt/dev/pts',
+      'mount -t tmpfs tmpfs /mnt/dev/shm',
+      ...(kind === 'stress' ? stressCommands(minutes, turnSeconds) : buildCommands(minutes, limit)),
+      'umount /mnt/dev/shm /mnt/dev/pts',
+    ]),
   ]);
   using machine = new Machine('dom1', {
     image,

@@ -95,6 +95,9 @@ describe('verbs', () => {
     ['shutdown web --suspend', ['shutdown suspend']],
     ['destroy web', ['destroy']],
   ])('%s', async (words, calls) => {
+    // As the process of a domain does: it lets go of the name when the domain has ended.
+    const [one] = served;
+    web.ended.then(() => one?.[Symbol.asyncDispose]());
     expect(await dom1(words)).toEqual({ code: 0, stdout: '', stderr: '' });
     expect(web.calls).toEqual(calls);
   });

@@ -76,7 +76,7 @@ describe('an image on a host that loses power', () => {
           await repairImage(left);
           expect(await checkImage(left)).toMatchObject({ errors: 0, leaks: 0 });
         }),
-        { numRuns: 150 },
+        { numRuns: 75 },
       );
     },
     60_000,

@@ -83,6 +83,7 @@ describe('advertised, and works', () => {
     ['F16C', 1, 'ecx', 29, 'c4e27d13c1'],
     ['ERMS', 7, 'ebx', 9, 'f3aa'],
     ['SMAP: STAC', 7, 'ebx', 20, '0f01cb'],
+    ['SERIALIZE', 7, 'edx', 14, '0f01e8'],
     ['ARCH_CAPABILITIES', 7, 'edx', 29, 'b90a010000 0f32'],
     ['LAHF in 64-bit mode', EXTENDED, 'ecx', 0, '9f'],
     ['RDTSCP', EXTENDED, 'edx', 27, '0f01f9'],

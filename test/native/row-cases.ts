@@ -24,6 +24,7 @@ export const NOT_COMPARABLE: ReadonlyMap<string, string> = new Map([
   ...['sgdt', 'sidt', 'sldt', 'str', 'smsw'].map((name) => [name, 'emulated by the kernel below, with UMIP'] as const),
   ...['syscall', 'sysenter'].map((name) => [name, 'enters the kernel below'] as const),
   ['vmcall', 'enters the hypervisor below'],
+  ['serialize', 'is not there on most hosts'],
   ...['xsave', 'xsaveopt', 'xrstor'].map((name) => [name, "has the host's state components"] as const),
 ]);
 

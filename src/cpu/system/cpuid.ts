@@ -46,8 +46,8 @@ const OSXSAVE = bits(27);
 const LEAF7_EBX = bits(0, 1, 3, 5, 7, 8, 9, 19, 20, 29);
 /** UMIP. */
 const LEAF7_ECX = bits(2);
-/** IA32_ARCH_CAPABILITIES. */
-const LEAF7_EDX = bits(29);
+/** SERIALIZE, without which a Linux takes an IRET for each place of its code that it patches; IA32_ARCH_CAPABILITIES. */
+const LEAF7_EDX = bits(14, 29);
 /** NX, 1-GiB pages, RDTSCP, long mode; SYSCALL depends. */
 const EXTENDED_EDX = bits(20, 26, 27, 29);
 const SYSCALL = bits(11);

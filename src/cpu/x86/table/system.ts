@@ -117,6 +117,8 @@ const MEMORY: readonly Row[] = [
   ...fence('lfence', 0xe8),
   ...fence('mfence', 0xf0),
   ...fence('sfence', 0xf8),
+  // Code that was written is decoded anew in any case.
+  ...row('0f 01 =e8', 'serialize', '', nop, 'np'),
   ...row('0f 08', 'invd', '', system.flushCaches),
   ...row('0f 09', 'wbinvd', '', system.flushCaches),
 ];

@@ -43,19 +43,19 @@ export class WordFlags implements FlagEmitter {
   }
 
   add(a: Expr, b: Expr, r: Expr, size: OperandSize): void {
-    this.#signZero(r, size);
+    this.signZero(r, size);
     // Carries out of each bit position.
     this.#carries(a.and(b).or(a.or(b).and(r.not())), size);
   }
 
   sub(a: Expr, b: Expr, r: Expr, size: OperandSize): void {
-    this.#signZero(r, size);
+    this.signZero(r, size);
     // Borrows into each bit position.
     this.#carries(a.not().and(b).or(a.not().or(b).and(r)), size);
   }
 
   logic(r: Expr, size: OperandSize): void {
-    this.#signZero(r, size);
+    this.signZero(r, size);
     this.#store.setC(i32(0));
   }
 
@@ -69,7 +69,7 @@ export class WordFlags implements FlagEmitter {
 
   result(r: Expr, size: OperandSize, cf: Expr, of: Expr): void {
     this.#store.setC(carryWord(this.#f.let(cf), this.#f.let(of)));
-    this.#signZero(r, size);
+    this.signZero(r, size);
   }
 
   carryOverflow(cf: Expr, of: Expr): void {
@@ -151,7 +151,8 @@ export class WordFlags implements FlagEmitter {
     return s.wrap().and(0xff).popcnt().and(1).xor(1);
   }
 
-  #signZero(r: Expr, size: OperandSize): void {
+  /** ZF, SF and PF of a result. */
+  protected signZero(r: Expr, size: OperandSize): void {
     const wide = size === 8 ? r : size === 4 ? r.extendS() : (size === 2 ? r.extend16S() : r.extend8S()).extendS();
     const kept = this.#f.let(wide);
     this.#store.setZ(kept);
@@ -178,7 +179,7 @@ export class WordFlags implements FlagEmitter {
     // With b = ±1 the top two carries differ exactly when the sign overflows.
     const of = this.#f.let(c.xor(c.shl(1)).shrU(31));
     this.#store.setC(old.shl(31).or(old.xor(of).shl(30)).or(c.and(8)));
-    this.#signZero(r, size);
+    this.signZero(r, size);
   }
 }
 

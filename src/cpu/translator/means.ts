@@ -47,7 +47,7 @@ function isInline(instruction: RegionInstruction): boolean {
   if (ON_THE_STATE.has(instruction.handler.semantics.name)) return false;
   if (NOT_TWICE.has(instruction.handler.semantics.name)) return false;
   const f = new FunctionBuilder([], []);
-  const registers = new RegisterLocals(f, i32(0));
+  const registers = new RegisterLocals(f, i32(0), RUNTIME.routines);
   const segments = new AssumedSegments(i32(0), instruction.mode, FLAT_FORMS);
   const stack = new StackWindow(f, new Set());
   try {

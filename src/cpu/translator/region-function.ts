@@ -14,7 +14,7 @@ import { AssumedSegments, extent, type SegmentForm } from './assumed-segments.ts
 import { AssumedTlbs } from './assumed-tlbs.ts';
 import { analyse, type Flow, isBackward } from './flow.ts';
 import { type Block, endingOf, offsetOfPlace, pageOfPlace, type Region, type RegionInstruction } from './region.ts';
-import { RegisterLocals } from './register-locals.ts';
+import { NOTHING_KNOWN, RegisterLocals } from './register-locals.ts';
 import { RSP, stackPointers } from './stack-pointers.ts';
 import { type RegionRuntime, TranslatorEmitter } from './translator-emitter.ts';
 
@@ -97,7 +97,7 @@ class RegionFunction {
     this.#region = region;
     this.#context = context;
     this.#state = i32(context.base);
-    this.#registers = new RegisterLocals(f, this.#state);
+    this.#registers = new RegisterLocals(f, this.#state, context.runtime.routines);
     this.#segments = new AssumedSegments(this.#state, region.mode, context.segments);
     this.#stack = new StackWindow(f, stackPointers(region.blocks));
     this.#left = f.variable('i32');
@@ -228,7 +228,7 @@ class RegionFunction {
   #tree(block: Block): void {
     const { children, merges, loops } = this.#flow;
     const node = nodeOf(block);
-    if (merges.has(node) || loops.has(node) || this.#dispatched.includes(block)) this.#registers.flagSource = undefined;
+    if (merges.has(node) || loops.has(node) || this.#dispatched.includes(block)) this.#registers.knownFlags = NOTHING_KNOWN;
     const behind = (children[nodeOf(block)] ?? []).filter((child) => merges.has(child));
     if (!loops.has(nodeOf(block))) {
       this.#within(block, behind);
@@ -273,7 +273,7 @@ class RegionFunction {
     }
     this.#settle();
     const pending = this.#pending;
-    const { flagSource } = this.#registers;
+    const { knownFlags } = this.#registers;
     const cut = this.#cut.has(`${nodeOf(from)} ${nodeOf(to)}`);
     if (cut || isBackward(this.#flow, nodeOf(from), nodeOf(to))) {
       if (cut) this.#count('edge into the middle of a loop, by way of the dispatch');
@@ -290,7 +290,7 @@ class RegionFunction {
       this.#tree(to);
     }
     this.#pending = pending;
-    this.#registers.flagSource = flagSource;
+    this.#registers.knownFlags = knownFlags;
   }
 
   // ---- instructions ----------------------------------------------------------------------------------------------------
@@ -310,7 +310,7 @@ class RegionFunction {
           this.#leave(REGION.interpret, this.#ripAt(place));
           return;
         case 'handler':
-          this.#registers.flagSource = undefined;
+          this.#registers.knownFlags = NOTHING_KNOWN;
           this.#byHandler(instruction);
           break;
         case 'inline':

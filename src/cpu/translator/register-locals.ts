@@ -1,25 +1,38 @@
 // The vCPU's registers in locals of one WebAssembly function: which of them it uses, which it may have changed.
-import { Const, type Expr, type Local } from '../../wasm/expr.ts';
+import { Const, type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder } from '../../wasm/function-builder.ts';
 import type { OperandSize } from '../emit/emitter.ts';
 import type { FlagStore } from '../emit/flag-emitter.ts';
 import { narrowTo } from '../emit/operand-emitter.ts';
+import type { Routine, RoutineTable } from '../emit/routine.ts';
 import { STATE } from '../state.ts';
 import type { FlagSource } from './compared-flags.ts';
+import { CARRY_WORD, type CarrySource, carryWord, deferred, type KnownCarry } from './deferred-carry.ts';
 
 interface Slot {
   readonly at: number;
   readonly bytes: 4 | 8 | 16;
 }
 const TYPES = { 4: 'i32', 8: 'i64', 16: 'v128' } as const;
-const FLAG_SLOTS: Readonly<Record<'z' | 's' | 'c', Slot>> = {
+const FLAG_SLOTS: Readonly<Record<'z' | 's', Slot>> = {
   z: { at: STATE.flagZ, bytes: 8 },
   s: { at: STATE.flagS, bytes: 8 },
-  c: { at: STATE.flagC, bytes: 4 },
 };
+/** In place of STATE.flagC: see deferred-carry.ts. */
+interface CarryLocals {
+  readonly kind: Local;
+  readonly x: Local;
+  readonly y: Local;
+}
+/** What is known of the flags of now: the code that comes next is only reached from the code before. */
+export interface KnownFlags {
+  /** What they are of, where a condition can make use of it. */
+  readonly source?: FlagSource | undefined;
+  readonly carry?: KnownCarry;
+}
+export const NOTHING_KNOWN: KnownFlags = {};
 const gprSlot = (register: number): Slot => ({ at: STATE.gpr + register * 8, bytes: 8 });
 const xmmSlot = (register: number): Slot => ({ at: STATE.xmm + register * 16, bytes: 16 });
-const ymmHighSlot = (register: number): Slot => ({ at: STATE.ymmHigh + register * 16, bytes: 16 });
 
 /** Registers as locals of `f`. What is read or written is noted, for what is loaded at the start and written back at the end. */
 export class RegisterLocals implements FlagStore {
@@ -30,14 +43,18 @@ export class RegisterLocals implements FlagStore {
   readonly #locals = new Map<number, Local>();
   readonly #expected = new Set<number>();
   readonly #kept = new Map<string, Local>();
-  /** What the flags of now are of, as far as it is known: the code that comes next is only reached from the code before. */
-  flagSource: FlagSource | undefined;
+  readonly #routines: RoutineTable;
+  #carry: CarryLocals | undefined;
+  #carryWritten = false;
+  knownFlags: KnownFlags = NOTHING_KNOWN;
   /** Whether an instruction that looks at a condition may follow before control goes anywhere else. */
   conditionFollows = false;
 
-  constructor(f: FunctionBuilder, state: Expr) {
+  /** `routines` are those of the function's module. */
+  constructor(f: FunctionBuilder, state: Expr, routines: RoutineTable) {
     this.#f = f;
     this.#state = state;
+    this.#routines = routines;
   }
 
   /** Loads what was used until now. */
@@ -46,6 +63,7 @@ export class RegisterLocals implements FlagStore {
       const { at, bytes } = slot;
       this.#f.set(this.#local(slot), bytes === 16 ? this.#state.loadV(at) : this.#state.load(TYPES[bytes], bytes, at));
     }
+    if (this.#carry !== undefined) this.#setCarryWord(this.#state.load('i32', 4, STATE.flagC));
   }
 
   /** Writes back what was changed until now. */
@@ -56,6 +74,7 @@ export class RegisterLocals implements FlagStore {
       if (bytes === 16) this.#f.storeV(this.#state, this.#local(slot), at);
       else this.#f.store(this.#state, bytes, this.#local(slot), at);
     }
+    if (this.#carryWritten) this.#f.store(this.#state, 4, this.#carryWord(undefined), STATE.flagC);
   }
 
   /** A value of its own: later writes do not change it. `high` reads bits 8..15. */
@@ -100,14 +119,12 @@ export class RegisterLocals implements FlagStore {
     this.#f.set(this.#local(slot), value);
   }
 
-  /** Bits 255:128 of a YMM register. */
+  /** Bits 255:128 of a YMM register. They stay in memory: VZEROUPPER would have every region that it is in load and store all of them. */
   ymmHigh(register: number): Expr {
-    return this.#f.let(this.#local(ymmHighSlot(register)));
+    return this.#f.let(this.#state.loadV(STATE.ymmHigh + register * 16));
   }
   setYmmHigh(register: number, value: Expr): void {
-    const slot = ymmHighSlot(register);
-    this.#written.add(slot.at);
-    this.#f.set(this.#local(slot), value);
+    this.#f.storeV(this.#state, value, STATE.ymmHigh + register * 16);
   }
 
   get z(): Expr {
@@ -117,7 +134,12 @@ export class RegisterLocals implements FlagStore {
     return this.#local(FLAG_SLOTS.s);
   }
   get c(): Expr {
-    return this.#local(FLAG_SLOTS.c);
+    return this.#carryWord(this.knownFlags.carry);
+  }
+  /** CF: i32 0 or 1. */
+  get carry(): Expr {
+    const { x, y } = this.#carryLocals;
+    return x.ltU(y);
   }
   setZ(value: Expr): void {
     this.#setFlag('z', value);
@@ -126,7 +148,36 @@ export class RegisterLocals implements FlagStore {
     this.#setFlag('s', value);
   }
   setC(value: Expr): void {
-    this.#setFlag('c', value);
+    this.knownFlags = NOTHING_KNOWN;
+    this.#carryWritten = true;
+    this.#setCarryWord(value);
+  }
+  /** In place of setC: CF is that x is less than y, and stays without these; OF and AF are as the source says, of the result in `s`. */
+  deferCarry(source: CarrySource, operands?: { readonly x: Expr; readonly y: Expr }): void {
+    const { kind, x, y } = this.#carryLocals;
+    this.#carryWritten = true;
+    if (operands !== undefined) {
+      this.#f.set(x, operands.x);
+      this.#f.set(y, operands.y);
+    }
+    this.#f.set(kind, i32(deferred(source)));
+  }
+
+  get #carryLocals(): CarryLocals {
+    const f = this.#f;
+    this.#carry ??= { kind: f.variable('i32'), x: f.variable('i64'), y: f.variable('i64') };
+    return this.#carry;
+  }
+  #setCarryWord(value: Expr): void {
+    const { kind, x, y } = this.#carryLocals;
+    this.#f.set(kind, value.and(CARRY_WORD | 0));
+    this.#f.set(x, i64(0));
+    this.#f.set(y, kind.shrU(31).extendU());
+  }
+  #carryWord(known: KnownCarry): Expr {
+    const { kind, x, y } = this.#carryLocals;
+    const call = (routine: Routine, ...args: Expr[]): Expr => this.#f.callValue(this.#routines(routine), ...args);
+    return carryWord(this.#f, call, known, [kind, x, y, this.s]);
   }
 
   /** The value in a variable of its own, which holds it until the next of this name and type is kept. */
@@ -139,8 +190,8 @@ export class RegisterLocals implements FlagStore {
     return kept;
   };
 
-  #setFlag(which: 'z' | 's' | 'c', value: Expr): void {
-    this.flagSource = undefined;
+  #setFlag(which: 'z' | 's', value: Expr): void {
+    this.knownFlags = NOTHING_KNOWN;
     const slot = FLAG_SLOTS[which];
     this.#written.add(slot.at);
     this.#f.set(this.#local(slot), value);

@@ -29,6 +29,8 @@ export class FunctionBuilder {
   /** Locals that nobody has now, the one that is longest free first. */
   readonly #free: Partial<Record<ValueType, Local[]>> = {};
   #scope: Local[] | undefined;
+  /** Variables made by `let`, until they are given back. */
+  readonly #kept = new Set<Expr>();
   #depth = 0;
   readonly #hints: BranchHint[] = [];
   /** Depth of the innermost open body that hardly ever runs. */
@@ -83,6 +85,7 @@ export class FunctionBuilder {
     this.#scope = [];
     body();
     for (const local of this.#scope) {
+      this.#kept.delete(local);
       const free = this.#free[local.type];
       if (free === undefined) this.#free[local.type] = [local];
       else free.push(local);
@@ -90,15 +93,17 @@ export class FunctionBuilder {
     this.#scope = outer;
   }
 
-  /** Evaluates now and keeps the value; constants stay constants. */
+  /** Evaluates now and keeps the value, which nothing may `set`; constants, and what is kept already, stay what they are. */
   let(value: Expr): Expr {
-    if (value instanceof Const) return value;
+    if (value instanceof Const || this.#kept.has(value)) return value;
     const local = this.local(value.type);
     this.set(local, value);
+    this.#kept.add(local);
     return local;
   }
 
   set(local: Local, value: Expr): void {
+    if (this.#kept.has(local)) throw new Error('a value that is kept is set');
     if (value.type !== local.type) throw new TypeError(`local is ${local.type}, value ${value.type}`);
     value.emit(this.code);
     this.code.u8(0x21);

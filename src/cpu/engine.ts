@@ -10,18 +10,15 @@ import { type EngineCounts, engineCounts, PublishedCounters } from './engine-cou
 import { type EngineProbe, measured } from './engine-probe.ts';
 import { type Helper, HelperContext } from './helper-context.ts';
 import { type EngineServices, makeHelpers } from './helpers/all-helpers.ts';
+import { instructionSet } from './instruction-set.ts';
 import { CodeCache } from './interpreter/code-cache.ts';
-import {
-  generateInterpreter,
-  type InterpreterExports,
-  type InterpreterImports,
-  type InterpreterModule,
-} from './interpreter/generate.ts';
+import type { InterpreterExports, InterpreterImports, InterpreterModule } from './interpreter/generate.ts';
 import { STATUS } from './interpreter/interpreter-emitter.ts';
 import { makeLateHandler } from './interpreter/late-handlers.ts';
+import { interpreterModule } from './interpreter/prepared.ts';
 import { REC, RECORD_SIZE, SPECIAL_COUNT } from './interpreter/record.ts';
 import { RUN } from './interpreter/run-function.ts';
-import { type Handler, Variants } from './interpreter/variants.ts';
+import type { Handler } from './interpreter/variants.ts';
 import type { SharedPages } from './lockstep/access-journal.ts';
 import { Lockstep } from './lockstep/lockstep.ts';
 import { Mmu } from './mmu.ts';
@@ -53,8 +50,6 @@ import { checkSegment, leaveBeyondLimit } from './system/segment-check.ts';
 import { nmiBlocked } from './system/system-state.ts';
 import { Regions, SLICE } from './translator/regions.ts';
 import { copyVirtual } from './virtual-memory.ts';
-import { Decoder } from './x86/decoder.ts';
-import { ROWS } from './x86/table/rows.ts';
 
 export { VCPU_BYTES };
 
@@ -77,18 +72,6 @@ export interface EngineOptions extends EngineServices {
   readonly lockstep?: SharedPages;
   /** Measures the engine. */
   readonly probe?: EngineProbe;
-}
-
-/** What of the engine does not depend on the vCPU; made once a process. */
-interface Isa {
-  readonly decoder: Decoder;
-  readonly variants: Variants;
-}
-let isa: Isa | undefined;
-/** The instruction set with its handlers: immutable, so it is shared by every engine of the process. */
-export function instructionSet(): Isa {
-  isa ??= { decoder: new Decoder(ROWS), variants: new Variants(ROWS) };
-  return isa;
 }
 
 export class WasmEngine implements VcpuEngine {
@@ -147,7 +130,7 @@ export class WasmEngine implements VcpuEngine {
     this.#context = new HelperContext(this.cpu, this.mmu, this.#io, this.exit, variants.handlers);
 
     const pages = wasmMemory.buffer.byteLength / 65536;
-    this.#names = generateInterpreter(variants, vcpuRegion.at, pages, this.code.crossings);
+    this.#names = interpreterModule(vcpuRegion, codeRegion);
     const { probe } = options;
     this.#probe = probe;
     this.#counters = new PublishedCounters(memory, vcpuRegion.at);

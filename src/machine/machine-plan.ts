@@ -83,6 +83,24 @@ export interface VcpuRegions {
 /** Most grant frames, Xen's default: xen/common/grant_table.c. */
 export const GRANT_FRAMES = 64;
 
+/** What comes first in the memory, and depends on nothing but the number of vCPUs. */
+export function planVcpus(
+  planner: ArenaPlanner,
+  vcpus: number,
+): Pick<MachinePlan, 'control' | 'clock' | 'frameLists' | 'p2m' | 'vcpus'> {
+  return {
+    control: planner.reserve(CONTROL.sizeof),
+    clock: planner.reserve(CLOCK.sizeof),
+    frameLists: planner.reserve(vcpus * FRAME_LIST.sizeof),
+    p2m: planner.reserve(P2M_BYTES),
+    vcpus: Array.from({ length: vcpus }, () => ({
+      cpu: planner.reserve(VCPU_BYTES),
+      code: planner.reserve(CODE_CACHE_BYTES),
+      apic: planner.reserve(APIC_PAGE_BYTES),
+    })),
+  };
+}
+
 /** @throws MachineError when it does not fit into 32-bit WebAssembly memory. */
 export function planMachine(
   guest: Pick<GuestImage, 'ramBytes' | 'backingBytes'>,
@@ -90,15 +108,7 @@ export function planMachine(
   options: { readonly mailboxBytes?: number; readonly boardBytes?: number; readonly sharing?: boolean } = {},
 ): MachinePlan {
   const planner = new ArenaPlanner();
-  const control = planner.reserve(CONTROL.sizeof);
-  const clock = planner.reserve(CLOCK.sizeof);
-  const frameLists = planner.reserve(vcpus * FRAME_LIST.sizeof);
-  const p2m = planner.reserve(P2M_BYTES);
-  const regions = Array.from({ length: vcpus }, () => ({
-    cpu: planner.reserve(VCPU_BYTES),
-    code: planner.reserve(CODE_CACHE_BYTES),
-    apic: planner.reserve(APIC_PAGE_BYTES),
-  }));
+  const first = planVcpus(planner, vcpus);
   const ioapic = planner.reserve(IOAPIC_BYTES);
   const shape: DomainShape = {
     vcpus,
@@ -120,11 +130,7 @@ export function planMachine(
   }
   return {
     size: planner.size,
-    control,
-    clock,
-    frameLists,
-    p2m,
-    vcpus: regions,
+    ...first,
     ioapic,
     xen,
     mailbox,

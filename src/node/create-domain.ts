@@ -6,7 +6,7 @@ import { type BootModuleFile, bootFiles, type GuestFile, memoryWithShim, type Sh
 import { checkDomainConfig } from './check-domain-config.ts';
 import { returnFreedMemory } from './freed-memory.ts';
 import { readGuestFile } from './guest-file.ts';
-import { nodeHost } from './node-host.ts';
+import { NodeHost } from './node-host.ts';
 import { closeDevices, type DeviceConfigs, openDevices, type VifConfig } from './open-devices.ts';
 
 /** What a domain is made of: everything has a default, but there must be a kernel or a disk. */
@@ -51,6 +51,19 @@ export const DEFAULT_MEMORY = '256MiB';
  */
 export async function createDomain(config: CreateDomainConfig, options: BuildOptions = {}): Promise<Domain> {
   checkDomainConfig(config);
+  options.signal?.throwIfAborted();
+  const host = new NodeHost(config.vcpus ?? 1);
+  try {
+    const domain = await createOn(host, config, options);
+    void domain.ended.catch(() => {}).then(() => host[Symbol.dispose]());
+    return domain;
+  } catch (error) {
+    host[Symbol.dispose]();
+    throw error;
+  }
+}
+
+async function createOn(host: NodeHost, config: CreateDomainConfig, options: BuildOptions): Promise<Domain> {
   const {
     type = 'pvh',
     kernel: _kernel,
@@ -71,7 +84,6 @@ export async function createDomain(config: CreateDomainConfig, options: BuildOpt
   } = config;
   const { signal } = options;
   const memoryBytes = typeof memory === 'string' ? parseMemorySize(memory) : memory;
-  signal?.throwIfAborted();
   const boot = await bootFiles(config, signal === undefined ? {} : { signal });
   const read = async (file: GuestFile, role: string): Promise<Uint8Array> =>
     typeof file === 'string' ? readGuestFile(file, role, signal) : file;
@@ -96,7 +108,7 @@ export async function createDomain(config: CreateDomainConfig, options: BuildOpt
   const cards = rest.clock?.kind === 'virtual' ? vifs.map(withFixedMac) : vifs;
   const opened = await openDevices({ disks, vifs: cards, channels, shares });
   const all = { devices: [...opened, ...devices] };
-  const domain = await buildDomain({ ...rest, ...parts, ...all }, nodeHost, options).catch(async (error: unknown) => {
+  const domain = await buildDomain({ ...rest, ...parts, ...all }, host, options).catch(async (error: unknown) => {
     await closeDevices(opened);
     throw error;
   });

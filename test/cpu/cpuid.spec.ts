@@ -150,7 +150,6 @@ describe('not advertised, and #UD', () => {
     ['WAITPKG', 7, 'ecx', 5, '660faef0'],
     ['RDPID', 7, 'ecx', 22, 'f30fc7f8'],
     ['MOVDIRI', 7, 'ecx', 27, '0f38f906'],
-    ['SERIALIZE', 7, 'edx', 14, '0f01e8'],
     ['SSE4A', EXTENDED, 'ecx', 6, 'f20f79c1'],
     ['XOP', EXTENDED, 'ecx', 11, '8fe97801c1'],
     ['3DNow!', EXTENDED, 'edx', 31, '0f0fc19e'],

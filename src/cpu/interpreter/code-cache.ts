@@ -37,6 +37,9 @@ class CodePage {
   }
 }
 
+/** Address of the first CROSSING of a code cache that lies in a region. */
+export const crossingsOf = (region: Region): number => region.at + CROSSINGS_AT;
+
 export class CodeCache {
   readonly #memory: GuestMemory;
   readonly #region: Region;
@@ -90,7 +93,7 @@ export class CodeCache {
   }
   /** Address of the first CROSSING. */
   get crossings(): number {
-    return this.#region.at + CROSSINGS_AT;
+    return crossingsOf(this.#region);
   }
 
   /** The page an entry table belongs to. */

@@ -1,4 +1,6 @@
 // Generates the interpreter's module: the loop (run-function.ts) and a function for each handler.
+
+import { ARENA_LIMIT, type Region, WASM_PAGE } from '../../memory/arena.ts';
 import { type Expr, i32, i64, type Local } from '../../wasm/expr.ts';
 import type { FunctionBuilder, FunctionRef } from '../../wasm/function-builder.ts';
 import { ModuleBuilder } from '../../wasm/module-builder.ts';
@@ -6,6 +8,7 @@ import { isFlat } from '../emit/flat-segment.ts';
 import { routinesOf } from '../emit/routine.ts';
 import { CODE_MODE, SEG, STATE } from '../state.ts';
 import { emitChain } from './chain-function.ts';
+import { crossingsOf } from './code-cache.ts';
 import { crossingFunction } from './crossing-function.ts';
 import { deliverFunction } from './deliver-function.ts';
 import { type Ends, InterpreterEmitter, type Runtime, STATUS } from './interpreter-emitter.ts';
@@ -74,11 +77,9 @@ export interface InterpreterExports {
   readonly regions: WebAssembly.Table;
 }
 
-/**
- * Generates the module for the vCPU at `base`. `pages` is the size of the shared memory in 64 KiB, `crossings` the address of the first
- * CROSSING.
- */
-export function generateInterpreter(variants: Variants, base: number, pages: number, crossings: number): InterpreterModule {
+/** Generates the module for the vCPU whose state and code cache lie in these regions, of whatever memory holds them. */
+export function generateInterpreter(variants: Variants, vcpu: Region, code: Region): InterpreterModule {
+  const base = vcpu.at;
   const helpers: string[] = [];
   const computes: string[] = [];
   const number = (names: string[], name: string) => {
@@ -86,7 +87,7 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
     return at >= 0 ? at : names.push(name) - 1;
   };
   const m = new ModuleBuilder();
-  m.importMemory(pages, pages);
+  m.importMemory(Math.ceil(Math.max(vcpu.at + vcpu.size, code.at + code.size) / WASM_PAGE), ARENA_LIMIT / WASM_PAGE);
   const readMiss = m.importFunction('readMiss', ['i32'], ['i32']);
   const writeMiss = m.importFunction('writeMiss', ['i32'], ['i32']);
   const commit = m.importFunction('commit', [], ['i32']);
@@ -167,7 +168,7 @@ export function generateInterpreter(variants: Variants, base: number, pages: num
   const handlerType = m.type(['i32'], ['i32']);
   const regionType = m.type(['i32'], ['i32']);
   const chain = m.add(['i32'], ['i32'], (f) => emitChain(f, base, regionType, transfer));
-  const cross = crossingFunction(m, base, crossings, crossPage);
+  const cross = crossingFunction(m, base, crossingsOf(code), crossPage);
   const calls: RunCalls = { fetchMiss: fetchSlow, decodeMiss, crossPage: cross, handlerType, chain };
   const run = m.add(['i32', 'i32'], ['i32'], (f) => emitRun(f, base, variants.handlers.filter(isHot), runtime, calls));
   m.export('run', run);

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Gpa } from '../../abi/types.ts';
 import { EXIT } from '../../vcpu/contract.ts';
-import { instructionSet } from '../engine.ts';
+import { instructionSet } from '../instruction-set.ts';
 import { STATE } from '../state.ts';
 import { AT, LongModeEngine } from '../translator/fixtures/long-mode-engine.ts';
 import { machineCode } from '../translator/fixtures/machine-code.ts';

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { functionText } from '../../wasm/fixtures/function-text.ts';
-import { instructionSet } from '../engine.ts';
+import { instructionSet } from '../instruction-set.ts';
 import { SPECIAL_COUNT } from '../interpreter/record.ts';
 import { ATTR, CODE_MODE, SEG, STATE, TLB } from '../state.ts';
 import { FLAT_FORMS, type SegmentForm } from './assumed-segments.ts';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { instructionSet } from '../engine.ts';
+import { instructionSet } from '../instruction-set.ts';
 import { CODE_MODE } from '../state.ts';
 import { meansOf } from './means.ts';
 import { RegionReader } from './region.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { instructionSet } from '../engine.ts';
+import { instructionSet } from '../instruction-set.ts';
 import { RegionReader } from './region.ts';
 
 const { decoder, variants } = instructionSet();

@@ -11,14 +11,14 @@ import { CARRY_WORD, type CarrySource, carryWord, deferred, type KnownCarry } fr
 
 interface Slot {
   readonly at: number;
-  readonly bytes: 4 | 8 | 16;
+  readonly bytes: 8 | 16;
 }
-const TYPES = { 4: 'i32', 8: 'i64', 16: 'v128' } as const;
+const TYPES = { 8: 'i64', 16: 'v128' } as const;
 const FLAG_SLOTS: Readonly<Record<'z' | 's', Slot>> = {
   z: { at: STATE.flagZ, bytes: 8 },
   s: { at: STATE.flagS, bytes: 8 },
 };
-/** In place of STATE.flagC: see deferred-carry.ts. */
+/** In place of STATE.flagC, see deferred-carry.ts: CF is that x is less than y; `kind` is the word, or stands for it. */
 interface CarryLocals {
   readonly kind: Local;
   readonly x: Local;
@@ -38,12 +38,12 @@ const xmmSlot = (register: number): Slot => ({ at: STATE.xmm + register * 16, by
 export class RegisterLocals implements FlagStore {
   readonly #f: FunctionBuilder;
   readonly #state: Expr;
+  readonly #routines: RoutineTable;
   readonly #slots = new Map<number, Slot>();
   readonly #written = new Set<number>();
   readonly #locals = new Map<number, Local>();
   readonly #expected = new Set<number>();
   readonly #kept = new Map<string, Local>();
-  readonly #routines: RoutineTable;
   #carry: CarryLocals | undefined;
   #carryWritten = false;
   knownFlags: KnownFlags = NOTHING_KNOWN;
@@ -61,7 +61,7 @@ export class RegisterLocals implements FlagStore {
   load(): void {
     for (const slot of this.#slots.values()) {
       const { at, bytes } = slot;
-      this.#f.set(this.#local(slot), bytes === 16 ? this.#state.loadV(at) : this.#state.load(TYPES[bytes], bytes, at));
+      this.#f.set(this.#local(slot), bytes === 16 ? this.#state.loadV(at) : this.#state.load('i64', 8, at));
     }
     if (this.#carry !== undefined) this.#setCarryWord(this.#state.load('i32', 4, STATE.flagC));
   }
@@ -72,7 +72,7 @@ export class RegisterLocals implements FlagStore {
       const { at, bytes } = slot;
       if (!this.#written.has(at)) continue;
       if (bytes === 16) this.#f.storeV(this.#state, this.#local(slot), at);
-      else this.#f.store(this.#state, bytes, this.#local(slot), at);
+      else this.#f.store(this.#state, 8, this.#local(slot), at);
     }
     if (this.#carryWritten) this.#f.store(this.#state, 4, this.#carryWord(undefined), STATE.flagC);
   }

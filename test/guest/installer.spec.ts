@@ -1,24 +1,25 @@
-// Debian's installer, as its netboot images have it, up to its questions: an HVM guest from a CD that the BIOS boots, with everything on the
-// screen and from the keyboard.
+// Debian's installer, as its netboot images have it, up to its questions: its kernel as a PVH guest on the PV console, and as an HVM guest from
+// a CD that the BIOS boots, with everything on the screen and from the keyboard.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Domain } from '../../src/machine/domain.ts';
-import { fetchPackage } from '../../src/node/guest-parts.ts';
+import { fetchFiles } from '../../src/node/guest-parts.ts';
 import { INSTALLER, installerDisc } from './installer-disc.ts';
 import { BOOT_TIME, dom1 } from './kernels.ts';
 import { showsText } from './picture-text.ts';
 
+const FILES = { linux: /\/text\/debian-installer\/amd64\/linux$/, initrd: /\/text\/debian-installer\/amd64\/initrd\.gz$/ };
 /** With less it enters its low memory mode first. */
 const MEMORY = '1GiB';
 
-const fetched = await fetchPackage(INSTALLER).catch((error: unknown) => {
+const directory = await fetchFiles(INSTALLER, FILES).catch((error: unknown) => {
   process.stderr.write(`skipping Debian's installer: ${error instanceof Error ? error.message : String(error)}\n`);
   return undefined;
 });
 
-describe.skipIf(fetched === undefined)("Debian's installer", { timeout: 4 * BOOT_TIME }, () => {
+describe.skipIf(directory === undefined)("Debian's installer", { timeout: 4 * BOOT_TIME }, () => {
   let domain: Domain;
   let scratch: string;
   beforeAll(async () => {
@@ -27,7 +28,23 @@ describe.skipIf(fetched === undefined)("Debian's installer", { timeout: 4 * BOOT
   afterEach(() => domain?.destroy());
   afterAll(() => rm(scratch, { recursive: true, force: true }));
 
-  it('asks for a language on the screen of an HVM guest that the BIOS has booted from a CD, and goes on at a key', async () => {
+  it('asks for a language', async () => {
+    domain = await dom1.createDomain({
+      memory: MEMORY,
+      kernel: join(directory as string, 'linux'),
+      initrd: join(directory as string, 'initrd'),
+      commandLine: 'console=hvc0 quiet',
+      vifs: [{}],
+    });
+    let text = '';
+    domain.console.onOutput((bytes) => {
+      text += Buffer.from(bytes).toString('utf8');
+    });
+    domain.run();
+    await expect.poll(() => text, { timeout: 2 * BOOT_TIME }).toContain('Select a language');
+  });
+
+  it('asks for it on the screen of an HVM guest that the BIOS has booted from a CD, and goes on at a key', async () => {
     const path = await installerDisc(scratch);
     domain = await dom1.createDomain({
       type: 'hvm',

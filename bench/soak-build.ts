@@ -16,7 +16,8 @@ export function buildCommands(minutes: number, limit: number): string[] {
   return [
     `end=$(($(date +%s) + ${Math.round(minutes * 60)}))`,
     'build() {',
-    `  chroot /mnt sh ${BUILD.script} ${Math.round(limit * 60)} > /hashes || return 1`,
+    // By its path: busybox would run its own shell and its own timeout, which tells nobody but make itself.
+    `  chroot /mnt /bin/sh ${BUILD.script} ${Math.round(limit * 60)} > /hashes || return 1`,
     `  differ=$(grep -vxFf /mnt${BUILD.native} /hashes | tee /dev/stderr | wc -l)`,
     `  echo "@@F $(wc -l < /hashes) of $(wc -l < /mnt${BUILD.native}) files, $differ differ."`,
     '  [ -s /hashes ] && [ "$differ" = 0 ]',

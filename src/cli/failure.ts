@@ -2,6 +2,7 @@
 import { XlConfigError, XlConfigErrors } from '../control/xl-config/config-error.ts';
 import { ImageError } from '../image/image-error.ts';
 import { BlockStoreError } from '../io/block-store-error.ts';
+import { ConsoleError } from '../machine/console-error.ts';
 import { MachineError } from '../machine/pvh/machine-error.ts';
 import { TracepointError } from '../machine/tracepoints.ts';
 import { TranslationError } from '../machine/translation-error.ts';
@@ -47,6 +48,7 @@ export function describeFailure(error: unknown): { readonly line: string; readon
   if (wrongUsage) return { line: `dom1: ${message}\n`, code: EXIT_CODE.usage };
   const wrongInput = [
     InputError,
+    ConsoleError,
     DomainConfigError,
     GuestFileError,
     ImageError,

@@ -35,6 +35,18 @@ it('goes no further than its entries can say: a jump to a library at the other e
   for (const far of [0x8_0000, -0x8_0001, 2 ** 31, -(2 ** 34)]) expect(pagesOf(far)).toEqual([0]);
 });
 
+it('follows jumps to addresses only as far as V8 can take: from everywhere to everywhere it would need hundreds of MiB', () => {
+  // jmp rax, 100 times; each went to eight others.
+  const page = new Uint8Array(4096).fill(0xf4);
+  for (let place = 0; place < 200; place += 2) page.set([0xff, 0xe0], place);
+  const targets = (place: number) => Array.from({ length: 8 }, (_, i) => (place + 2 + 22 * i) % 200);
+  const source = { page: (number: number) => (number === 0 ? page : undefined), known: () => true, targets };
+  const blocks = new RegionReader(source, decoder, variants).read(0)?.blocks ?? [];
+  const edges = blocks.reduce((sum, block) => sum + block.targets.length, 0);
+  expect(edges).toBeGreaterThan(64);
+  expect(edges).toBeLessThanOrEqual(96);
+});
+
 /** Branches between prefixes and short instructions: the same bytes are read from many places. */
 const code = fc
   .array(

@@ -16,6 +16,11 @@ const LONGEST_INSTRUCTION = 15;
 /** About what 24 KiB of WebAssembly hold: beyond it V8's compile time grows faster than the code. */
 const MOST_INSTRUCTIONS = 400;
 const MOST_BLOCKS = 112;
+/**
+ * Edges from indirect jumps and calls to their targets. Each is one more value for every register at the block it leads to: V8 takes 300 MiB and many
+ * seconds for a hundred blocks that all lead to eight others.
+ */
+const MOST_TARGETS = 96;
 const MOST_PAGES = 6;
 /** Pages from the head's: what a region is entered with says how many bytes away the entry's page is, in 32 bits. */
 const FARTHEST_PAGE = 0x7_ffff;
@@ -110,6 +115,9 @@ export class RegionReader {
   /** By call and place. */
   readonly #starts = new Set<number>();
   readonly #instructions = new Map<number, RegionInstruction>();
+  /** By the call and place of an indirect jump or call: where the region follows it to. */
+  readonly #targets = new Map<number, readonly number[]>();
+  #targetCount = 0;
   readonly #queue: Start[] = [];
   readonly #mode: number;
   /** By id; the first is what is outside of any call. */
@@ -202,9 +210,9 @@ export class RegionReader {
         case 'call':
           return this.#goIn(call, [isCutShort(instruction) ? undefined : target], at);
         case 'callIndirect':
-          return this.#goIn(call, this.#source.targets(instruction.place), at, true);
+          return this.#goIn(call, this.#follow(key, instruction), at, true);
         case 'jumpIndirect':
-          for (const to of this.#source.targets(instruction.place)) if (this.#wanted(to)) this.#start(to, call, true);
+          for (const to of this.#follow(key, instruction)) if (this.#wanted(to)) this.#start(to, call, true);
           return;
         case 'leave':
           if (this.#wanted(at)) this.#start(at, call);
@@ -213,6 +221,14 @@ export class RegionReader {
           return;
       }
     }
+  }
+
+  /** Where an indirect jump or call went most often, as long as there are not too many of them. */
+  #follow(key: number, { place }: RegionInstruction): readonly number[] {
+    const targets = this.#source.targets(place).slice(0, MOST_TARGETS - this.#targetCount);
+    this.#targetCount += targets.length;
+    this.#targets.set(key, targets);
+    return targets;
   }
 
   /** Reads what is called and not called already, and what comes after the call. */
@@ -313,6 +329,7 @@ export class RegionReader {
       const at = (place: number | undefined, of: Call | undefined) =>
         place === undefined || of === undefined ? undefined : byKey.get(keyOf(place, of));
       const target = isCutShort(last) ? undefined : last.target;
+      const followed = ({ place }: RegionInstruction) => this.#targets.get(keyOf(place, call)) ?? [];
       switch (endingOf(last)) {
         case 'next':
           block.next = at(end, call);
@@ -328,10 +345,10 @@ export class RegionReader {
           block.taken = at(target, target === undefined ? undefined : calledFrom(call, target, end));
           break;
         case 'callIndirect':
-          block.targets = this.#source.targets(last.place).flatMap((to) => at(to, calledFrom(call, to, end)) ?? []);
+          block.targets = followed(last).flatMap((to) => at(to, calledFrom(call, to, end)) ?? []);
           break;
         case 'jumpIndirect':
-          block.targets = this.#source.targets(last.place).flatMap((to) => at(to, call) ?? []);
+          block.targets = followed(last).flatMap((to) => at(to, call) ?? []);
           break;
         case 'return':
           block.returned = call.from === undefined ? undefined : at(call.returnTo, call.from);
